@@ -1,0 +1,44 @@
+/** Every id that package.json and the code must agree on; a test compares this file with the manifest. */
+
+export const COMMANDS = {
+  maskSelection: 'onnxLens.maskSelection',
+  predictMasks: 'onnxLens.predictMasks',
+  /** From links in hovers; not in the palette. */
+  maskRange: 'onnxLens.maskRange',
+  compareCausal: 'onnxLens.compareCausal',
+  surprisal: 'onnxLens.surprisal',
+  clearSurprisal: 'onnxLens.clearSurprisal',
+  corruptSelection: 'onnxLens.corruptSelection',
+  nextSentence: 'onnxLens.nextSentence',
+  openCloze: 'onnxLens.openCloze',
+  openClozeInEditor: 'onnxLens.openClozeInEditor',
+  openObjectives: 'onnxLens.openObjectives',
+  toggleFollow: 'onnxLens.toggleFollow',
+  addModelFolder: 'onnxLens.addModelFolder',
+  selectModel: 'onnxLens.selectModel',
+  removeModel: 'onnxLens.removeModel',
+  loadModel: 'onnxLens.loadModel',
+  unloadModel: 'onnxLens.unloadModel',
+  showModelDetails: 'onnxLens.showModelDetails',
+  restartEngine: 'onnxLens.restartEngine',
+  showLog: 'onnxLens.showLog',
+} as const;
+export type CommandId = (typeof COMMANDS)[keyof typeof COMMANDS];
+
+/** Parameters come from links and menus: to be checked. */
+export type CommandHandler = (...parameters: unknown[]) => void | Promise<void>;
+
+export const VIEWS = {
+  cloze: 'onnxLens.cloze',
+  objectives: 'onnxLens.objectives',
+  models: 'onnxLens.models',
+} as const;
+
+/** Type of the Cloze view when it stands in the editor area. */
+export const CLOZE_PANEL = 'onnxLens.clozePanel';
+
+export const CONTEXT_KEYS = {
+  surprisalShown: 'onnxLens.surprisalShown',
+  noModels: 'onnxLens.noModels',
+} as const;
+export type ContextKey = (typeof CONTEXT_KEYS)[keyof typeof CONTEXT_KEYS];

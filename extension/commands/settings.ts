@@ -1,0 +1,61 @@
+/** The settings, read where they are used, with the types and bounds that package.json promises. */
+import * as vscode from 'vscode';
+import type { EngineSettings } from '../protocol/engine';
+import type { ContextKind } from '../protocol/view';
+
+export const SECTION = 'onnxLens';
+
+function setting<T>(name: string, fallback: T, scope?: vscode.ConfigurationScope): T {
+  return vscode.workspace.getConfiguration(SECTION, scope ?? null).get<T>(name, fallback);
+}
+
+function oneOf<T extends string>(name: string, allowed: readonly [T, ...T[]], scope?: vscode.ConfigurationScope): T {
+  const value = setting<string>(name, allowed[0], scope);
+  return allowed.find((item) => item === value) ?? allowed[0];
+}
+
+function integer(name: string, fallback: number, minimum: number, maximum: number): number {
+  const value = Number(setting<unknown>(name, fallback));
+  return Number.isFinite(value) ? Math.min(Math.max(Math.round(value), minimum), maximum) : fallback;
+}
+
+export function engineSettings(): EngineSettings {
+  return {
+    threads: integer('engine.threads', 0, 0, 256),
+    executionProvider: oneOf('engine.executionProvider', ['cpu', 'cuda', 'dml', 'coreml']),
+    quantised: oneOf('engine.quantizedModels', ['exact', 'fast']),
+    lowMemory: setting('engine.lowMemory', false),
+    idleMinutes: integer('engine.idleMinutes', 15, 0, 1_440),
+    maxModelMegabytes: integer('engine.maxModelMegabytes', 0, 0, 1_048_576),
+  };
+}
+
+export const selectedModelId = (): string => setting('model', '');
+export const compareModelId = (): string => setting('compareModel', '');
+export const contextKind = (scope?: vscode.ConfigurationScope): ContextKind =>
+  oneOf('context', ['sentence', 'paragraph', 'window'], scope);
+export const topK = (): number => integer('topK', 10, 1, 100);
+/** 0 switches the joint search off. */
+export const jointBeam = (): number => integer('jointBeam', 5, 0, 20);
+
+export const hoverEnabled = (): boolean => setting('hover.enabled', true);
+export const hoverWhenNotLoaded = (): 'ask' | 'load' | 'nothing' =>
+  oneOf('hover.whenNotLoaded', ['ask', 'load', 'nothing']);
+export function hoverLanguages(): string[] {
+  const value = setting<unknown>('hover.languages', ['plaintext', 'markdown']);
+  return Array.isArray(value) ? value.filter((language): language is string => typeof language === 'string') : [];
+}
+
+export function modelFolders(): string[] {
+  const value = setting<unknown>('modelFolders', []);
+  return Array.isArray(value) ? value.filter((folder): folder is string => typeof folder === 'string') : [];
+}
+
+/** Writes where the value already comes from, so that a workspace's own choice is changed and not shadowed. */
+export async function update(name: string, value: unknown): Promise<void> {
+  const configuration = vscode.workspace.getConfiguration(SECTION);
+  const inspected = configuration.inspect(name);
+  const target =
+    inspected?.workspaceValue === undefined ? vscode.ConfigurationTarget.Global : vscode.ConfigurationTarget.Workspace;
+  await configuration.update(name, value, target);
+}

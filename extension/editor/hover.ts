@@ -1,0 +1,167 @@
+/** What the model expected at the word under the pointer. Quick or nothing: loads no model unless the person says so. */
+import * as vscode from 'vscode';
+import { COMMANDS } from '../commands/ids';
+import { log, isSilent, signalOf } from '../commands/notify';
+import * as settings from '../commands/settings';
+import type { EngineService } from '../models/engineService';
+import type { ModelLibrary } from '../models/library';
+import type { FillMaskResult, TextRange } from '../protocol/engine';
+import { LensError } from '../protocol/errors';
+import { contextOf, rangeOf, wordRange } from './document';
+import { bar, bits, oneLine, percent, signed } from './numbers';
+
+const TOP = 5;
+const BAR_CELLS = 10;
+/** Pieces of one word that get a list each. */
+const MAX_LISTS = 3;
+const CACHE_LENGTH = 32;
+const TRUSTED = { enabledCommands: [COMMANDS.maskRange, COMMANDS.openCloze, COMMANDS.loadModel, COMMANDS.surprisal] };
+
+export class ExpectationHover implements vscode.HoverProvider {
+  /** Keys hold the document's version, so nothing in here can be out of date. */
+  private readonly cache = new Map<string, FillMaskResult>();
+
+  constructor(
+    private readonly engine: EngineService,
+    private readonly library: ModelLibrary,
+  ) {}
+
+  async provideHover(
+    document: vscode.TextDocument,
+    position: vscode.Position,
+    token: vscode.CancellationToken,
+  ): Promise<vscode.Hover | undefined> {
+    const model = this.library.selected;
+    if (!settings.hoverEnabled() || model === undefined) return undefined;
+    const range = wordRange(document, document.offsetAt(position), false);
+    if (range === null) return undefined;
+    const place = rangeOf(document, range);
+    if (model.state !== 'ready') {
+      const policy = settings.hoverWhenNotLoaded();
+      if (policy === 'nothing' || model.state === 'failed') return undefined;
+      if (policy === 'ask') return new vscode.Hover(this.notLoaded(model.ref.id, model.state), place);
+    }
+    try {
+      const result = await this.expect(document, range, signalOf(token));
+      if (token.isCancellationRequested || document.isClosed) return undefined;
+      return new vscode.Hover(this.describe(document, range, result), place);
+    } catch (thrown) {
+      const error = LensError.from(thrown);
+      if (!isSilent(error)) log().warn(`[hover] [${error.code}] ${error.message}`);
+      return undefined;
+    }
+  }
+
+  private async expect(document: vscode.TextDocument, range: TextRange, signal: AbortSignal): Promise<FillMaskResult> {
+    const { ref } = this.library.require();
+    const kind = settings.contextKind(document);
+    const key = [document.uri.toString(), document.version, range.start, range.end, ref.folder, kind].join('\n');
+    const known = this.cache.get(key);
+    if (known !== undefined) return known;
+    const { text, windowStart } = contextOf(document, [range], kind);
+    const target = { range: { start: range.start - windowStart, end: range.end - windowStart } };
+    const result = await this.engine.request(
+      'fillMask',
+      { model: ref, text, targets: [target], topK: TOP },
+      { signal, supersedes: 'hover' },
+    );
+    this.cache.set(key, result);
+    const oldest = this.cache.keys().next().value;
+    if (this.cache.size > CACHE_LENGTH && oldest !== undefined) this.cache.delete(oldest);
+    return result;
+  }
+
+  private notLoaded(id: string, state: string): vscode.MarkdownString {
+    const content = markdown();
+    content.appendMarkdown('**ONNX Lens** · ');
+    content.appendText(oneLine(id));
+    if (state === 'loading') content.appendText(` ${vscode.l10n.t('is loading…')}`);
+    else {
+      content.appendText(` ${vscode.l10n.t('is not loaded.')} `);
+      content.appendMarkdown(link(vscode.l10n.t('Load it'), COMMANDS.loadModel, []));
+    }
+    return content;
+  }
+
+  private describe(document: vscode.TextDocument, range: TextRange, result: FillMaskResult): vscode.MarkdownString {
+    const content = markdown();
+    const lists = result.masks.slice(0, MAX_LISTS);
+    for (const mask of lists) {
+      const rows = mask.predictions.slice(0, TOP);
+      const best = rows[0]?.prob ?? 1;
+      const width = Math.max(...rows.map(({ text }) => Array.from(oneLine(text.trim(), 16)).length), 4);
+      const lines = rows.map(({ text, prob, logprob }) => {
+        const name = oneLine(text.trim(), 16);
+        const padding = ' '.repeat(width - Array.from(name).length);
+        return `${name}${padding}  ${bar(prob / best, BAR_CELLS)}  ${percent(prob).padStart(7)}  ${signed(logprob).padStart(6)}`;
+      });
+      if (mask.actual !== null) content.appendText(actualLine(mask.actual, result));
+      content.appendCodeblock(lines.join('\n'), 'text');
+    }
+    const more = result.masks.length - lists.length;
+    const side = result.kind === 'causal' ? vscode.l10n.t('left side only') : vscode.l10n.t('both sides');
+    const pieces =
+      result.masks.length > 1 ? ` · ${vscode.l10n.t('{0} tokens masked together', result.masks.length)}` : '';
+    content.appendText(
+      `${result.model} · ${side}${pieces}${more > 0 ? ` · ${vscode.l10n.t('{0} more in the view', more)}` : ''}`,
+    );
+    content.appendMarkdown('\n\n');
+    const place = { uri: document.uri.toString(), version: document.version, ...range };
+    content.appendMarkdown(
+      [
+        link(vscode.l10n.t('Mask'), COMMANDS.maskRange, [place]),
+        link(vscode.l10n.t('Open Cloze'), COMMANDS.openCloze, []),
+        link(vscode.l10n.t('Color by Surprisal'), COMMANDS.surprisal, []),
+      ].join(' · '),
+    );
+    return content;
+  }
+}
+
+function actualLine(actual: NonNullable<FillMaskResult['masks'][number]['actual']>, result: FillMaskResult): string {
+  const rank = vscode.l10n.t(
+    'rank {0} of {1}',
+    actual.rank.toLocaleString('en'),
+    result.vocabSize.toLocaleString('en'),
+  );
+  return `${oneLine(actual.text.trim(), 24)} · ${rank} · ${percent(actual.prob)} · ${vscode.l10n.t('{0} bits', bits(actual.logprob).toFixed(2))}`;
+}
+
+function markdown(): vscode.MarkdownString {
+  const content = new vscode.MarkdownString('', false);
+  content.isTrusted = TRUSTED;
+  content.supportHtml = false;
+  return content;
+}
+
+/** `title` is ours, never a document's. */
+function link(title: string, command: string, parameters: unknown[]): string {
+  // A parenthesis in a file's name would end the link.
+  const encoded = encodeURIComponent(JSON.stringify(parameters)).replace(/[()]/g, (sign) =>
+    sign === '(' ? '%28' : '%29',
+  );
+  const query = parameters.length === 0 ? '' : `?${encoded}`;
+  return `[${title}](command:${command}${query})`;
+}
+
+/** Registers the hover for the languages of the setting, again whenever that changes. */
+export function registerHover(hover: ExpectationHover): vscode.Disposable {
+  let registration: vscode.Disposable | undefined;
+  const register = (): void => {
+    registration?.dispose();
+    const selector = settings.hoverLanguages().map((language) => ({ language }));
+    registration =
+      settings.hoverEnabled() && selector.length > 0
+        ? vscode.languages.registerHoverProvider(selector, hover)
+        : undefined;
+  };
+  register();
+  const subscription = vscode.workspace.onDidChangeConfiguration((event) => {
+    if (event.affectsConfiguration('onnxLens.hover')) register();
+  });
+  return vscode.Disposable.from(subscription, {
+    dispose: () => {
+      registration?.dispose();
+    },
+  });
+}

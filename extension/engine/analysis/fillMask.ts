@@ -1,0 +1,188 @@
+/** What a model expects at masked places of a text: the main job. */
+import type {
+  CandidateScore,
+  FillMaskParams,
+  FillMaskResult,
+  JointFill,
+  MaskResult,
+  ModelInfo,
+} from '../../protocol/engine';
+import { LensError } from '../../protocol/errors';
+import type { LanguageModel, RunContext } from '../session/languageModel';
+import { scoreCandidates, candidateReserve } from './candidates';
+import type { Distribution } from './distribution';
+import { askAll } from './forward';
+import { fillLeftToRight, fillPrefix, fillTogether, MaskedSpan, type SpanFill } from './joint';
+import { planHoles } from './leftToRight';
+import { planMasks, type Plan } from './masking';
+import { actualToken, fillFilter, topPredictions } from './predictions';
+import { readTargets } from './targets';
+
+/** More masks than this are too many for a search. */
+export const MAX_JOINT_MASKS = 8;
+
+/** The kind of a model that predicts tokens. Throws `no-lm-head`. */
+export function requireLanguageModel(info: ModelInfo): 'masked' | 'causal' {
+  if (info.kind === 'masked' || info.kind === 'causal') return info.kind;
+  throw new LensError(
+    'no-lm-head',
+    `The model “${info.id}” has no language-model head, so it predicts no tokens.`,
+    'Choose a masked or causal language model.',
+  );
+}
+
+/** A mask with its place in the input, and the token that stands there if it is comparable. */
+interface Mask {
+  position: number;
+  target: number;
+  actual: number | null;
+}
+
+function masksOf(plan: Plan): Mask[] {
+  return plan.targets
+    .flatMap(({ positions, actual }, target) =>
+      positions.map((position, index): Mask => ({ position, target, actual: actual?.[index] ?? null })),
+    )
+    .sort((a, b) => a.position - b.position);
+}
+
+/** What the two kinds of model answer in their own way. */
+interface Answers {
+  distributions: Distribution[];
+  joint: SpanFill[];
+  actualLogprob: number | null;
+}
+
+export async function fillMask(
+  model: LanguageModel,
+  params: Omit<FillMaskParams, 'model'>,
+  context: RunContext,
+): Promise<FillMaskResult> {
+  const started = performance.now();
+  const { info, tokenizer } = model;
+  const kind = requireLanguageModel(info);
+  const targets = readTargets(params.text, params.targets, tokenizer);
+  const candidates = params.candidates ?? [];
+  const reserve = candidateReserve(candidates, targets, tokenizer);
+  const plan = (kind === 'masked' ? planMasks : planHoles)(params.text, targets, tokenizer, info.maxTokens, reserve);
+  const masks = masksOf(plan);
+  const beam = masks.length >= 2 && masks.length <= MAX_JOINT_MASKS ? (params.joint?.beam ?? 0) : 0;
+  const answers = await (kind === 'masked' ? askMasked : askCausal)(model, plan, masks, beam, context.signal);
+
+  const results = masks.map(({ position, target, actual }, index): MaskResult => {
+    const distribution = answers.distributions[index] as Distribution;
+    return {
+      position,
+      target,
+      predictions: topPredictions(tokenizer, distribution, params.topK),
+      entropy: distribution.entropy(),
+      actual: actual === null ? null : actualToken(tokenizer, distribution, actual),
+    };
+  });
+  const scores: CandidateScore[] =
+    candidates.length === 0
+      ? []
+      : await scoreCandidates(model, kind, params.text, targets, plan, candidates, context.signal);
+  return {
+    model: info.id,
+    kind,
+    tokens: plan.tokens.map((token) => {
+      const mask = masks.findIndex(({ position }) => position === token.index);
+      return { ...token, mask: mask < 0 ? null : mask };
+    }),
+    window: plan.window,
+    targets: plan.targets.map(({ result }, target) => {
+      const maskIndices = masks.flatMap((mask, index) => (mask.target === target ? [index] : []));
+      const tooMany = params.joint !== undefined && target === 0 && masks.length > MAX_JOINT_MASKS;
+      const notes = [
+        ...(result.note === undefined ? [] : [result.note]),
+        ...(tooMany ? [`The masks are filled together only when they are at most ${MAX_JOINT_MASKS}.`] : []),
+      ];
+      return { ...result, maskIndices, ...(notes.length === 0 ? {} : { note: notes.join(' ') }) };
+    }),
+    masks: results,
+    joint: answers.joint.map((fill): JointFill => {
+      const ids = plan.targets.map((_, target) => fill.ids.filter((_id, mask) => masks[mask]?.target === target));
+      return {
+        texts: ids.map((own) => tokenizer.join(own)),
+        tokens: ids.map((own) => own.map((id) => tokenizer.token(id))),
+        ids,
+        logprob: fill.logprob,
+        logprobs: fill.logprobs,
+        independent: fill.independent,
+      };
+    }),
+    actualLogprob: answers.actualLogprob,
+    candidates: scores,
+    vocabSize: info.vocabSize ?? tokenizer.vocabSize,
+    elapsed: performance.now() - started,
+  };
+}
+
+/** The ids that stand at the masks, when all of them are known. */
+function actualIds(masks: readonly Mask[]): number[] | null {
+  const ids = masks.flatMap(({ actual }) => (actual === null ? [] : [actual]));
+  return ids.length === masks.length ? ids : null;
+}
+
+async function askMasked(
+  model: LanguageModel,
+  plan: Plan,
+  masks: readonly Mask[],
+  beam: number,
+  signal: AbortSignal,
+): Promise<Answers> {
+  const span = new MaskedSpan(
+    model,
+    plan.ids,
+    masks.map(({ position }) => position),
+    signal,
+  );
+  const [distributions] = (await span.ask([masks.map(() => null)])) as [Distribution[]];
+  const actual = actualIds(masks);
+  // With several masks this score costs a run of its own, so it is given with the joint fills that it is compared with.
+  const scored = actual !== null && (beam > 0 || masks.length === 1) ? await span.score([actual]) : [];
+  return {
+    distributions,
+    joint: beam > 0 ? await fillTogether(span, model, beam) : [],
+    actualLogprob: scored[0]?.logprob ?? null,
+  };
+}
+
+async function askCausal(
+  model: LanguageModel,
+  plan: Plan,
+  masks: readonly Mask[],
+  beam: number,
+  signal: AbortSignal,
+): Promise<Answers> {
+  const holes = masks.map(({ position }) => position);
+  const accept = fillFilter(model.tokenizer);
+  const filled: number[] = [];
+  for (const [index, { actual, position }] of masks.entries()) {
+    // What really stands there, else the model's own best token. Nothing comes after the last one.
+    if (actual !== null || index === masks.length - 1) {
+      filled.push(actual ?? 0);
+      continue;
+    }
+    const prefix = fillPrefix(plan.ids, holes, filled, position);
+    const [[distribution]] = (await askAll(model, [{ ids: prefix, positions: [position - 1] }], signal)) as [
+      [Distribution],
+    ];
+    filled.push(distribution.top(1, accept)[0] as number);
+  }
+  const end = holes.at(-1) as number;
+  const row = fillPrefix(plan.ids, holes, filled.slice(0, -1), end);
+  const [distributions] = (await askAll(
+    model,
+    [{ ids: row, positions: holes.map((position) => position - 1) }],
+    signal,
+  )) as [Distribution[]];
+  const actual = actualIds(masks);
+  return {
+    distributions,
+    joint: beam > 0 ? await fillLeftToRight(model, plan.ids, holes, beam, signal) : [],
+    actualLogprob:
+      actual?.reduce((total, id, index) => total + (distributions[index] as Distribution).logprob(id), 0) ?? null,
+  };
+}

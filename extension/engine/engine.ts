@@ -1,0 +1,143 @@
+/** All that the engine can be asked for, wherever it runs: behind its pipe, or in the command line's own process. */
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type {
+  EngineMessage,
+  EngineMethod,
+  EngineParams,
+  EngineResult,
+  EngineSettings,
+  ModelRef,
+} from '../protocol/engine';
+import { LensError } from '../protocol/errors';
+import { corrupt } from './analysis/corrupt';
+import { fillMask } from './analysis/fillMask';
+import { throwIfCancelled } from './analysis/forward';
+import { nextSentence } from './analysis/nextSentence';
+import { score } from './analysis/score';
+import { OpenModels } from './openModels';
+import { isMethod, readParams } from './requests';
+import { inspectModel } from './session/describe';
+import type { LanguageModel, RunContext } from './session/languageModel';
+import { openModel } from './session/ortModel';
+import { loadTokenizer } from './text/huggingFaceTokenizer';
+import type { LensTokenizer } from './text/tokenizer';
+import { inTurns, Turns, type Priority } from './turns';
+
+type EngineEvent = Extract<EngineMessage, { type: 'event' }>['event'];
+type LogLevel = Extract<EngineMessage, { type: 'log' }>['level'];
+
+const DEFAULT_SETTINGS: EngineSettings = {
+  threads: 0,
+  executionProvider: 'cpu',
+  quantised: 'exact',
+  lowMemory: false,
+  idleMinutes: 10,
+  maxModelMegabytes: 0,
+};
+
+type Handlers = { [M in EngineMethod]: (params: EngineParams<M>, context: RunContext) => Promise<EngineResult<M>> };
+
+export class Engine {
+  private settings = DEFAULT_SETTINGS;
+  private readonly turns = new Turns();
+  private readonly models: OpenModels;
+  /** Of models that are not loaded. One is kept: a person tries texts with one model after the other. */
+  private tokenizer: { folder: string; tokenizer: Promise<LensTokenizer> } | null = null;
+
+  constructor(
+    onEvent: (event: EngineEvent) => void,
+    private readonly log: (level: LogLevel, message: string) => void,
+    /** Replaced in tests. */
+    open: typeof openModel = openModel,
+  ) {
+    this.models = new OpenModels(
+      this.settings,
+      (name, model) => {
+        this.log('info', `${model}: ${name}`);
+        onEvent({ name, model });
+      },
+      // To open a model takes the machine as a run does.
+      (...args) => this.turns.run('interactive', () => open(...args)),
+    );
+  }
+
+  /** Every answer is a result or a `LensError`; after a cancel it is `cancelled`. */
+  async handle<M extends EngineMethod>(
+    method: M,
+    params: EngineParams<M>,
+    context: RunContext,
+  ): Promise<EngineResult<M>> {
+    if (!isMethod(method)) throw new LensError('bad-input', `The engine has no method “${String(method)}”.`);
+    throwIfCancelled(context.signal);
+    return this.handlers[method](readParams(method, params), context);
+  }
+
+  async dispose(): Promise<void> {
+    await this.models.dispose();
+  }
+
+  private readonly handlers: Handlers = {
+    configure: async (changes) => {
+      this.settings = { ...this.settings, ...changes };
+      this.models.configure(this.settings);
+      return null;
+    },
+    inspect: async ({ model }) => (await this.models.find(model))?.info ?? inspectModel(model),
+    load: ({ model }, context) => this.models.use(model, context.progress, async ({ info }) => info),
+    unload: async ({ model }) => {
+      await this.models.unload(model);
+      return null;
+    },
+    tokens: async ({ model, text }) => {
+      const { ids, tokens, ranges, special } = (await this.tokenizerOf(model)).encode(text);
+      return {
+        tokens: tokens.map((token, index) => ({
+          index,
+          id: ids[index] as number,
+          token,
+          range: ranges[index] ?? null,
+          special: special[index] === 1,
+        })),
+      };
+    },
+    fillMask: ({ model, ...params }, context) =>
+      this.run(model, 'interactive', context, (loaded) => fillMask(loaded, params, context)),
+    score: ({ model, ...params }, context) =>
+      this.run(model, 'batch', context, (loaded) => score(loaded, params, context)),
+    nextSentence: ({ model, ...params }, context) =>
+      this.run(model, 'interactive', context, (loaded) => nextSentence(loaded, params)),
+    corrupt: ({ model, ...params }, context) =>
+      this.run(model, 'interactive', context, (loaded) => corrupt(loaded, params, context)),
+    status: async () => ({ pid: process.pid, rss: process.memoryUsage.rss(), loaded: this.models.loaded }),
+  };
+
+  private run<T>(
+    ref: ModelRef,
+    priority: Priority,
+    context: RunContext,
+    work: (model: LanguageModel) => Promise<T>,
+  ): Promise<T> {
+    return this.models.use(ref, context.progress, async (model) => {
+      throwIfCancelled(context.signal);
+      const result = await work(inTurns(model, this.turns, priority));
+      throwIfCancelled(context.signal);
+      return result;
+    });
+  }
+
+  /** No weights are loaded for this, and there need not be any. */
+  private async tokenizerOf(ref: ModelRef): Promise<LensTokenizer> {
+    const loaded = await this.models.find(ref);
+    if (loaded !== undefined) return loaded.tokenizer;
+    const own = ref.file === undefined ? ref.folder : dirname(join(ref.folder, ref.file));
+    const folder = [own, ref.folder, dirname(own)].find((place) => existsSync(join(place, 'tokenizer.json'))) ?? own;
+    if (this.tokenizer?.folder !== folder) this.tokenizer = { folder, tokenizer: loadTokenizer(folder) };
+    try {
+      return await this.tokenizer.tokenizer;
+    } catch (error) {
+      this.tokenizer = null; // the file may be repaired before the next request
+      throw error;
+    }
+  }
+}

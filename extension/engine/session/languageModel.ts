@@ -1,0 +1,42 @@
+import type { ModelInfo, Progress } from '../../protocol/engine';
+import type { LensTokenizer } from '../text/tokenizer';
+
+/** One input row: ids with special tokens, and the segment of each (0 or 1) where it matters. */
+export interface InputRow {
+  ids: Int32Array;
+  /** Absent: all in the first segment. */
+  segments?: Int32Array;
+}
+
+/** Where logits are wanted. */
+export interface LogitPlace {
+  /** Index into the batch. */
+  row: number;
+  /** Token index in that row. */
+  position: number;
+}
+
+/** Logits [N, V] row by row, in the order of the places asked for. */
+export interface LogitRows {
+  data: Float32Array;
+  vocabSize: number;
+}
+
+/**
+ * All that an analysis needs of a model. Rows of different length may be given in one batch; they are padded and masked.
+ * Every method throws a `LensError`: `no-lm-head`, `no-nsp-head`, `numeric` (NaN), `memory`, `model-unsupported`.
+ */
+export interface LanguageModel {
+  readonly info: ModelInfo;
+  readonly tokenizer: LensTokenizer;
+  /** Runs the batch once and returns logits only at `places` (the head is not computed elsewhere where the graph allows). */
+  logitsAt(batch: readonly InputRow[], places: readonly LogitPlace[]): Promise<LogitRows>;
+  /** Next-sentence logits [B, 2], label 0 = is next. */
+  nextSentenceLogits(batch: readonly InputRow[]): Promise<Float32Array>;
+}
+
+/** What a long analysis gets from its caller. */
+export interface RunContext {
+  signal: AbortSignal;
+  progress(progress: Progress): void;
+}

@@ -1,0 +1,157 @@
+// The normalisers of tokenizer.json, done so that every character still knows where it came from.
+// Behaviour follows the reference library (one character or one cluster at a time, not the whole text).
+import { LensError } from '../../protocol/errors';
+import { Charsmap } from './charsmap';
+import { asArray, asRecord, asString, type Json, type JsonRecord } from './json';
+import { compilePattern } from './pattern';
+import type { Edit, SourceText } from './sourceText';
+
+export type Normalizer = (text: SourceText) => SourceText;
+
+/**
+ * A character with all that may compose with it: marks, conjoining Jamo (also the compatibility forms, which decompose
+ * to them) and half-width voicing marks. Lone ASCII is left out, since no normalisation form changes it.
+ */
+const JOINING = '[\\p{M}\\u1160-\\u11ff\\u3131-\\u318e\\ud7b0-\\ud7ff\\uff9e-\\uffdc]';
+const CLUSTER = new RegExp(`[^]${JOINING}+|[^\\x00-\\x7f]`, 'gu');
+/** As above for the character map, where joiners belong to the cluster and controls are replaced too. */
+const GRAPHEME = /\r\n|[^](?:\p{M}|\u200c|\u200d|[\uff9e\uff9f])*/gu;
+const EDGES = { left: /^\p{White_Space}+/u, right: /\p{White_Space}+$/u };
+
+/** Builds the normaliser that `config` (the `normalizer` of tokenizer.json) describes. */
+export function createNormalizer(config: Json | undefined): Normalizer {
+  if (config === null || config === undefined) return (text) => text;
+  const record = asRecord(config, 'normalizer');
+  const type = asString(record['type'], 'normalizer.type');
+  switch (type) {
+    case 'Sequence': {
+      const steps = asArray(record['normalizers'], 'normalizer.normalizers').map(createNormalizer);
+      return (text) => steps.reduce((result, step) => step(result), text);
+    }
+    case 'BertNormalizer':
+      return bertNormalizer(record);
+    case 'NFC':
+    case 'NFD':
+    case 'NFKC':
+    case 'NFKD':
+      return (text) => unicodeForm(text, type);
+    case 'Lowercase':
+      return lowercase;
+    case 'StripAccents':
+      return (text) => removeAll(text, /\p{M}/gu);
+    case 'Strip':
+      return (text) => strip(text, record['strip_left'] !== false, record['strip_right'] !== false);
+    case 'Prepend': {
+      const content = asString(record['prepend'], 'normalizer.prepend');
+      return (text) => (text.text === '' ? text : text.replace([{ from: 0, to: 0, with: content }]));
+    }
+    case 'Replace': {
+      const pattern = compilePattern(record['pattern'], 'normalizer.pattern');
+      const content = asString(record['content'], 'normalizer.content');
+      return (text) => mapMatches(text, pattern, () => content);
+    }
+    case 'Precompiled': {
+      const encoded = record['precompiled_charsmap'];
+      if (typeof encoded !== 'string' || encoded === '') return (text) => text;
+      const map = new Charsmap(encoded);
+      return (text) => text.replace(charsmapEdits(text.text, map));
+    }
+    default:
+      throw new LensError(
+        'tokenizer',
+        `The tokenizer uses the normaliser “${type}”, which is not supported.`,
+        'Choose another model, or export the tokenizer with a supported normaliser.',
+      );
+  }
+}
+
+function* matchEdits(text: string, pattern: RegExp, change: (match: string) => string): Generator<Edit> {
+  for (const match of text.matchAll(pattern)) {
+    const changed = change(match[0]);
+    if (changed !== match[0]) yield { from: match.index, to: match.index + match[0].length, with: changed };
+  }
+}
+
+function mapMatches(text: SourceText, pattern: RegExp, change: (match: string) => string): SourceText {
+  return text.replace(matchEdits(text.text, pattern, change));
+}
+
+function removeAll(text: SourceText, pattern: RegExp): SourceText {
+  return mapMatches(text, pattern, () => '');
+}
+
+/** One character at a time: the reference knows no final sigma. */
+function lowercase(text: SourceText): SourceText {
+  return mapMatches(text, /[A-Z\u0080-\u{10ffff}]/gu, (character) => character.toLowerCase());
+}
+
+function strip(text: SourceText, left: boolean, right: boolean): SourceText {
+  const from = left ? (EDGES.left.exec(text.text)?.[0].length ?? 0) : 0;
+  let to = text.text.length;
+  // Backwards by hand: a pattern anchored at the end would be tried at every run of spaces.
+  while (right && to > from && EDGES.right.test(text.text.charAt(to - 1))) to--;
+  const edits = [
+    { from: 0, to: from, with: '' },
+    { from: to, to: text.text.length, with: '' },
+  ];
+  // Cut by edits: a slice would no longer begin where the text begins, which `Metaspace` asks for.
+  return text.replace(edits.filter((edit) => edit.to > edit.from));
+}
+
+function unicodeForm(text: SourceText, form: 'NFC' | 'NFD' | 'NFKC' | 'NFKD'): SourceText {
+  return text.text.normalize(form) === text.text ? text : text.replace(formEdits(text.text, form));
+}
+
+function* formEdits(text: string, form: string): Generator<Edit> {
+  for (const { 0: cluster, index } of text.matchAll(CLUSTER)) {
+    const whole = cluster.normalize(form);
+    if (whole === cluster) continue;
+    const characters = Array.from(cluster);
+    if (characters.map((character) => character.normalize(form)).join('') !== whole) {
+      yield { from: index, to: index + cluster.length, with: whole };
+      continue;
+    }
+    let from = index;
+    for (const character of characters) {
+      yield { from, to: from + character.length, with: character.normalize(form) };
+      from += character.length;
+    }
+  }
+}
+
+function* charsmapEdits(text: string, map: Charsmap): Generator<Edit> {
+  for (const { 0: grapheme, index } of text.matchAll(GRAPHEME)) {
+    let from = index;
+    for (const [part, replacement] of map.replace(grapheme)) {
+      if (part !== replacement) yield { from, to: from + part.length, with: replacement };
+      from += part.length;
+    }
+  }
+}
+
+/** BERT's: control characters out, all white space to spaces, spaces around ideographs, accents off, lower case. */
+function bertNormalizer(config: JsonRecord): Normalizer {
+  const lower = config['lowercase'] === true;
+  const accents = config['strip_accents'] ?? lower;
+  return (text) => {
+    let result = text;
+    if (config['clean_text'] === true) {
+      result = removeAll(result, /(?![\t\n\r])[\p{Cc}\p{Cf}\p{Co}\p{Cs}\ufffd]/gu);
+      result = mapMatches(result, /\p{White_Space}/gu, () => ' ');
+    }
+    if (config['handle_chinese_chars'] === true) result = result.replace(spacesAround(result.text));
+    if (accents === true) result = removeAll(unicodeForm(result, 'NFD'), /\p{Mn}/gu);
+    return lower ? lowercase(result) : result;
+  };
+}
+
+/** The blocks of ideographs that BERT's tokenizer separates. */
+const IDEOGRAPH =
+  /[\u4e00-\u9fff\u3400-\u4dbf\uf900-\ufaff\u{20000}-\u{2a6df}\u{2a700}-\u{2b73f}\u{2b740}-\u{2b81f}\u{2b820}-\u{2ceaf}\u{2f800}-\u{2fa1f}]/gu;
+
+function* spacesAround(text: string): Generator<Edit> {
+  for (const { 0: character, index } of text.matchAll(IDEOGRAPH)) {
+    yield { from: index, to: index, with: ' ' };
+    yield { from: index + character.length, to: index + character.length, with: ' ' };
+  }
+}

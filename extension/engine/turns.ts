@@ -1,0 +1,33 @@
+/** One native run at a time: onnxruntime uses all its threads for each, so that two at once only slow each other down. */
+import type { LanguageModel } from './session/languageModel';
+
+/** `interactive` work (a hover, a mask) goes before `batch` work that already waits. */
+export type Priority = 'interactive' | 'batch';
+
+export class Turns {
+  private readonly waiting: Record<Priority, (() => void)[]> = { interactive: [], batch: [] };
+  private busy = false;
+
+  async run<T>(priority: Priority, work: () => Promise<T>): Promise<T> {
+    if (this.busy) await new Promise<void>((start) => this.waiting[priority].push(start));
+    this.busy = true;
+    try {
+      return await work();
+    } finally {
+      // The turn is handed over, not given back, so that nobody comes between.
+      const next = this.waiting.interactive.shift() ?? this.waiting.batch.shift();
+      if (next === undefined) this.busy = false;
+      else next();
+    }
+  }
+}
+
+/** The model, waiting for its turn before each run. */
+export function inTurns(model: LanguageModel, turns: Turns, priority: Priority): LanguageModel {
+  return {
+    info: model.info,
+    tokenizer: model.tokenizer,
+    logitsAt: (batch, places) => turns.run(priority, () => model.logitsAt(batch, places)),
+    nextSentenceLogits: (batch) => turns.run(priority, () => model.nextSentenceLogits(batch)),
+  };
+}

@@ -1,0 +1,119 @@
+/** Activation: wiring only. The engine starts with the first request, a webview's page with its first look. */
+import { join } from 'node:path';
+import * as vscode from 'vscode';
+import { CLOZE_PANEL, COMMANDS, CONTEXT_KEYS, VIEWS, type CommandHandler, type CommandId } from './commands/ids';
+import { modelCommands } from './commands/modelCommands';
+import { isSilent, log, notify } from './commands/notify';
+import { predictionCommands } from './commands/predictionCommands';
+import { ExpectationHover, registerHover } from './editor/hover';
+import { SurprisalController } from './editor/surprisal';
+import { EngineService } from './models/engineService';
+import { ModelLibrary } from './models/library';
+import { DETAILS_SCHEME, ModelDetails } from './models/modelDetails';
+import { ModelTree } from './models/modelTree';
+import { createModelStatus } from './models/statusBar';
+import { ClozeController } from './panels/clozeController';
+import { webviewOptions } from './panels/html';
+import { ObjectivesController } from './panels/objectivesController';
+import { ViewHost } from './panels/viewHost';
+import type { LensError } from './protocol/errors';
+import type { ClozeMethods, ClozeState, ObjectivesMethods, ObjectivesState } from './protocol/view';
+
+/** For tests, and for other extensions that want to look along. */
+export interface LensApi {
+  engine: EngineService;
+  models: ModelLibrary;
+  cloze: ClozeController;
+  objectives: ObjectivesController;
+  surprisal: SurprisalController;
+}
+
+let engine: EngineService | undefined;
+
+export function activate(context: vscode.ExtensionContext): LensApi {
+  const { extensionUri, extensionPath, subscriptions } = context;
+  const models = new ModelLibrary(join(extensionPath, 'models'));
+  const service = new EngineService({
+    enginePath: join(extensionPath, 'dist', 'engine.js'),
+    library: models,
+    log: (level, message) => log()[level](message),
+    onCrash: notify,
+  });
+  engine = service;
+
+  const adoptClozePanel = (panel: vscode.WebviewPanel): void => {
+    panel.iconPath = vscode.Uri.joinPath(extensionUri, 'media', 'lens.svg');
+    clozeHost.adopt(panel);
+  };
+  const openClozeInEditor = (): void => {
+    const title = vscode.l10n.t('Cloze');
+    const column = vscode.ViewColumn.Beside;
+    adoptClozePanel(vscode.window.createWebviewPanel(CLOZE_PANEL, title, column, webviewOptions(extensionUri)));
+  };
+
+  const cloze = new ClozeController(service, models, openClozeInEditor);
+  const objectives = new ObjectivesController(service, models);
+  const surprisal = new SurprisalController(service, models);
+
+  const onError = (error: LensError): void => {
+    if (!isSilent(error)) log().warn(`[view] [${error.code}] ${error.message}`);
+  };
+  const clozeHost = new ViewHost<ClozeState, ClozeMethods>(cloze, {
+    name: 'cloze',
+    title: 'Cloze',
+    extensionUri,
+    onError,
+  });
+  const objectivesHost = new ViewHost<ObjectivesState, ObjectivesMethods>(objectives, {
+    name: 'objectives',
+    title: 'Objectives',
+    extensionUri,
+    onError,
+  });
+
+  const clozeVisible = (): boolean => clozeHost.audience > 0;
+  const handlers: Record<CommandId, CommandHandler> = {
+    ...predictionCommands({ engine: service, models, cloze, objectives, surprisal, openClozeInEditor, clozeVisible }),
+    ...modelCommands(service, models),
+  };
+  for (const id of Object.values(COMMANDS)) {
+    subscriptions.push(
+      vscode.commands.registerCommand(id, async (...parameters: unknown[]) => {
+        try {
+          await handlers[id](...parameters);
+        } catch (thrown) {
+          notify(thrown);
+        }
+      }),
+    );
+  }
+
+  const showWelcome = (): void => {
+    void vscode.commands.executeCommand('setContext', CONTEXT_KEYS.noModels, models.models.length === 0);
+  };
+  showWelcome();
+
+  subscriptions.push(
+    models,
+    models.onDidChange(showWelcome),
+    cloze,
+    objectives,
+    surprisal,
+    clozeHost,
+    objectivesHost,
+    createModelStatus(models),
+    registerHover(new ExpectationHover(service, models)),
+    vscode.workspace.registerTextDocumentContentProvider(DETAILS_SCHEME, new ModelDetails(models)),
+    vscode.window.registerTreeDataProvider(VIEWS.models, new ModelTree(models)),
+    vscode.window.registerWebviewViewProvider(VIEWS.cloze, clozeHost),
+    vscode.window.registerWebviewViewProvider(VIEWS.objectives, objectivesHost),
+    vscode.window.registerWebviewPanelSerializer(CLOZE_PANEL, {
+      deserializeWebviewPanel: async (panel) => adoptClozePanel(panel),
+    }),
+  );
+  return { engine: service, models, cloze, objectives, surprisal };
+}
+
+export async function deactivate(): Promise<void> {
+  await engine?.dispose();
+}

@@ -1,0 +1,96 @@
+/** Results as JSON, CSV and tab-separated text. Pure. Full precision, a point as the decimal sign, one header line. */
+import type { CorruptResult, FillMaskResult, NextSentenceResult } from '../protocol/engine';
+
+type Cell = string | number | null;
+
+/** RFC 4180. Text that a spreadsheet could run as a formula gets an apostrophe; a lone sign cannot be one. */
+function csvCell(cell: Cell): string {
+  if (typeof cell !== 'string') return cell === null ? '' : String(cell);
+  const safe = /^[=+\-@\t\r]./s.test(cell) ? `'${cell}` : cell;
+  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+}
+
+export function toCsv(rows: readonly (readonly Cell[])[]): string {
+  return rows.map((row) => `${row.map(csvCell).join(',')}\r\n`).join('');
+}
+
+export function toTabs(rows: readonly (readonly Cell[])[]): string {
+  const cell = (value: Cell): string => (value === null ? '' : String(value).replace(/[\t\r\n]/g, ' '));
+  return rows.map((row) => `${row.map(cell).join('\t')}\n`).join('');
+}
+
+/** One row a prediction; what really stood there has its own row, of kind `actual`. */
+export function clozeRows(result: FillMaskResult): Cell[][] {
+  const rows: Cell[][] = [
+    ['model', 'kind', 'target', 'position', 'start', 'end', 'rank', 'id', 'token', 'text', 'logprob', 'prob'],
+  ];
+  for (const mask of result.masks) {
+    const { start, end } = result.targets[mask.target]?.range ?? { start: null, end: null };
+    const place = [mask.target, mask.position, start, end];
+    mask.predictions.forEach(({ id, token, text, logprob, prob }, index) => {
+      rows.push([result.model, 'prediction', ...place, index + 1, id, token, text, logprob, prob]);
+    });
+    if (mask.actual !== null) {
+      const { rank, id, token, text, logprob, prob } = mask.actual;
+      rows.push([result.model, 'actual', ...place, rank, id, token, text, logprob, prob]);
+    }
+  }
+  for (const [index, { texts, tokens, logprob }] of result.joint.entries())
+    rows.push([
+      result.model,
+      'joint',
+      null,
+      null,
+      null,
+      null,
+      index + 1,
+      null,
+      tokens.flat().join(' '),
+      texts.join(' | '),
+      logprob,
+      null,
+    ]);
+  for (const { text, tokens, logprob, rank, share } of result.candidates)
+    rows.push([result.model, 'candidate', 0, null, null, null, rank, null, tokens.join(' '), text, logprob, share]);
+  return rows;
+}
+
+export function corruptRows(result: CorruptResult): Cell[][] {
+  return [
+    [
+      'model',
+      'seed',
+      'position',
+      'start',
+      'end',
+      'action',
+      'original',
+      'replacement',
+      'best',
+      'rank',
+      'logprob',
+      'recovered',
+    ],
+    ...result.chosen.map((token): Cell[] => [
+      result.model,
+      result.seed,
+      token.position,
+      token.range.start,
+      token.range.end,
+      token.action,
+      token.original.token,
+      token.replacement.token,
+      token.predictions[0]?.token ?? null,
+      token.actual.rank,
+      token.actual.logprob,
+      token.recovered ? 1 : 0,
+    ]),
+  ];
+}
+
+export function nextSentenceRows(first: string, second: string, result: NextSentenceResult): Cell[][] {
+  return [
+    ['model', 'first', 'second', 'isNext', 'notNext'],
+    [result.model, first, second, result.isNext, result.notNext],
+  ];
+}

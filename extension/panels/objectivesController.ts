@@ -1,0 +1,231 @@
+/** The Objectives view without its HTML: what BERT was trained on, tried on the person's own text. */
+import * as vscode from 'vscode';
+import * as settings from '../commands/settings';
+import { COMMANDS } from '../commands/ids';
+import { REACH, sentencesOf } from '../editor/context';
+import { contextOf, readRange } from '../editor/document';
+import type { EngineService } from '../models/engineService';
+import type { ModelLibrary } from '../models/library';
+import type { CorruptResult, NextSentenceResult, Progress, TextRange } from '../protocol/engine';
+import { LensError, type ErrorData } from '../protocol/errors';
+import type { ObjectivesMethods, ObjectivesState } from '../protocol/view';
+import { corruptRows, nextSentenceRows } from './export';
+import { exportAs } from './save';
+import { Subject } from './subject';
+import type { Handlers } from './viewHost';
+
+const MAX_SEED = 2 ** 32 - 1;
+
+type Question =
+  { kind: 'corrupt'; subject: Subject } | { kind: 'next'; subject: Subject; first: string; second: string };
+
+export class ObjectivesController implements vscode.Disposable {
+  private readonly changed = new vscode.EventEmitter<void>();
+  readonly onDidChange = this.changed.event;
+  private question: Question | null = null;
+  private run: { controller: AbortController; progress?: Progress } | null = null;
+  private error: ErrorData | null = null;
+  private corrupted: CorruptResult | null = null;
+  private nextSentence: ObjectivesState['nextSentence'] = null;
+  private seed = 1;
+  private wholeWord = false;
+  private readonly subscriptions: vscode.Disposable[];
+
+  constructor(
+    private readonly engine: EngineService,
+    private readonly library: ModelLibrary,
+  ) {
+    this.subscriptions = [
+      library.onDidChange(() => this.changed.fire()),
+      vscode.workspace.onDidChangeTextDocument((event) => {
+        if (this.question?.subject.onEdit(event) === true) this.changed.fire();
+      }),
+    ];
+  }
+
+  get state(): ObjectivesState {
+    const { run, error, question } = this;
+    const model = this.library.selected;
+    return {
+      status: run !== null ? 'loading' : error !== null ? 'error' : this.hasResult ? 'ready' : 'empty',
+      ...(run?.progress === undefined ? {} : { progress: run.progress }),
+      ...(error === null || run !== null ? {} : { error }),
+      model: model === undefined ? null : this.library.summary(model),
+      subject: question === null ? null : question.subject.summary(),
+      seed: this.seed,
+      wholeWord: this.wholeWord,
+      corrupt: this.corrupted,
+      nextSentence: this.nextSentence,
+    };
+  }
+
+  readonly handlers: Handlers<ObjectivesMethods> = {
+    ready: () => undefined,
+    setSeed: ({ seed }) => {
+      this.seed = Math.min(Math.max(Math.round(seed), 0), MAX_SEED);
+      return this.ask();
+    },
+    setWholeWord: ({ on }) => {
+      this.wholeWord = on;
+      return this.ask();
+    },
+    refresh: () => this.refresh(),
+    cancel: () => this.cancel(),
+    reveal: async ({ range }) => {
+      await this.question?.subject.reveal(range);
+    },
+    selectModel: () => this.command(COMMANDS.selectModel),
+    export: ({ format }) => this.export(format),
+    showLog: () => this.command(COMMANDS.showLog),
+    help: () => this.command('workbench.action.openWalkthrough', 'onnx-lens.onnx-lens#onnxLens.start', false),
+    run: ({ command }) => this.command(command),
+  };
+
+  /** Corrupts the selection, or the paragraph around the caret. Resolves when the state shows the result or the error. */
+  async corruptSelection({ document, selection }: vscode.TextEditor): Promise<void> {
+    const range = { start: document.offsetAt(selection.start), end: document.offsetAt(selection.end) };
+    const paragraph = (): TextRange => {
+      const { text, windowStart } = contextOf(document, [range], 'paragraph');
+      return { start: windowStart, end: windowStart + text.length };
+    };
+    const subject = Subject.exact(document, selection.isEmpty ? paragraph() : range);
+    if (subject.text.trim() === '') {
+      throw new LensError('bad-input', 'There is no text here to corrupt.', 'Select some text and try again.');
+    }
+    this.question = { kind: 'corrupt', subject };
+    this.nextSentence = null;
+    await this.ask();
+  }
+
+  /** Two selections, or the first two sentences of one, or the sentence at the caret and the one behind it. */
+  async askNextSentence(editor: vscode.TextEditor): Promise<void> {
+    const { document } = editor;
+    const [first, second] = sentencePair(editor);
+    const text = (range: TextRange): string => readRange(document, range).text.trim();
+    this.question = {
+      kind: 'next',
+      subject: Subject.exact(document, { start: first.start, end: second.end }),
+      first: text(first),
+      second: text(second),
+    };
+    this.corrupted = null;
+    await this.ask();
+  }
+
+  cancel(): void {
+    this.run?.controller.abort();
+    this.run = null;
+    this.changed.fire();
+  }
+
+  dispose(): void {
+    this.cancel();
+    for (const subscription of this.subscriptions) subscription.dispose();
+    this.changed.dispose();
+  }
+
+  private get hasResult(): boolean {
+    return this.corrupted !== null || this.nextSentence !== null;
+  }
+
+  private command(id: string, ...parameters: unknown[]): void {
+    void vscode.commands.executeCommand(id, ...parameters);
+  }
+
+  private async refresh(): Promise<void> {
+    const { question } = this;
+    const document = question?.subject.document;
+    const anchor = question?.subject.anchors[0];
+    if (question?.kind === 'corrupt' && question.subject.stale && document != null && anchor !== undefined)
+      this.question = { kind: 'corrupt', subject: Subject.exact(document, anchor) };
+    await this.ask();
+  }
+
+  private async ask(): Promise<void> {
+    const { question } = this;
+    this.run?.controller.abort();
+    this.run = null;
+    if (question === null) {
+      this.changed.fire();
+      return;
+    }
+    const run: { controller: AbortController; progress?: Progress } = { controller: new AbortController() };
+    this.run = run;
+    this.error = null;
+    this.changed.fire();
+    const options = {
+      supersedes: 'objectives',
+      signal: run.controller.signal,
+      progress: (progress: Progress) => {
+        run.progress = progress;
+        if (this.run === run) this.changed.fire();
+      },
+    };
+    try {
+      const { ref: model } = this.library.require();
+      if (question.kind === 'corrupt') {
+        const { seed, wholeWord } = this;
+        const parameters = { model, text: question.subject.text, seed, wholeWord, topK: settings.topK() };
+        const result = await this.engine.request('corrupt', parameters, options);
+        if (this.run !== run) return;
+        this.corrupted = result;
+      } else {
+        const { first, second } = question;
+        const result: NextSentenceResult = await this.engine.request('nextSentence', { model, first, second }, options);
+        if (this.run !== run) return;
+        this.nextSentence = { first, second, result };
+      }
+    } catch (thrown) {
+      if (this.run !== run) return;
+      const error = LensError.from(thrown);
+      if (error.code !== 'cancelled' && error.code !== 'superseded') this.error = error.toData();
+    }
+    this.run = null;
+    this.changed.fire();
+  }
+
+  private async export(format: 'json' | 'csv' | 'clipboard'): Promise<void> {
+    const { corrupted, nextSentence, question } = this;
+    if (question === null || !this.hasResult) return;
+    await exportAs(format, {
+      name: corrupted !== null ? 'corruption' : 'next-sentence',
+      json: {
+        subject: { ...question.subject.summary(), text: question.subject.text },
+        corrupt: corrupted,
+        nextSentence,
+      },
+      rows:
+        corrupted !== null
+          ? corruptRows(corrupted)
+          : nextSentence !== null
+            ? nextSentenceRows(nextSentence.first, nextSentence.second, nextSentence.result)
+            : [],
+    });
+  }
+}
+
+function sentencePair({ document, selections, selection }: vscode.TextEditor): [TextRange, TextRange] {
+  const ranges = selections
+    .filter((item) => !item.isEmpty)
+    .map((item) => ({ start: document.offsetAt(item.start), end: document.offsetAt(item.end) }))
+    .sort((a, b) => a.start - b.start);
+  const [first, second] = ranges;
+  if (first !== undefined && second !== undefined) return [first, second];
+  const from = first ?? caretSentence(document, document.offsetAt(selection.active));
+  const slice = readRange(document, first ?? { start: from.start, end: from.start + REACH });
+  const [one, two] = sentencesOf(slice.text).map((range) => ({
+    start: range.start + slice.start,
+    end: range.end + slice.start,
+  }));
+  if (one !== undefined && two !== undefined) return [one, two];
+  throw new LensError(
+    'bad-input',
+    'A next-sentence probability needs two sentences.',
+    'Select two sentences, or two places with Alt+Click, and try again.',
+  );
+}
+
+function caretSentence(document: vscode.TextDocument, offset: number): TextRange {
+  const { text, windowStart } = contextOf(document, [{ start: offset, end: offset }], 'sentence');
+  return { start: windowStart, end: windowStart + text.length };
+}

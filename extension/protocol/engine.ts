@@ -1,0 +1,328 @@
+/**
+ * What the extension host (or the command line) may ask of the engine, and what it answers.
+ * Symbols: V vocabulary size. All logarithms are natural. Offsets are UTF-16 code units of `text`, half open.
+ */
+
+import type { ErrorData } from './errors';
+
+export interface TextRange {
+  start: number;
+  end: number;
+}
+
+export interface Token {
+  /** Position in the model's input, special tokens counted. */
+  index: number;
+  id: number;
+  /** As it stands in the vocabulary, for example `##ius` or `Ġthe`. */
+  token: string;
+  /** Where it stands in the text, without the white space around it; null for special tokens that the tokenizer added. */
+  range: TextRange | null;
+  special: boolean;
+}
+
+/** `seq2seq`, `encoder` and `classifier` have no language-model head that we can use; `unknown` has no readable outputs. */
+export type ModelKind = 'masked' | 'causal' | 'encoder' | 'classifier' | 'seq2seq' | 'unknown';
+
+/** A model as the engine finds it: the folder and the .onnx file in it. Both absolute. */
+export interface ModelRef {
+  /** Stable id for people and settings: the catalogue id, or the folder's name. */
+  id: string;
+  folder: string;
+  /** Relative to `folder`; the engine chooses when absent. */
+  file?: string;
+}
+
+export interface TensorInfo {
+  name: string;
+  /** ONNX element type in lower case: `float`, `int64`, `float16` … */
+  type: string;
+  /** A number, or the name of a symbolic dimension ('?' when it has none). */
+  shape: (number | string)[];
+}
+
+export interface ModelInfo {
+  id: string;
+  folder: string;
+  file: string;
+  kind: ModelKind;
+  /** `model_type` of config.json, when there is one. */
+  architecture: string | null;
+  inputs: TensorInfo[];
+  outputs: TensorInfo[];
+  /** Bytes of the .onnx file and its external data. */
+  bytes: number;
+  parameters: number;
+  opset: Record<string, number>;
+  irVersion: number;
+  producer: string;
+  layers: number | null;
+  heads: number | null;
+  hiddenSize: number | null;
+  tokenizer: { type: string; vocabSize: number; maskToken: string | null; lowercase: boolean } | null;
+  /** V of the language-model head; null without one. */
+  vocabSize: number | null;
+  /** Longest input in tokens, special tokens counted. */
+  maxTokens: number;
+  hasNextSentenceHead: boolean;
+  /** What a person should know before trusting a number: refitted heads, quantised activations, vocabulary mismatch … */
+  notes: string[];
+}
+
+export interface EngineSettings {
+  /** 0: half of the machine's cores. */
+  threads: number;
+  executionProvider: 'cpu' | 'cuda' | 'dml' | 'coreml';
+  /** Quantised models: `exact` computes in float32 on the dequantised weights; `fast` lets the runtime quantise activations. */
+  quantised: 'exact' | 'fast';
+  /** Keeps quantised matrices packed: about the file's own size in memory, about twice the time. */
+  lowMemory: boolean;
+  /** Minutes after which an unused model is unloaded; 0 keeps it. */
+  idleMinutes: number;
+  /** Refuse models whose files are larger than this many megabytes; 0 for no limit. */
+  maxModelMegabytes: number;
+}
+
+/** The part of the given text that went into the model, and why it is not the whole of it. */
+export interface WindowInfo {
+  range: TextRange;
+  /** Number of tokens with special tokens. */
+  tokens: number;
+  /** Text was cut on that side because the model takes no more tokens. */
+  truncatedStart: boolean;
+  truncatedEnd: boolean;
+}
+
+export interface MaskTarget {
+  range: TextRange;
+  /** How many masks stand there; `auto` (default): as many as the text there has tokens. */
+  masks?: number | 'auto';
+}
+
+export interface Prediction {
+  id: number;
+  token: string;
+  /** What a person would read: `##ius` → `ius`, `Ġthe` → ` the`. */
+  text: string;
+  logprob: number;
+  prob: number;
+}
+
+/** The token that really stood at a mask. `rank` counts from 1 in the whole vocabulary. */
+export interface ActualToken extends Prediction {
+  rank: number;
+}
+
+export interface MaskResult {
+  /** Token index in `FillMaskResult.tokens`. */
+  position: number;
+  /** Index into `FillMaskResult.targets`. */
+  target: number;
+  /** Top k of the whole vocabulary, ties by lower id. */
+  predictions: Prediction[];
+  /** In nats. */
+  entropy: number;
+  actual: ActualToken | null;
+}
+
+export interface TargetResult {
+  /** White space at the ends of a selection is not masked. */
+  range: TextRange;
+  /** What stood there. */
+  text: string;
+  masks: number;
+  /** Indices into `FillMaskResult.masks`. */
+  maskIndices: number[];
+  /** `tokens`: whole tokens were replaced. `text`: the range cut a token, so the text was replaced and then tokenised. */
+  fit: 'tokens' | 'text';
+  /** Why there is no `actual`, or what else a person should know. */
+  note?: string;
+}
+
+/** All masks filled together. */
+export interface JointFill {
+  /** Per target, its tokens put together to words. */
+  texts: string[];
+  /** Per target. */
+  tokens: Prediction['token'][][];
+  ids: number[][];
+  /** Pseudo-log-likelihood of the filled tokens: sum of log P(w_i | all the rest). Causal: left-to-right log-likelihood. */
+  logprob: number;
+  /** Per token, in the order of `masks`. */
+  logprobs: number[];
+  /** This is the fill that takes each mask's own best token. */
+  independent: boolean;
+}
+
+export interface CandidateScore {
+  text: string;
+  tokens: string[];
+  /** Sum over its tokens, with as many masks as it has tokens: pseudo-log-likelihood (masked) or log-likelihood (causal). */
+  logprob: number;
+  /** `logprob` divided by the number of tokens. */
+  meanLogprob: number;
+  /** Candidate of one token: its rank in the whole vocabulary. */
+  rank: number | null;
+  /** Softmax over the candidates; comparable only between equally long ones, see `tokens`. */
+  share: number;
+}
+
+export interface FillMaskParams {
+  model: ModelRef;
+  text: string;
+  /** Empty: the mask tokens that stand in the text. */
+  targets: MaskTarget[];
+  topK: number;
+  /** Scored against each other at the first target. */
+  candidates?: string[];
+  /** Search the likeliest fill of all masks together (two to eight masks). */
+  joint?: { beam: number };
+}
+
+export interface FillMaskResult {
+  model: string;
+  kind: 'masked' | 'causal';
+  /** The model's input, masks in place. Ranges are those of the given text; masks carry the range of their target. */
+  tokens: (Token & { mask: number | null })[];
+  window: WindowInfo;
+  targets: TargetResult[];
+  masks: MaskResult[];
+  /** Best first. Empty when not asked for or when there is only one mask. */
+  joint: JointFill[];
+  /** The same score for what really stood there, when all targets have it. */
+  actualLogprob: number | null;
+  candidates: CandidateScore[];
+  vocabSize: number;
+  /** In milliseconds, inside the engine. */
+  elapsed: number;
+}
+
+export interface ScoreParams {
+  model: ModelRef;
+  text: string;
+  /** Score only tokens that begin in this range; the rest is context. */
+  range?: TextRange;
+}
+
+/** Columns of equal length, one entry a scored token. */
+export interface ScoreColumns {
+  tokens: string[];
+  ids: Int32Array;
+  starts: Uint32Array;
+  ends: Uint32Array;
+  logprobs: Float64Array;
+  ranks: Uint32Array;
+}
+
+export interface ScoreResult extends ScoreColumns {
+  model: string;
+  kind: 'pseudo-log-likelihood' | 'log-likelihood';
+  total: number;
+  /** exp(-total / tokens). */
+  perplexity: number;
+  /** Number of windows into which the text was divided because the model takes no more tokens at once. */
+  windows: number;
+  /** Causal models without a start token give no probability to the first token; it is left out. */
+  skippedFirst: boolean;
+  elapsed: number;
+}
+
+export interface NextSentenceParams {
+  model: ModelRef;
+  first: string;
+  second: string;
+}
+
+export interface NextSentenceResult {
+  model: string;
+  isNext: number;
+  notNext: number;
+  tokens: number;
+  notes: string[];
+}
+
+export interface CorruptParams {
+  model: ModelRef;
+  text: string;
+  seed: number;
+  /** Choose whole words instead of single pieces. */
+  wholeWord: boolean;
+  topK: number;
+}
+
+export interface CorruptedToken {
+  position: number;
+  range: TextRange;
+  original: { id: number; token: string };
+  replacement: { id: number; token: string };
+  action: 'mask' | 'random' | 'keep';
+  predictions: Prediction[];
+  actual: ActualToken;
+  /** The model's first choice is the original token. */
+  recovered: boolean;
+}
+
+export interface CorruptResult {
+  model: string;
+  seed: number;
+  /** The corrupted input. */
+  tokens: (Token & { chosen: number | null })[];
+  window: WindowInfo;
+  /** In order of position. */
+  chosen: CorruptedToken[];
+  /** Mean cross-entropy over the chosen tokens, in nats: the training loss. */
+  loss: number;
+  elapsed: number;
+}
+
+export interface TokensParams {
+  model: ModelRef;
+  text: string;
+}
+
+export interface TokensResult {
+  tokens: Token[];
+}
+
+export interface Progress {
+  message: string;
+  /** 0…1; absent when it cannot be known. */
+  fraction?: number;
+  /** `score` streams what is finished. */
+  partial?: ScoreColumns;
+}
+
+/** method → [parameters, result] */
+export interface EngineMethods {
+  configure: [Partial<EngineSettings>, null];
+  inspect: [{ model: ModelRef }, ModelInfo];
+  load: [{ model: ModelRef }, ModelInfo];
+  unload: [{ model: ModelRef }, null];
+  tokens: [TokensParams, TokensResult];
+  fillMask: [FillMaskParams, FillMaskResult];
+  score: [ScoreParams, ScoreResult];
+  nextSentence: [NextSentenceParams, NextSentenceResult];
+  corrupt: [CorruptParams, CorruptResult];
+  status: [null, EngineStatus];
+}
+export type EngineMethod = keyof EngineMethods;
+export type EngineParams<M extends EngineMethod> = EngineMethods[M][0];
+export type EngineResult<M extends EngineMethod> = EngineMethods[M][1];
+
+export interface EngineStatus {
+  pid: number;
+  /** Resident set in bytes. */
+  rss: number;
+  loaded: string[];
+}
+
+/** What crosses the pipe. */
+export type EngineMessage =
+  | { type: 'request'; id: number; method: EngineMethod; params: unknown }
+  | { type: 'cancel'; id: number }
+  | { type: 'progress'; id: number; progress: Progress }
+  | { type: 'result'; id: number; result: unknown }
+  | { type: 'error'; id: number; error: ErrorData }
+  /** The engine's own news: a model was loaded or unloaded (idle). */
+  | { type: 'event'; event: { name: 'loaded' | 'unloaded'; model: string } }
+  | { type: 'log'; level: 'trace' | 'info' | 'warn' | 'error'; message: string };

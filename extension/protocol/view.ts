@@ -1,0 +1,112 @@
+/**
+ * What the extension host and the webviews say to each other. A view sends requests (an intent of the person) and gets a
+ * response with the same id; the host sends the whole state when it changes. Views keep no results of their own.
+ */
+import type { ErrorData } from './errors';
+import type { CorruptResult, FillMaskResult, ModelInfo, NextSentenceResult, Progress, TextRange } from './engine';
+
+export interface ModelSummary {
+  id: string;
+  kind: ModelInfo['kind'];
+  state: 'not-loaded' | 'loading' | 'ready' | 'failed';
+}
+
+/** The document place that a view looks at. Ranges in results are relative to `windowStart`. */
+export interface SubjectSummary {
+  /** For people: the file's name. */
+  document: string;
+  /** 1-based line of the first target. */
+  line: number;
+  context: ContextKind;
+  /** Offset in the document of the text that was given to the engine. */
+  windowStart: number;
+  /** The document was changed since: the result belongs to an older version. */
+  stale: boolean;
+}
+
+export type ContextKind = 'sentence' | 'paragraph' | 'window';
+
+export interface LoadState {
+  status: 'empty' | 'loading' | 'ready' | 'error';
+  /** While loading. */
+  progress?: Progress;
+  /** When failed. */
+  error?: ErrorData;
+}
+
+export interface ClozeState extends LoadState {
+  model: ModelSummary | null;
+  subject: SubjectSummary | null;
+  /** Stays, dimmed, while a newer one is loading. */
+  result: FillMaskResult | null;
+  /** A result kept to compare with. */
+  pinned: { label: string; result: FillMaskResult } | null;
+  /** The same place seen by a model of the other kind (both sides | left side only). */
+  compared: { model: ModelSummary; result: FillMaskResult | null; error?: ErrorData } | null;
+  /** Causal or masked models that could be compared with. */
+  comparable: string[];
+  follow: boolean;
+  masks: number | 'auto';
+  candidates: string[];
+  topK: number;
+  history: { index: number; length: number };
+  /** The document can be edited (not read-only, not closed, not stale). */
+  canInsert: boolean;
+}
+
+export interface ObjectivesState extends LoadState {
+  model: ModelSummary | null;
+  subject: SubjectSummary | null;
+  seed: number;
+  wholeWord: boolean;
+  corrupt: CorruptResult | null;
+  nextSentence: { first: string; second: string; result: NextSentenceResult } | null;
+}
+
+/** method → [parameters, result] */
+export interface ClozeMethods {
+  ready: [null, null];
+  /** Mask this token instead of (or, additive, beside) the present ones; again to take it away. */
+  maskToken: [{ index: number; additive: boolean }, null];
+  setMasks: [{ masks: number | 'auto' }, null];
+  setCandidates: [{ candidates: string[] }, null];
+  setTopK: [{ topK: number }, null];
+  /** Put texts into the document, one a target, as one undo step. */
+  insert: [{ texts: string[] }, null];
+  insertAt: [{ target: number; text: string }, null];
+  history: [{ step: -1 | 1 }, null];
+  pin: [{ on: boolean }, null];
+  follow: [{ on: boolean }, null];
+  refresh: [null, null];
+  cancel: [null, null];
+  reveal: [{ range: TextRange }, null];
+  selectModel: [null, null];
+  compareWith: [{ model: string | null }, null];
+  export: [{ format: 'json' | 'csv' | 'clipboard' }, null];
+  openInEditor: [null, null];
+  showLog: [null, null];
+  help: [null, null];
+  /** A command of ours, for links in empty states. */
+  run: [{ command: 'onnxLens.maskSelection' | 'onnxLens.corruptSelection' | 'onnxLens.nextSentence' }, null];
+}
+export interface ObjectivesMethods {
+  ready: [null, null];
+  setSeed: [{ seed: number }, null];
+  setWholeWord: [{ on: boolean }, null];
+  refresh: [null, null];
+  cancel: [null, null];
+  reveal: [{ range: TextRange }, null];
+  selectModel: [null, null];
+  export: [{ format: 'json' | 'csv' | 'clipboard' }, null];
+  showLog: [null, null];
+  help: [null, null];
+  run: ClozeMethods['run'];
+}
+
+export interface ViewRequest {
+  type: 'request';
+  id: number;
+  method: string;
+  params: unknown;
+}
+export type HostMessage<State> = { type: 'state'; state: State } | { type: 'response'; id: number; error?: ErrorData };

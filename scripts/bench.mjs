@@ -1,0 +1,18 @@
+// npm run bench [-- --json FILE]: builds, then measures. See scripts/bench/main.ts.
+import { spawnSync } from 'node:child_process';
+import { build } from 'esbuild';
+import { ensureBuilt, ensureInstalled } from './setup.mjs';
+
+await ensureInstalled();
+await ensureBuilt();
+await build({
+  entryPoints: ['scripts/bench/main.ts'],
+  outfile: 'out/bench.js',
+  bundle: true,
+  platform: 'node',
+  format: 'cjs',
+  packages: 'external',
+  logLevel: 'warning',
+});
+process.exitCode =
+  spawnSync(process.execPath, ['out/bench.js', ...process.argv.slice(2)], { stdio: 'inherit' }).status ?? 1;

@@ -1,0 +1,343 @@
+/** The commands: what each takes, what it prints for programs (`--json`), and what for people. */
+import type {
+  EngineMethod,
+  EngineParams,
+  EngineResult,
+  FillMaskResult,
+  MaskTarget,
+  ModelRef,
+  Prediction,
+} from '../../extension/protocol/engine';
+import { LensError } from '../../extension/protocol/errors';
+import { number, percent, table, visible } from './table';
+
+export interface OptionSpec {
+  type: 'string' | 'boolean';
+  /** Name of its value in the help. */
+  value?: string;
+  help: string;
+  required?: boolean;
+  multiple?: boolean;
+}
+
+export type OptionValues = Record<string, string | boolean | (string | boolean)[] | undefined>;
+
+export interface CommandContext {
+  model: ModelRef;
+  options: OptionValues;
+  /** The value of a required text option; `-` was read from standard input. */
+  text(name: string): Promise<string>;
+  ask<M extends EngineMethod>(method: M, params: EngineParams<M>): Promise<EngineResult<M>>;
+}
+
+export interface Output {
+  json: unknown;
+  text: string;
+}
+
+export interface Command {
+  summary: string;
+  options: Record<string, OptionSpec>;
+  run(context: CommandContext): Promise<Output>;
+}
+
+const TEXT: OptionSpec = { type: 'string', value: 'T', help: 'the text; - reads standard input', required: true };
+const TOP: OptionSpec = { type: 'string', value: 'K', help: 'number of predictions (10)' };
+const FULL: OptionSpec = {
+  type: 'boolean',
+  help: 'with --json: everything that the engine found, not only the predictions',
+};
+
+const ALL_DIGITS = /^\d+$/u;
+
+function wholeNumber(options: OptionValues, name: string, byDefault: number): number {
+  const value = options[name];
+  if (value === undefined) return byDefault;
+  if (typeof value === 'string' && ALL_DIGITS.test(value)) return Number(value);
+  throw new LensError('bad-input', `--${name} must be a whole number, not “${String(value)}”.`);
+}
+
+function stringList(options: OptionValues, name: string): string[] {
+  const value = options[name];
+  return Array.isArray(value) ? value.map(String) : [];
+}
+
+/** `3:8` or `3:8,10:12`: half-open ranges in UTF-16 units. */
+function parseTargets(options: OptionValues): MaskTarget[] {
+  const masks = options['masks'] === undefined ? 'auto' : wholeNumber(options, 'masks', 1);
+  return stringList(options, 'targets')
+    .flatMap((list) => list.split(','))
+    .map((entry): MaskTarget => {
+      const [, start, end] = /^(\d+):(\d+)$/u.exec(entry.trim()) ?? [];
+      if (start === undefined || end === undefined)
+        throw new LensError(
+          'bad-input',
+          `“${entry}” is no range.`,
+          'Write --targets START:END, for example --targets 3:8,10:12.',
+        );
+      return { range: { start: Number(start), end: Number(end) }, masks };
+    });
+}
+
+const inspect: Command = {
+  summary: 'what a model is: inputs, outputs, size, tokenizer, kind',
+  options: {},
+  async run({ model, ask }) {
+    const info = await ask('inspect', { model });
+    const tensor = ({ name, type, shape }: { name: string; type: string; shape: unknown[] }): string =>
+      `${name} ${type} [${shape.join(', ')}]`;
+    const rows: [string, string][] = [
+      ['model', info.id],
+      ['file', `${info.folder}/${info.file}`],
+      ['kind', info.kind],
+      ['architecture', info.architecture ?? '–'],
+      ['inputs', info.inputs.map(tensor).join('; ')],
+      ['outputs', info.outputs.map(tensor).join('; ')],
+      ['size', `${(info.bytes / 2 ** 20).toFixed(1)} MB, ${info.parameters.toLocaleString('en')} parameters`],
+      ['layers, heads, width', [info.layers, info.heads, info.hiddenSize].map((value) => value ?? '–').join(', ')],
+      ['longest input', `${info.maxTokens} tokens`],
+      [
+        'tokenizer',
+        info.tokenizer === null
+          ? 'none'
+          : `${info.tokenizer.type}, ${info.tokenizer.vocabSize.toLocaleString('en')} tokens` +
+            (info.tokenizer.maskToken === null ? '' : `, mask ${info.tokenizer.maskToken}`) +
+            (info.tokenizer.lowercase ? ', lower case' : ''),
+      ],
+      ['vocabulary of the head', info.vocabSize?.toLocaleString('en') ?? '–'],
+      ['next-sentence head', info.hasNextSentenceHead ? 'yes' : 'no'],
+      [
+        'format',
+        `IR ${info.irVersion}, opset ${Object.entries(info.opset)
+          .map(([domain, version]) => (domain === '' ? `${version}` : `${domain} ${version}`))
+          .join(', ')}, by ${info.producer || 'unknown'}`,
+      ],
+      ...info.notes.map((note): [string, string] => ['note', note]),
+    ];
+    return { json: info, text: rows.map(([name, value]) => `${name.padEnd(24)}${visible(value)}`).join('\n') };
+  },
+};
+
+const tokens: Command = {
+  summary: 'the tokens of a text with their places; a folder with only a tokenizer.json will do',
+  options: { text: TEXT },
+  async run({ model, text, ask }) {
+    const result = await ask('tokens', { model, text: await text('text') });
+    const json = result.tokens.map(({ index, id, token, range }) => ({
+      index,
+      id,
+      token,
+      start: range?.start ?? null,
+      end: range?.end ?? null,
+    }));
+    return {
+      json,
+      text: table(
+        ['index', 'id', 'token', 'start', 'end'],
+        json.map(({ index, id, token, start, end }) => [index, id, token, start ?? '–', end ?? '–'].map(String)),
+        ['right', 'right', 'left', 'right', 'right'],
+      ),
+    };
+  },
+};
+
+function predictionRows(predictions: readonly Prediction[]): string[][] {
+  return predictions.map(({ token, logprob, prob }, index) => [
+    `${index + 1}`,
+    token,
+    percent(prob),
+    number(logprob),
+    '█'.repeat(Math.round(20 * prob)),
+  ]);
+}
+
+function fillMaskText(result: FillMaskResult): string {
+  const parts = result.masks.map(({ position, target, predictions, entropy, actual }) => {
+    const place = result.targets[target];
+    const real =
+      actual === null
+        ? ''
+        : ` · really ${visible(actual.token)}: ${percent(actual.prob)}, rank ${actual.rank.toLocaleString('en')}`;
+    return (
+      `Mask at position ${position} (${visible(place?.text ?? '')}, ${place?.range.start}–${place?.range.end}) · ` +
+      `entropy ${number(entropy)} nats${real}\n` +
+      table(['rank', 'token', 'probability', 'log p', ''], predictionRows(predictions), [
+        'right',
+        'left',
+        'right',
+        'right',
+        'left',
+      ])
+    );
+  });
+  if (result.joint.length > 0)
+    parts.push(
+      'Filled together\n' +
+        table(
+          ['text', 'sum of log p', ''],
+          result.joint.map(({ texts, logprob, independent }) => [
+            texts.join(' … '),
+            number(logprob),
+            independent ? 'each mask alone' : '',
+          ]),
+          ['left', 'right', 'left'],
+        ) +
+        (result.actualLogprob === null ? '' : `\nWhat really stands there: ${number(result.actualLogprob)}`),
+    );
+  if (result.candidates.length > 0)
+    parts.push(
+      'Candidates\n' +
+        table(
+          ['text', 'tokens', 'sum of log p', 'a token', 'share', 'rank'],
+          result.candidates.map(({ text, tokens: pieces, logprob, meanLogprob, share, rank }) => [
+            text,
+            pieces.join(' '),
+            number(logprob),
+            number(meanLogprob),
+            percent(share),
+            rank?.toLocaleString('en') ?? '–',
+          ]),
+          ['left', 'left', 'right', 'right', 'right', 'right'],
+        ),
+    );
+  parts.push(...result.targets.flatMap(({ note }) => (note === undefined ? [] : [`Note: ${visible(note)}`])));
+  return parts.join('\n\n');
+}
+
+const fillMaskCommand: Command = {
+  summary: 'what the model expects at [MASK] or at the given places',
+  options: {
+    text: { ...TEXT, help: 'the text with [MASK] in it, or with --targets; - reads standard input' },
+    top: TOP,
+    targets: {
+      type: 'string',
+      value: 'START:END,…',
+      help: 'mask these ranges (UTF-16 units, half open) instead of the [MASK]s of the text',
+      multiple: true,
+    },
+    masks: { type: 'string', value: 'N', help: 'number of masks for each target (as many as it has tokens)' },
+    candidate: {
+      type: 'string',
+      value: 'C',
+      help: 'score this text at the first target; may be given again',
+      multiple: true,
+    },
+    joint: { type: 'string', value: 'BEAM', help: 'fill all masks together, by a beam search of this width' },
+    full: FULL,
+  },
+  async run({ model, options, text, ask }) {
+    const candidates = stringList(options, 'candidate');
+    const result = await ask('fillMask', {
+      model,
+      text: await text('text'),
+      targets: parseTargets(options),
+      topK: wholeNumber(options, 'top', 10),
+      ...(candidates.length === 0 ? {} : { candidates }),
+      ...(options['joint'] === undefined ? {} : { joint: { beam: wholeNumber(options, 'joint', 5) } }),
+    });
+    const brief = result.masks.map(({ position, target, predictions }) => ({
+      position,
+      start: result.targets[target]?.range.start,
+      end: result.targets[target]?.range.end,
+      predictions: predictions.map(({ id, token, logprob, prob }) => ({ id, token, logprob, prob })),
+    }));
+    return { json: options['full'] === true ? result : brief, text: fillMaskText(result) };
+  },
+};
+
+const scoreCommand: Command = {
+  summary: 'log-probability and rank of every token in its context, and their sum',
+  options: { text: TEXT },
+  async run({ model, text, ask }) {
+    const result = await ask('score', { model, text: await text('text') });
+    const rows = result.tokens.map((token, index) => ({
+      token,
+      start: result.starts[index] as number,
+      end: result.ends[index] as number,
+      logprob: result.logprobs[index] as number,
+      rank: result.ranks[index] as number,
+    }));
+    return {
+      json: { kind: result.kind, tokens: rows, total: result.total },
+      text:
+        table(
+          ['token', 'start', 'end', 'log p', 'rank'],
+          rows.map(({ token, start, end, logprob, rank }) => [token, `${start}`, `${end}`, number(logprob), `${rank}`]),
+          ['left', 'right', 'right', 'right', 'right'],
+        ) +
+        `\n${result.kind} ${number(result.total, 4)} · perplexity ${number(result.perplexity, 2)}` +
+        (result.skippedFirst ? '\nNote: this model gives no probability to the first token.' : ''),
+    };
+  },
+};
+
+const nsp: Command = {
+  summary: 'the probability that a second text follows the first',
+  options: {
+    text: { ...TEXT, value: 'A', help: 'the first text; - reads standard input' },
+    pair: { ...TEXT, value: 'B', help: 'the second text; - reads standard input' },
+  },
+  async run({ model, text, ask }) {
+    const { isNext, notNext, notes } = await ask('nextSentence', {
+      model,
+      first: await text('text'),
+      second: await text('pair'),
+    });
+    return {
+      json: { isNext, notNext },
+      text: [
+        `is next   ${percent(isNext)}`,
+        `not next  ${percent(notNext)}`,
+        ...notes.map((note) => `Note: ${visible(note)}`),
+      ].join('\n'),
+    };
+  },
+};
+
+const corruptCommand: Command = {
+  summary: "the text as in BERT's training: 15 % chosen, 80/10/10 masked, random, kept; and the loss",
+  options: {
+    text: TEXT,
+    seed: { type: 'string', value: 'N', help: 'of the random choice (0)' },
+    'whole-word': { type: 'boolean', help: 'choose whole words instead of single pieces' },
+    top: TOP,
+  },
+  async run({ model, options, text, ask }) {
+    const result = await ask('corrupt', {
+      model,
+      text: await text('text'),
+      seed: wholeNumber(options, 'seed', 0),
+      wholeWord: options['whole-word'] === true,
+      topK: wholeNumber(options, 'top', 10),
+    });
+    return {
+      json: result,
+      text:
+        `${visible(result.tokens.map(({ token }) => token).join(' '))}\n\n` +
+        table(
+          ['position', 'original', 'action', 'model reads', 'p(original)', 'rank', 'first choice', ''],
+          result.chosen.map(({ position, original, action, replacement, predictions, actual, recovered }) => [
+            `${position}`,
+            original.token,
+            action,
+            replacement.token,
+            percent(actual.prob),
+            `${actual.rank}`,
+            predictions[0]?.token ?? '',
+            recovered ? '✓' : '',
+          ]),
+          ['right', 'left', 'left', 'left', 'right', 'right', 'left', 'left'],
+        ) +
+        `\nloss ${number(result.loss, 4)} nats`,
+    };
+  },
+};
+
+export const COMMANDS: ReadonlyMap<string, Command> = new Map([
+  ['inspect', inspect],
+  ['tokens', tokens],
+  ['fill-mask', fillMaskCommand],
+  ['score', scoreCommand],
+  ['nsp', nsp],
+  ['corrupt', corruptCommand],
+]);

@@ -1,0 +1,220 @@
+/** The command line as a program: what it prints, where, and its exit codes. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+const LENS = resolve('dist/lens.js');
+const FIXTURES = resolve('test/fixtures');
+
+interface Expected {
+  fill_mask: {
+    text: string;
+    masks: { position: number; predictions: { id: number; token: string; logprob: number }[] }[];
+  }[];
+  pseudo_log_likelihood: { text: string; tokens: string[]; logprobs: number[]; pll: number }[];
+  next_sentence: { first: string; second: string; p_is_next: number }[];
+}
+const expected = JSON.parse(readFileSync(join(FIXTURES, 'bert-base-cased', 'expected.json'), 'utf8')) as Expected;
+
+interface Outcome {
+  code: number | null;
+  out: string;
+  err: string;
+}
+
+function lens(args: string[], input = ''): Promise<Outcome> {
+  return new Promise((done, fail) => {
+    const child = spawn(process.execPath, [LENS, ...args]);
+    const outcome: Outcome = { code: null, out: '', err: '' };
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (outcome.out += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (outcome.err += text));
+    child.on('error', fail);
+    child.on('close', (code) => done({ ...outcome, code }));
+    child.stdin.on('error', () => undefined); // it may end without reading
+    child.stdin.end(input);
+  });
+}
+
+async function json(args: string[], input = ''): Promise<unknown> {
+  const { code, out, err } = await lens([...args, '--json'], input);
+  assert.equal(code, 0, err);
+  assert.equal(out.trimEnd().includes('\n'), false, 'one line');
+  return JSON.parse(out);
+}
+
+const close = (actual: unknown, wanted: number, tolerance = 1e-3): void => {
+  assert.ok(
+    typeof actual === 'number' && Math.abs(actual - wanted) <= tolerance,
+    `${String(actual)}, expected ${wanted}`,
+  );
+};
+
+describe('lens', function () {
+  this.timeout(180_000);
+
+  it('fill-mask: the bundled model when none is named, exactly these fields', async () => {
+    const [entry] = expected.fill_mask;
+    assert.ok(entry !== undefined);
+    const result = (await json(['fill-mask', '--text', entry.text, '--top', '10'])) as Record<string, unknown>[];
+    const [mask] = result;
+    const [wanted] = entry.masks;
+    assert.equal(result.length, 1);
+    assert.deepEqual(Object.keys(mask ?? {}), ['position', 'start', 'end', 'predictions']);
+    const start = entry.text.indexOf('[MASK]');
+    assert.deepEqual([mask?.['position'], mask?.['start'], mask?.['end']], [wanted?.position, start, start + 6]);
+    const predictions = mask?.['predictions'] as { id: number; token: string; logprob: number; prob: number }[];
+    assert.deepEqual(Object.keys(predictions[0] ?? {}), ['id', 'token', 'logprob', 'prob']);
+    wanted?.predictions.forEach(({ id, token, logprob }, rank) => {
+      assert.deepEqual([predictions[rank]?.id, predictions[rank]?.token], [id, token]);
+      close(predictions[rank]?.logprob, logprob);
+      close(predictions[rank]?.prob, Math.exp(logprob));
+    });
+  });
+
+  it('fill-mask: ranges, numbers of masks, candidates and a joint fill', async () => {
+    const text = 'The cat sat on the mat.';
+    const brief = (await json(['fill-mask', '--text', text, '--targets', '4:7,19:22', '--top', '2'])) as unknown[];
+    assert.equal(brief.length, 2);
+    const args = [
+      '--targets',
+      '4:7',
+      '--masks',
+      '2',
+      '--joint',
+      '3',
+      '--candidate',
+      'dog',
+      '--candidate',
+      'old dog',
+      '--full',
+    ];
+    const full = (await json(['fill-mask', 'bert-base-cased', '--text', text, ...args])) as Record<string, unknown[]>;
+    assert.equal(full['masks']?.length, 2);
+    assert.equal(full['candidates']?.length, 2);
+    assert.ok((full['joint']?.length ?? 0) >= 3);
+    const { out } = await lens(['fill-mask', '--text', text, ...args]);
+    assert.match(out, /Filled together[^]*Candidates[^]*old dog/u);
+  });
+
+  it('score, from standard input too', async () => {
+    const [entry] = expected.pseudo_log_likelihood;
+    assert.ok(entry !== undefined);
+    const result = (await json(['score', 'models/bert-base-cased', '--text', '-'], entry.text)) as {
+      kind: string;
+      tokens: Record<string, unknown>[];
+      total: number;
+    };
+    assert.deepEqual(Object.keys(result), ['kind', 'tokens', 'total']);
+    assert.equal(result.kind, 'pseudo-log-likelihood');
+    close(result.total, entry.pll);
+    assert.deepEqual(Object.keys(result.tokens[0] ?? {}), ['token', 'start', 'end', 'logprob', 'rank']);
+    entry.logprobs.forEach((logprob, index) => close(result.tokens[index]?.['logprob'], logprob));
+    const causal = (await json(['score', join(FIXTURES, 'gpt2', 'model.onnx'), '--text', 'the old house'])) as {
+      kind: string;
+    };
+    assert.equal(causal.kind, 'log-likelihood');
+  });
+
+  it('nsp', async () => {
+    const [entry] = expected.next_sentence;
+    assert.ok(entry !== undefined);
+    const result = (await json(['nsp', '--text', entry.first, '--pair', entry.second])) as Record<string, unknown>;
+    assert.deepEqual(Object.keys(result), ['isNext', 'notNext']);
+    close(result['isNext'], entry.p_is_next);
+    close(result['notNext'], 1 - entry.p_is_next);
+  });
+
+  it('tokens: UTF-16 places, null for special tokens, with a tokenizer.json alone', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'lens-'));
+    try {
+      cpSync(join(FIXTURES, 'tokenizers', 'wp_cased', 'tokenizer.json'), join(folder, 'tokenizer.json'));
+      const text = '😀 the old house';
+      const tokens = (await json(['tokens', folder, '--text', text])) as {
+        index: number;
+        id: number;
+        token: string;
+        start: number | null;
+        end: number | null;
+      }[];
+      assert.deepEqual(Object.keys(tokens[0] ?? {}), ['index', 'id', 'token', 'start', 'end']);
+      assert.deepEqual([tokens[0]?.start, tokens[0]?.end, tokens.at(-1)?.end], [null, null, null]);
+      assert.deepEqual(
+        tokens.map(({ index }) => index),
+        [...tokens.keys()],
+      );
+      const inside = tokens.filter(({ start }) => start !== null);
+      assert.equal(inside[0]?.start, 0);
+      assert.equal(inside.at(-1)?.end, text.length);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it('inspect and corrupt', async () => {
+    const info = (await json(['inspect', join(FIXTURES, 'roberta')])) as Record<string, unknown>;
+    assert.deepEqual([info['id'], info['kind']], ['roberta', 'masked']);
+    const text = 'The old man walked along the shore.';
+    const a = (await json(['corrupt', '--text', text, '--seed', '3'])) as Record<string, unknown>;
+    const b = (await json(['corrupt', '--text', text, '--seed', '3'])) as Record<string, unknown>;
+    assert.deepEqual({ ...a, elapsed: 0 }, { ...b, elapsed: 0 });
+  });
+
+  it('prints tables for people, without control characters of the text', async () => {
+    const { code, out } = await lens(['tokens', join(FIXTURES, 'gpt2'), '--text', 'a\u001b[31mb']);
+    assert.equal(code, 0);
+    assert.match(out, /index\s+id\s+token\s+start\s+end/u);
+    assert.equal(out.includes('\u001b'), false);
+    const score = await lens(['score', join(FIXTURES, 'bert'), '--text', 'the old house']);
+    assert.match(score.out, /pseudo-log-likelihood -\d/u);
+  });
+
+  it('takes texts that begin with a dash', async () => {
+    const tokens = (await json(['tokens', '--text', '--json'])) as { token: string }[];
+    assert.deepEqual(
+      tokens.map(({ token }) => token),
+      ['[CLS]', '-', '-', 'j', '##son', '[SEP]'],
+    );
+  });
+
+  it('helps', async () => {
+    const { code, out } = await lens(['--help']);
+    assert.equal(code, 0);
+    for (const command of ['inspect', 'tokens', 'fill-mask', 'score', 'nsp', 'corrupt']) {
+      assert.match(out, new RegExp(`^  ${command} `, 'mu'));
+      const help = await lens([command, '--help']);
+      assert.equal(help.code, 0);
+      assert.match(help.out, new RegExp(`^Usage: lens ${command} \\[MODEL\\]`, 'u'));
+      assert.match(help.out, /--json/u);
+    }
+  });
+
+  it('ends with 2 and says why on standard error, for bad use or input', async () => {
+    const bad: [string[], RegExp][] = [
+      [[], /Usage: lens COMMAND/u],
+      [['fly'], /no command “fly”[^]*Usage/u],
+      [['tokens', '--text', 'a', '--colour'], /--colour[^]*Usage: lens tokens/u],
+      [['tokens'], /--text is missing/u],
+      [['tokens', '--text'], /--text[^]*Usage/u],
+      [['tokens', 'a', 'b', '--text', 'c'], /Too many arguments/u],
+      [['tokens', 'no-such-model', '--text', 'a'], /no model “no-such-model”/u],
+      [['tokens', '/no/such/folder', '--text', 'a'], /no model/u],
+      [['fill-mask', '--text', 'no mask here'], /no mask/u],
+      [['fill-mask', '--text', 'a [MASK]', '--top', 'ten'], /--top must be a whole number/u],
+      [['fill-mask', '--text', 'a [MASK]', '--top', '0'], /topK/u],
+      [['fill-mask', '--text', 'a b', '--targets', '1-2'], /no range/u],
+      [['fill-mask', '--text', 'a b', '--targets', '2:9'], /not inside the text/u],
+      [['score', '--text', ''], /no token/u],
+      [['nsp', '--text', '-', '--pair', '-'], /Only one text/u],
+      [['nsp', join(FIXTURES, 'roberta'), '--text', 'a', '--pair', 'b'], /next-sentence head/u],
+      [['fill-mask', join(FIXTURES, 'bert-classifier'), '--text', 'a [MASK]'], /no language-model head/u],
+    ];
+    for (const [args, message] of bad) {
+      const { code, out, err } = await lens(args);
+      assert.equal(code, 2, `${args.join(' ')}: ${err}`);
+      assert.equal(out, '', args.join(' '));
+      assert.match(err, message);
+    }
+  });
+});

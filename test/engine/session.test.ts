@@ -1,0 +1,269 @@
+/** Plain outputs of every tiny fixture and of the included model against PyTorch, with the head computed only where wanted. */
+import assert from 'node:assert/strict';
+import { cpSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  encodeModel,
+  INT64,
+  newNode,
+  newValueInfo,
+  readModel,
+  type OnnxModel,
+} from '../../extension/engine/onnx/model';
+import { openModel, type OrtModel } from '../../extension/engine/session/ortModel';
+import type { InputRow, LogitPlace } from '../../extension/engine/session/languageModel';
+import { BUNDLED, fixture, fixtureNames, reference, SETTINGS, type ReferenceCase } from '../support/fixtures';
+import type { ModelRef } from '../../extension/protocol/engine';
+import { LensError } from '../../extension/protocol/errors';
+
+/** Exports whose head is not recognised: all their logits are computed. */
+const FULL_LOGITS: string[] = [];
+
+function rowsOf(example: ReferenceCase): { batch: InputRow[]; places: LogitPlace[] } {
+  const batch = example.input_ids.map((ids, row): InputRow => {
+    const length = (example.attention_mask[row] ?? []).reduce((a, b) => a + b, 0);
+    const segments = example.token_type_ids?.[row];
+    return {
+      ids: Int32Array.from(ids.slice(0, length)),
+      ...(segments === undefined ? {} : { segments: Int32Array.from(segments.slice(0, length)) }),
+    };
+  });
+  const places = batch.flatMap(({ ids }, row) => Array.from(ids, (_, position) => ({ row, position })));
+  return { batch, places };
+}
+
+async function compareLogits(ref: ModelRef, check: (model: OrtModel) => void): Promise<void> {
+  const { meta, tensors } = reference(ref.id);
+  const model = await openModel(ref, SETTINGS, () => undefined);
+  try {
+    check(model);
+    let compared = 0;
+    for (const example of meta.cases.filter(({ past_length: past }) => (past ?? 0) === 0)) {
+      const { batch, places } = rowsOf(example);
+      const expected = tensors.get(`${example.id}/unembed.logits`);
+      if (expected === undefined) continue; // the included model's reference has the logits of case a only
+      compared += 1;
+      const width = Math.max(...example.input_ids.map(({ length }) => length));
+      const { data, vocabSize } = await model.logitsAt(batch, places);
+      assert.equal(vocabSize, expected.shape[2]);
+      let worst = 0;
+      places.forEach(({ row, position }, index) => {
+        for (let id = 0; id < vocabSize; id++)
+          worst = Math.max(
+            worst,
+            Math.abs(
+              (data[index * vocabSize + id] ?? NaN) - (expected.data[(row * width + position) * vocabSize + id] ?? NaN),
+            ),
+          );
+      });
+      assert.ok(
+        worst <= meta.tolerance.default,
+        `case ${example.id}: off by ${worst}, tolerance ${meta.tolerance.default}`,
+      );
+    }
+    assert.ok(compared > 0, 'nothing was compared');
+  } finally {
+    await model.release();
+  }
+}
+
+/** A copy of a fixture in a folder of its own, its graph changed; the weights stay in model.bin. */
+function changed(name: string, edit: (model: OnnxModel) => OnnxModel): ModelRef {
+  const folder = mkdtempSync(join(tmpdir(), 'onnx-lens-'));
+  const source = fixture(name).folder;
+  for (const file of ['config.json', 'tokenizer.json', 'tokenizer_config.json'])
+    cpSync(join(source, file), join(folder, file));
+  cpSync(join(source, 'model.onnx'), join(folder, 'model.bin'));
+  writeFileSync(join(folder, 'model.onnx'), encodeModel(edit(readModel(join(source, 'model.onnx'))), 'model.bin'));
+  return { id: name, folder };
+}
+
+const withInput = (model: OnnxModel, name: string, dims: (string | number)[]): OnnxModel => ({
+  ...model,
+  graph: {
+    ...model.graph,
+    inputs: model.graph.inputs.map((input) => (input.name === name ? newValueInfo(name, INT64, dims) : input)),
+  },
+});
+
+/** Logits of some rows run together, and each alone. */
+async function togetherAndAlone(ref: ModelRef, rows: InputRow[]): Promise<[Float32Array, Float32Array[]]> {
+  const model = await openModel(ref, SETTINGS, () => undefined);
+  const together = await model.logitsAt(
+    rows,
+    rows.map((_, row) => ({ row, position: 1 })),
+  );
+  const alone: Float32Array[] = [];
+  for (const row of rows) alone.push((await model.logitsAt([row], [{ row: 0, position: 1 }])).data);
+  await model.release();
+  return [together.data, alone];
+}
+
+describe('sessions', function () {
+  this.timeout(60_000);
+
+  for (const name of fixtureNames) {
+    const { meta } = reference(name);
+    if (meta.head !== 'cls' && meta.head !== 'encoder')
+      it(`${name}: logits equal PyTorch's`, () =>
+        compareLogits(fixture(name), (model) => {
+          assert.equal(model.gathersRows, !FULL_LOGITS.includes(name));
+          assert.equal(model.info.kind, meta.causal ? 'causal' : 'masked');
+          assert.equal(model.info.vocabSize, meta.vocab);
+        }));
+  }
+
+  it("bert-base-cased (included): logits equal PyTorch's within 1e-3", () =>
+    compareLogits(BUNDLED, (model) => {
+      assert.equal(model.gathersRows, true);
+    }));
+
+  it("next-sentence logits equal PyTorch's", async () => {
+    for (const ref of [fixture('bert-pretraining'), BUNDLED]) {
+      const { meta, tensors } = reference(ref.id);
+      const model = await openModel(ref, SETTINGS, () => undefined);
+      for (const example of meta.cases) {
+        const expected = tensors.get(`${example.id}/seq_relationship_logits`);
+        assert.ok(expected);
+        const actual = await model.nextSentenceLogits(rowsOf(example).batch);
+        for (const [index, value] of expected.data.entries())
+          assert.ok(Math.abs((actual[index] ?? NaN) - value) <= meta.tolerance.default, `${ref.id} ${example.id}`);
+      }
+      await model.release();
+    }
+  });
+
+  it('a classifier has no language-model head, and says so', async () => {
+    const model = await openModel(fixture('bert-classifier'), SETTINGS, () => undefined);
+    assert.equal(model.info.kind, 'classifier');
+    await assert.rejects(model.logitsAt([{ ids: Int32Array.of(1, 2) }], [{ row: 0, position: 1 }]), (thrown) => {
+      assert(thrown instanceof LensError);
+      assert.equal(thrown.code, 'no-lm-head');
+      return true;
+    });
+    await model.release();
+  });
+
+  const ROWS: InputRow[] = [
+    [2, 5, 6, 3],
+    [2, 9, 3],
+    [2, 7, 8, 11, 12, 3],
+    [2, 10, 3],
+  ].map((ids) => ({
+    ids: Int32Array.from(ids),
+  }));
+  const near = (actual: Float32Array, wanted: Float32Array): void => {
+    assert.equal(actual.length, wanted.length);
+    for (const [index, value] of wanted.entries()) assert.ok(Math.abs((actual[index] ?? NaN) - value) < 1e-4);
+  };
+
+  it('rows of different length do not see the padding, whether or not the export has an attention mask', async () => {
+    const plain = await togetherAndAlone(fixture('bert'), ROWS);
+    near(plain[0], Float32Array.from(plain[1].flatMap((row) => [...row])));
+    // Without the input: every position is attended to, as an export for single texts does.
+    const maskless = changed('bert', (model) => ({
+      ...model,
+      graph: {
+        ...model.graph,
+        inputs: model.graph.inputs.filter(({ name }) => name !== 'attention_mask'),
+        nodes: [
+          newNode('Mul', ['input_ids', 'input_ids'], ['square']),
+          newNode('Div', ['square', 'square'], ['attention_mask']),
+          ...model.graph.nodes,
+        ],
+      },
+    }));
+    const alone = await togetherAndAlone(maskless, ROWS);
+    near(alone[0], Float32Array.from(alone[1].flatMap((row) => [...row])));
+    near(alone[0], plain[0]);
+  });
+
+  it('an export of a fixed shape gives the same numbers, and says how many tokens it takes', async () => {
+    const fixed = changed('bert', (model) =>
+      ['input_ids', 'attention_mask', 'token_type_ids'].reduce(
+        (edited, name) => withInput(edited, name, [1, 16]),
+        model,
+      ),
+    );
+    const [wanted] = await togetherAndAlone(fixture('bert'), ROWS);
+    const [together] = await togetherAndAlone(fixed, ROWS);
+    near(together, wanted);
+    const model = await openModel(fixed, SETTINGS, () => undefined);
+    assert.equal(model.info.maxTokens, 16);
+    await model.release();
+  });
+
+  it('finds out by behaviour what a file without a config is', async () => {
+    for (const [name, kind] of [
+      ['gpt2', 'causal'],
+      ['llama', 'causal'],
+      ['bert', 'masked'],
+      ['modernbert', 'masked'],
+      ['bert-int8', 'masked'],
+    ] as const) {
+      const ref = changed(name, (model) => model);
+      rmSync(join(ref.folder, 'config.json'));
+      cpSync(join(fixture(name).folder, 'tokenizer_config.json'), join(ref.folder, 'tokenizer_config.json'));
+      const model = await openModel(ref, SETTINGS, () => undefined);
+      assert.equal(model.info.kind, kind, name);
+      await model.release();
+    }
+  });
+
+  it('opens a file through a link, as download caches have them', async function () {
+    if (process.platform === 'win32') return this.skip(); // links need a privilege there
+    const ref = changed('bert', (model) => model);
+    rmSync(join(ref.folder, 'model.onnx'));
+    symlinkSync(join(fixture('bert').folder, 'model.onnx'), join(ref.folder, 'model.onnx'));
+    await (await openModel(ref, SETTINGS, () => undefined)).release();
+  });
+
+  it('low memory gives the same numbers', async () => {
+    const exact = await openModel(BUNDLED, SETTINGS, () => undefined);
+    const low = await openModel(BUNDLED, { ...SETTINGS, lowMemory: true }, () => undefined);
+    const rows = [{ ids: Int32Array.of(101, 2123, 1110, 1103, 2364, 1104, 103, 119, 102) }];
+    const wanted = await exact.logitsAt(rows, [{ row: 0, position: 6 }]);
+    const actual = await low.logitsAt(rows, [{ row: 0, position: 6 }]);
+    const worst = wanted.data.reduce(
+      (most, value, index) => Math.max(most, Math.abs(value - (actual.data[index] ?? NaN))),
+      0,
+    );
+    assert.ok(worst < 1e-3, `off by ${worst}`);
+    await exact.release();
+    await low.release();
+  });
+
+  it('two sessions on one model give the same numbers', async () => {
+    const models = await Promise.all([1, 2].map(() => openModel(fixture('bert'), SETTINGS, () => undefined)));
+    const [first, second] = await Promise.all(
+      models.map((model) => model.logitsAt([{ ids: Int32Array.of(2, 5, 6, 3) }], [{ row: 0, position: 1 }])),
+    );
+    assert.deepEqual(first, second);
+    for (const model of models) await model.release();
+  });
+
+  it('says what to do when the execution provider is not there', async () => {
+    const provider = process.platform === 'darwin' ? 'cuda' : 'coreml';
+    await assert.rejects(
+      openModel(fixture('bert'), { ...SETTINGS, executionProvider: provider }, () => undefined),
+      (thrown) => {
+        assert(thrown instanceof LensError);
+        assert.equal(thrown.code, 'model-unsupported');
+        assert.match(thrown.hint ?? '', /executionProvider to cpu/);
+        return true;
+      },
+    );
+  });
+
+  it('refuses a model over the size limit before loading it', async () => {
+    await assert.rejects(
+      openModel(BUNDLED, { ...SETTINGS, maxModelMegabytes: 50 }, () => undefined),
+      (thrown) => {
+        assert(thrown instanceof LensError);
+        assert.equal(thrown.code, 'memory');
+        return true;
+      },
+    );
+  });
+});

@@ -1,0 +1,56 @@
+/** The tiny models of test/fixtures with their PyTorch references, and the settings that tests run with. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import type { EngineSettings, ModelRef } from '../../extension/protocol/engine';
+import { readSafetensors, type ReferenceTensor } from './safetensors';
+
+export const SETTINGS: EngineSettings = {
+  threads: 2,
+  executionProvider: 'cpu',
+  quantised: 'exact',
+  lowMemory: false,
+  idleMinutes: 0,
+  maxModelMegabytes: 0,
+};
+
+export const BUNDLED: ModelRef = { id: 'bert-base-cased', folder: resolve('models/bert-base-cased') };
+
+export interface ReferenceCase {
+  id: string;
+  text: (string | [string, string])[];
+  input_ids: number[][];
+  attention_mask: number[][];
+  token_type_ids?: number[][];
+  tokens: string[][];
+  past_length?: number;
+}
+
+export interface Reference {
+  fixture: string;
+  head: 'mlm' | 'clm' | 'cls' | 'pretraining' | 'encoder';
+  causal: boolean;
+  vocab: number;
+  inputs: string[];
+  outputs: Record<string, string>;
+  tolerance: { default: number };
+  cases: ReferenceCase[];
+}
+
+const FIXTURES = resolve('test/fixtures');
+
+export const fixture = (name: string): ModelRef => ({ id: name, folder: join(FIXTURES, name) });
+
+export const fixtureNames: string[] = readdirSync(FIXTURES).filter((name) =>
+  existsSync(join(FIXTURES, name, 'model.onnx')),
+);
+
+export function reference(name: string): { meta: Reference; tensors: Map<string, ReferenceTensor> } {
+  const meta = JSON.parse(readFileSync(join(FIXTURES, name, 'reference.json'), 'utf8')) as Reference;
+  return { meta, tensors: readSafetensors(join(FIXTURES, name, 'reference.safetensors')) };
+}
+
+/** A file of the extra test data that the repository may not hold, or null. */
+export function extraData(path: string): string | null {
+  const file = resolve(process.env.ONNX_LENS_TEST_DATA ?? '../shared', path);
+  return existsSync(file) ? file : null;
+}

@@ -1,0 +1,299 @@
+/** The views in a real browser, under the policy that VS Code's host sets: looks, keyboard, accessibility, hostile text. */
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { extname, join, resolve } from 'node:path';
+import type { Browser, Page } from 'playwright-core';
+import type { ViewRequest } from '../../extension/protocol/view';
+import { startBrowser } from '../../scripts/rig/browser';
+
+const DIST = resolve('dist/webviews');
+const SHOTS = resolve('artifacts/webview');
+const POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-gallery'; font-src 'self'; img-src 'self'";
+const TYPES: Record<string, string> = { '.js': 'text/javascript', '.css': 'text/css', '.ttf': 'font/ttf' };
+const THEMES = ['dark', 'light', 'hc', 'hclight'];
+const STATES: [view: string, state: string][] = [
+  ...[
+    'ready',
+    'followed',
+    'empty',
+    'loading',
+    'error',
+    'stale',
+    'several',
+    'candidates',
+    'compared',
+    'partial',
+    'hostile',
+  ].map((state): [string, string] => ['cloze', state]),
+  ...['ready', 'empty', 'error'].map((state): [string, string] => ['objectives', state]),
+];
+
+describe('webviews', function () {
+  this.timeout(120_000);
+  let server: Server;
+  let browser: Browser;
+  let origin: string;
+  let page: Page;
+  let problems: string[];
+
+  before(async function () {
+    try {
+      browser = await startBrowser();
+    } catch (thrown) {
+      process.stdout.write(`      ${String(thrown)}\n`);
+      return this.skip();
+    }
+    mkdirSync(SHOTS, { recursive: true });
+    server = createServer((request, response) => {
+      const path = new URL(request.url ?? '/', 'http://localhost').pathname;
+      response.setHeader('content-security-policy', POLICY);
+      const file = join(DIST, path);
+      if (path === '/')
+        response
+          .setHeader('content-type', 'text/html; charset=utf-8')
+          .end(
+            '<!doctype html><html lang="en"><head><title>gallery</title><meta property="csp-nonce" content="gallery"><link rel="stylesheet" href="/codicon.css"></head>' +
+              '<body><script src="/gallery.js"></script></body></html>',
+          );
+      else if (existsSync(file)) response.setHeader('content-type', TYPES[extname(file)] ?? '').end(readFileSync(file));
+      else response.writeHead(path === '/favicon.ico' ? 204 : 404).end();
+    });
+    await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+    origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  });
+  after(async () => {
+    await browser?.close();
+    server?.close();
+  });
+  beforeEach(async () => {
+    problems = [];
+    page = await browser.newPage({ viewport: { width: 340, height: 800 } });
+    page.on('console', (message) => {
+      if (message.type() === 'error' && !message.text().includes('favicon')) problems.push(message.text());
+    });
+    page.on('pageerror', (error) => problems.push(error.message));
+  });
+  afterEach(async () => {
+    await page.close();
+    assert.deepEqual(problems, [], 'errors or policy violations in the page');
+  });
+
+  const open = async (view: string, state: string, theme = 'dark', more = ''): Promise<void> => {
+    await page.goto(`${origin}/?view=${view}&state=${state}&theme=${theme}${more}`);
+    await page.getByRole('toolbar').waitFor();
+    if (state === 'loading') await page.getByText('Cancel').waitFor();
+  };
+  const requests = (method: string): Promise<unknown[]> =>
+    page.evaluate(
+      (name) =>
+        (globalThis as unknown as { requests: ViewRequest[] }).requests
+          .filter((request) => request.method === name)
+          .map(({ params }) => params),
+      method,
+    );
+
+  for (const [view, state] of STATES)
+    it(`${view}, ${state}: no accessibility violation in any theme, nothing cut at 300 px`, async () => {
+      const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
+      for (const theme of THEMES) {
+        await page.setViewportSize({ width: 300, height: 800 });
+        await open(view, state, theme);
+        const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        assert.ok(overflow <= 0, `${overflow} px too wide in ${theme}`);
+        await page.screenshot({ path: join(SHOTS, `${view}-${state}-${theme}-narrow.png`), fullPage: true });
+        // Not a script tag: the page's own policy would rightly refuse it.
+        await page.evaluate(axe);
+        // While a newer result is on its way the old one is dimmed on purpose.
+        const violations = await page.evaluate(async (dimmed) => {
+          const { axe: runner } = globalThis as unknown as {
+            axe: {
+              run(
+                options: object,
+              ): Promise<{ violations: { id: string; nodes: { html: string; failureSummary: string }[] }[] }>;
+            };
+          };
+          const result = await runner.run({
+            rules: {
+              'page-has-heading-one': { enabled: false },
+              region: { enabled: false },
+              'color-contrast': { enabled: !dimmed },
+            },
+          });
+          return result.violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html} ${nodes[0]?.failureSummary}`);
+        }, state === 'loading');
+        assert.deepEqual(violations, [], theme);
+      }
+      await page.setViewportSize({ width: 900, height: 700 });
+      await open(view, state);
+      await page.screenshot({ path: join(SHOTS, `${view}-${state}-wide.png`), fullPage: true });
+    });
+
+  it('arrow keys move through the tokens; Enter masks, and with Ctrl beside the others', async () => {
+    await open('cloze', 'ready');
+    await page.getByRole('button', { name: 'The, token 1' }).focus();
+    await page.keyboard.press('ArrowRight');
+    await page.keyboard.press('Enter');
+    await page.keyboard.press('End');
+    await page.keyboard.press('ArrowLeft');
+    await page.keyboard.press('Enter');
+    assert.deepEqual(await requests('maskToken'), [
+      { index: 2, additive: false },
+      { index: 10, additive: false },
+    ]);
+    await page.getByRole('button', { name: 'is, token 8' }).click({ modifiers: ['Control'] });
+    assert.deepEqual((await requests('maskToken')).at(-1), { index: 8, additive: true });
+  });
+
+  it('special tokens cannot be masked', async () => {
+    await open('cloze', 'ready');
+    await page.getByRole('button', { name: '[CLS]' }).click({ force: true });
+    assert.deepEqual(await requests('maskToken'), []);
+  });
+
+  it('arrow keys move through the predictions; Enter inserts one', async () => {
+    await open('cloze', 'ready');
+    await page.getByRole('option', { name: /^French/ }).focus();
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('Enter');
+    assert.deepEqual(await requests('insertAt'), [{ target: 0, text: 'Creole' }]);
+  });
+
+  it('a stale result inserts nothing', async () => {
+    await open('cloze', 'stale');
+    await page.getByText('the document was changed since').waitFor();
+    await page.getByRole('option', { name: /^French/ }).click();
+    assert.deepEqual(await requests('insertAt'), []);
+  });
+
+  it('shows why the host refused', async () => {
+    await open('cloze', 'ready', 'dark', '&refuse');
+    await page.getByRole('option', { name: /^French/ }).click();
+    await page.getByRole('alert').getByText('The document is read-only.').waitFor();
+  });
+
+  it('candidates are added with Enter and removed', async () => {
+    await open('cloze', 'candidates');
+    await page.getByRole('textbox', { name: 'Add a candidate' }).fill('Port Louis');
+    await page.keyboard.press('Enter');
+    await page.getByRole('button', { name: 'Remove French' }).click();
+    assert.deepEqual(await requests('setCandidates'), [
+      { candidates: ['French', 'Mauritian Creole', 'Port Louis'] },
+      { candidates: ['Mauritian Creole'] },
+    ]);
+  });
+
+  it('Delete removes a candidate; one that is not scored yet is shown as such', async () => {
+    await open('cloze', 'candidates');
+    await page.getByRole('button', { name: 'Remove Mauritian Creole' }).focus();
+    await page.keyboard.press('Delete');
+    assert.deepEqual(await requests('setCandidates'), [{ candidates: ['French'] }]);
+    await open('cloze', 'followed');
+    assert.equal(await page.getByRole('listitem').getAttribute('title'), 'not scored yet');
+  });
+
+  it('the button inserts the likeliest text, and nothing when the document was changed', async () => {
+    await open('cloze', 'ready');
+    await page.getByRole('button', { name: 'Insert “French”' }).click();
+    assert.deepEqual(await requests('insert'), [{ texts: ['French'] }]);
+    await open('cloze', 'stale');
+    await page.getByRole('button', { name: 'Insert “French”' }).click({ force: true });
+    assert.deepEqual(await requests('insert'), []);
+  });
+
+  it('the menu of exports works with the keyboard alone', async () => {
+    await open('cloze', 'ready');
+    const toggle = page.getByRole('button', { name: 'Copy or Export' });
+    await toggle.focus();
+    await page.keyboard.press('ArrowDown');
+    await page.getByRole('menuitem', { name: 'Copy as Text' }).waitFor();
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('Enter');
+    assert.deepEqual(await requests('export'), [{ format: 'csv' }]);
+    await page.getByRole('menu').waitFor({ state: 'detached' });
+    await page.keyboard.press('Enter');
+    await page.keyboard.press('ArrowUp');
+    await page.keyboard.press('Enter');
+    assert.deepEqual((await requests('export')).at(-1), { format: 'json' });
+    await page.keyboard.press('Enter');
+    await page.getByRole('menu').waitFor();
+    await page.keyboard.press('Escape');
+    await page.getByRole('menu').waitFor({ state: 'detached' });
+    assert.equal(await toggle.evaluate((button) => button.matches(':focus')), true);
+    assert.equal((await requests('export')).length, 2);
+  });
+
+  it('numbers of masks and rows, and the model to compare with, are asked of the host', async () => {
+    await open('cloze', 'compared');
+    await page.getByRole('combobox', { name: 'Masks' }).selectOption('3');
+    await page.getByRole('combobox', { name: 'Masks' }).selectOption('auto');
+    await page.getByRole('combobox', { name: 'Top' }).selectOption('50');
+    const other = page.getByRole('combobox', { name: 'Compare with' });
+    await other.selectOption('gpt2');
+    await other.selectOption('no model');
+    assert.deepEqual(await requests('setMasks'), [{ masks: 3 }, { masks: 'auto' }]);
+    assert.deepEqual(await requests('setTopK'), [{ topK: 50 }]);
+    assert.deepEqual(await requests('compareWith'), [{ model: 'gpt2' }, { model: null }]);
+  });
+
+  it('history goes back and forth', async () => {
+    await open('cloze', 'ready');
+    await page.getByText('2 of 3').waitFor();
+    await page.getByRole('button', { name: 'Older Result' }).click();
+    await page.getByRole('button', { name: 'Newer Result' }).click();
+    assert.deepEqual(await requests('history'), [{ step: -1 }, { step: 1 }]);
+  });
+
+  it('waits under 150 ms are not shown', async () => {
+    await page.clock.install({ time: 0 });
+    await page.clock.pauseAt(1000);
+    await page.goto(`${origin}/?view=cloze&state=loading-first`);
+    const bar = page.locator('lens-progress');
+    await bar.waitFor({ state: 'attached' });
+    await page.clock.runFor(149);
+    assert.equal(await bar.getByText('Cancel').count(), 0);
+    await page.clock.runFor(1);
+    await bar.getByText('Cancel').click();
+    assert.deepEqual(await requests('cancel'), [null]);
+  });
+
+  it('a joint fill is inserted as a whole', async () => {
+    await open('cloze', 'several');
+    await page.getByRole('option', { name: /^Los Angeles/ }).click();
+    assert.deepEqual(await requests('insert'), [{ texts: ['Los Angeles'] }]);
+  });
+
+  it('says the numbers as agreed: no leading zero, true minus, ranks of V', async () => {
+    await open('cloze', 'ready');
+    for (const part of [
+      '.391',
+      '−0.94',
+      'of 28,996',
+      'surprisal 2.41 bits',
+      'entropy 1.92',
+      'Sentence · 12 tokens · line 14',
+    ])
+      assert.ok((await page.getByText(part).count()) > 0, part);
+  });
+
+  it('shows text as text, whatever it is', async () => {
+    await open('cloze', 'hostile');
+    assert.equal(await page.locator('onnx-lens-cloze').locator('img').count(), 0);
+    assert.ok((await page.getByText('<img src=x onerror=alert(1)>').count()) >= 4);
+  });
+
+  it('controls of the objectives view ask the host', async () => {
+    await open('objectives', 'ready');
+    await page.getByRole('button', { name: 'Next Seed' }).click();
+    await page.getByRole('checkbox', { name: 'Whole words' }).click();
+    await page.getByRole('textbox', { name: 'Seed' }).fill('42');
+    await page.keyboard.press('Enter');
+    await page.getByRole('textbox', { name: 'Seed' }).fill('many');
+    await page.keyboard.press('Tab');
+    assert.deepEqual(await requests('setSeed'), [{ seed: 8 }, { seed: 42 }]);
+    assert.deepEqual(await requests('setWholeWord'), [{ on: true }]);
+  });
+});

@@ -1,0 +1,144 @@
+/**
+ * The text as the model reads it: pieces of a word stand together over a dotted line, special tokens are quiet, masks are marked.
+ * One tab stop; arrow keys move, Enter or Space acts, with Ctrl or Shift beside what is already masked.
+ */
+import { css, html, LitElement, nothing, type TemplateResult } from 'lit';
+import { customElement, property, state } from 'lit/decorators.js';
+import { base } from './styles';
+
+export interface StripToken {
+  text: string;
+  /** Stands directly after the token before it. */
+  glued: boolean;
+  special: boolean;
+  look: 'plain' | 'mask' | 'random' | 'keep';
+  /** What the look means, where it is not self-evident. */
+  tag?: string;
+  /** For the pointer and the screen reader. */
+  title: string;
+}
+
+/** Fires `token` with detail `{ index, additive }`. */
+@customElement('lens-token-strip')
+export class TokenStrip extends LitElement {
+  static override styles = [
+    base,
+    css`
+      :host {
+        display: block;
+        font-family: var(--vscode-editor-font-family);
+        font-size: var(--vscode-editor-font-size, 13px);
+        line-height: 1.9;
+        margin: 6px -2px 4px;
+        overflow-wrap: anywhere;
+      }
+      .word.split {
+        border-bottom: 1px dotted var(--vscode-descriptionForeground);
+      }
+      button {
+        padding: 0 1px;
+        border-radius: 4px;
+        text-align: left;
+        line-height: 1.45;
+      }
+      button + button {
+        margin-left: 1px;
+      }
+      .special {
+        font-size: 0.85em;
+        color: var(--vscode-descriptionForeground);
+      }
+      .mask {
+        padding: 0 5px;
+        background: var(--vscode-editor-selectionBackground);
+        color: var(--vscode-editor-selectionForeground, inherit);
+        border-color: var(--vscode-focusBorder);
+      }
+      .random,
+      .keep {
+        padding: 0 4px;
+        border-color: var(--vscode-charts-orange);
+      }
+      .keep {
+        border-style: dashed;
+        border-color: var(--vscode-charts-green);
+      }
+      .tag {
+        font: 0.8em var(--vscode-font-family);
+        color: var(--vscode-descriptionForeground);
+      }
+      .cut {
+        color: var(--vscode-editorWarning-foreground);
+      }
+    `,
+  ];
+  @property({ attribute: false }) tokens: readonly StripToken[] = [];
+  @property() label = 'Tokens';
+  /** A token is switched, not only shown. */
+  @property({ type: Boolean }) toggles = false;
+  /** Text was cut there, and why. */
+  @property() cutStart = '';
+  @property() cutEnd = '';
+  @state() private current = 0;
+
+  override render(): TemplateResult {
+    const words: number[][] = [];
+    this.tokens.forEach((token, index) => {
+      if (token.glued && words.length > 0) words.at(-1)?.push(index);
+      else words.push([index]);
+    });
+    const cut = (reason: string): TemplateResult | typeof nothing =>
+      reason === '' ? nothing : html`<span class="cut" title=${reason} role="img" aria-label=${reason}>⋯</span> `;
+    return html`<div role="group" aria-label=${this.label} @keydown=${this.onKey}>
+      ${cut(this.cutStart)}${words.map(
+        (indices) =>
+          html`<span class="word ${indices.length > 1 ? 'split' : ''}"
+            >${indices.map((index) => this.button(index))}</span
+          > `,
+      )}${cut(this.cutEnd)}
+    </div>`;
+  }
+
+  private button(index: number): TemplateResult {
+    const token = this.tokens[index] as StripToken;
+    const current = Math.min(this.current, this.tokens.length - 1);
+    return html`<button
+      class="${token.special ? 'special' : ''} ${token.look}"
+      title=${token.title}
+      aria-label=${token.title}
+      aria-pressed=${this.toggles ? String(token.look === 'mask') : nothing}
+      aria-disabled=${String(token.special && token.look === 'plain')}
+      tabindex=${index === current ? 0 : -1}
+      @focus=${() => (this.current = index)}
+      @click=${(event: MouseEvent) => {
+        this.act(index, event.ctrlKey || event.metaKey || event.shiftKey);
+      }}
+    >
+      ${token.text}${token.tag === undefined ? nothing : html` <span class="tag">${token.tag}</span>`}
+    </button>`;
+  }
+
+  private act(index: number, additive: boolean): void {
+    const token = this.tokens[index];
+    if (token === undefined || (token.special && token.look === 'plain')) return;
+    this.dispatchEvent(new CustomEvent('token', { detail: { index, additive } }));
+  }
+
+  private onKey(event: KeyboardEvent): void {
+    const last = this.tokens.length - 1;
+    const next = {
+      ArrowRight: this.current + 1,
+      ArrowDown: this.current + 1,
+      ArrowLeft: this.current - 1,
+      ArrowUp: this.current - 1,
+      Home: 0,
+      End: last,
+    }[event.key];
+    if (next === undefined) return;
+    event.preventDefault();
+    this.current = Math.max(0, Math.min(last, next));
+    void this.updateComplete.then(() => {
+      this.renderRoot.querySelector<HTMLElement>('button[tabindex="0"]')?.focus();
+    });
+  }
+}

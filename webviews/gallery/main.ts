@@ -1,0 +1,30 @@
+/** `?theme=dark|light|hc|hclight&view=cloze|objectives&state=…` shows one state; without `view`, links to all of them. */
+import { setState } from './fakeHost';
+import '../cloze/main';
+import '../objectives/main';
+import { CLOZE_STATES, OBJECTIVES_STATES } from './states';
+import { applyTheme, THEMES } from './themes';
+
+const VIEWS: Record<string, Record<string, unknown>> = { cloze: CLOZE_STATES, objectives: OBJECTIVES_STATES };
+
+const query = new URLSearchParams(location.search);
+const theme = query.get('theme') ?? 'dark';
+const view = query.get('view') ?? '';
+const states = VIEWS[view];
+
+applyTheme(theme);
+if (states !== undefined) {
+  setState(states[query.get('state') ?? 'ready']);
+  document.body.append(document.createElement(`onnx-lens-${view}`));
+} else
+  for (const [name, all] of Object.entries(VIEWS))
+    for (const state of Object.keys(all)) {
+      const line = document.createElement('p');
+      for (const each of Object.keys(THEMES)) {
+        const link = document.createElement('a');
+        link.href = `?theme=${each}&view=${name}&state=${state}`;
+        link.textContent = `${name} ${state} ${each}`;
+        line.append(link, ' · ');
+      }
+      document.body.append(line);
+    }
