@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { EngineSettings, ModelRef } from '../../extension/protocol/engine';
-import { readSafetensors, type ReferenceTensor } from './safetensors';
+import { readSafetensors, type ReferenceTensor } from '../../scripts/lens/safetensors';
 
 export const SETTINGS: EngineSettings = {
   threads: 2,

@@ -12,7 +12,9 @@ import {
   copyField,
   fields,
   FileSource,
+  floats,
   FIXED32,
+  floatField,
   integerField,
   integers,
   MemorySource,
@@ -49,7 +51,12 @@ const ELEMENT_TYPES: Record<number, readonly [name: string, bits: number]> = {
   23: ['float4e2m1', 4],
 };
 
+export const FLOAT = 1;
+export const UINT8 = 2;
+export const INT32 = 6;
 export const INT64 = 7;
+export const BOOL = 9;
+export const FLOAT16 = 10;
 
 /** Where a weight's bytes are. */
 export type WeightPlace =
@@ -68,13 +75,17 @@ export interface Initializer {
   raw: Uint8Array | null;
 }
 
+/** One attribute of a node, as far as it is set. */
 export interface Attribute {
-  name: string;
-  int: number | null;
-  float: number | null;
-  ints: number[];
+  int?: number;
+  float?: number;
+  text?: string;
+  ints?: number[];
+  floats?: number[];
+  /** The value of a Constant, the fill of a ConstantOfShape. */
+  tensor?: Initializer;
   /** Has a subgraph (If, Loop, Scan). */
-  graph: boolean;
+  graph?: true;
 }
 
 export interface GraphNode {
@@ -198,23 +209,63 @@ function readNode(bytes: Uint8Array): GraphNode {
   return node;
 }
 
-/** The attributes of a node, read when they are needed. */
-export function attributes(node: GraphNode): Map<string, Attribute> {
+const attributesOf = new WeakMap<GraphNode, ReadonlyMap<string, Attribute>>();
+
+/** The attributes of a node, read when they are first needed. */
+export function attributes(node: GraphNode): ReadonlyMap<string, Attribute> {
+  let found = attributesOf.get(node);
+  if (found === undefined) attributesOf.set(node, (found = readAttributes(node)));
+  return found;
+}
+
+function readAttributes(node: GraphNode): Map<string, Attribute> {
   const found = new Map<string, Attribute>();
   const source = new MemorySource(node.bytes);
   for (const field of fields(source)) {
-    if (field.number !== 5) continue;
-    const attribute: Attribute = { name: '', int: null, float: null, ints: [], graph: false };
+    if (field.number !== 5 || field.wire !== BYTES) continue;
+    const attribute: Attribute = {};
+    let name = '';
     for (const part of fields(source, field.start, field.end))
-      if (part.number === 1) attribute.name = text(source, part);
-      else if (part.number === 2 && part.wire === FIXED32)
-        attribute.float = new DataView(copy(source, part).buffer).getFloat32(0, true);
+      if (part.number === 1) name = text(source, part);
+      else if (part.number === 2 && part.wire === FIXED32) attribute.float = floats(source, part)[0] as number;
       else if (part.number === 3) attribute.int = part.value;
-      else if (part.number === 8) attribute.ints.push(...integers(source, part));
+      else if (part.number === 4) attribute.text = text(source, part);
+      else if (part.number === 5) attribute.tensor = readInitializer(source, part);
       else if (part.number === 6 || part.number === 11) attribute.graph = true;
-    found.set(attribute.name, attribute);
+      else if (part.number === 7) (attribute.floats ??= []).push(...floats(source, part));
+      else if (part.number === 8) (attribute.ints ??= []).push(...integers(source, part));
+    found.set(name, attribute);
   }
   return found;
+}
+
+/** Values of the graph around it that the subgraphs of a node (If, Loop, Scan) may read. */
+export function outerValues(node: GraphNode): readonly string[] {
+  if (![...attributes(node).values()].some(({ graph }) => graph === true)) return [];
+  const names = new Set<string>();
+  collectSubgraphInputs(node.bytes, names, 0);
+  return [...names];
+}
+
+const MAX_NESTING = 16;
+
+function collectSubgraphInputs(node: Uint8Array, names: Set<string>, depth: number): void {
+  if (depth > MAX_NESTING) throw invalid(`its subgraphs are nested more than ${MAX_NESTING} deep`);
+  const source = new MemorySource(node);
+  for (const attribute of fields(source)) {
+    if (attribute.number !== 5 || attribute.wire !== BYTES) continue;
+    for (const graph of fields(source, attribute.start, attribute.end)) {
+      if ((graph.number !== 6 && graph.number !== 11) || graph.wire !== BYTES) continue;
+      for (const part of fields(source, graph.start, graph.end)) {
+        // A subgraph may also hand a value of the outer graph straight on as its output.
+        if (part.number === 12 && part.wire === BYTES) names.add(readValueInfo(copy(source, part)).name);
+        if (part.number !== 1 || part.wire !== BYTES) continue;
+        const inner = copy(source, part);
+        for (const input of readNode(inner).inputs) names.add(input);
+        collectSubgraphInputs(inner, names, depth + 1);
+      }
+    }
+  }
 }
 
 function readInitializer(source: ByteSource, tensor: Field): Initializer {
@@ -253,7 +304,7 @@ function readInitializer(source: ByteSource, tensor: Field): Initializer {
       offset: byteCount(external.get('offset') ?? '0', name),
       length: external.has('length') ? byteCount(external.get('length') ?? '', name) : null,
     };
-  else if (raw !== null && raw.end - raw.start >= INLINE_BYTES)
+  else if (raw !== null && raw.end - raw.start >= INLINE_BYTES && source instanceof FileSource)
     place = { kind: 'file', offset: raw.start, length: raw.end - raw.start };
   return {
     name,
@@ -302,33 +353,75 @@ export function byteSize(initializer: Initializer): number | null {
   return bits === undefined || bits === 0 ? null : Math.ceil((elementCount(initializer) * bits) / 8);
 }
 
+/** The name in a GraphProto field that states a value's type; null for other fields. */
+export function valueInfoName(field: Uint8Array): string | null {
+  const source = new MemorySource(field);
+  const [info] = fields(source);
+  return info?.number === 13 && info.wire === BYTES ? readValueInfo(copy(source, info)).name : null;
+}
+
 // Writing
 
 /** A NodeProto with other inputs; all else as it was. */
 export function withInputs(node: GraphNode, inputs: readonly string[]): GraphNode {
-  const source = new MemorySource(node.bytes);
-  const rest = [...fields(source)].filter(({ number }) => number !== 1).map((field) => copyField(source, field));
-  return readNode(concat([...inputs.map((input) => textField(1, input)), ...rest]));
+  return withNames(node, 1, inputs);
 }
 
-/** A node of the standard operators. `attributes` are integers. */
+function withNames(node: GraphNode, field: 1 | 2, names: readonly string[]): GraphNode {
+  const source = new MemorySource(node.bytes);
+  const rest = [...fields(source)].filter(({ number }) => number !== field).map((each) => copyField(source, each));
+  return readNode(concat([...names.map((name) => textField(field, name)), ...rest]));
+}
+
+/** An attribute to write. A bare number is an integer. */
+export type AttributeValue = number | { float: number } | readonly number[] | Uint8Array;
+
+/** A node; `attributes` that are bytes are an encoded TensorProto. */
 export function newNode(
   opType: string,
   inputs: readonly string[],
   outputs: readonly string[],
-  integerAttributes: Record<string, number> = {},
+  attributeValues: Readonly<Record<string, AttributeValue>> = {},
+  domain = '',
 ): GraphNode {
   return readNode(
     concat([
       ...inputs.map((input) => textField(1, input)),
       ...outputs.map((output) => textField(2, output)),
       textField(4, opType),
-      ...Object.entries(integerAttributes).map(([name, value]) =>
-        // 2 = AttributeProto.INT
-        bytesField(5, concat([textField(1, name), integerField(3, value), integerField(20, 2)])),
+      ...Object.entries(attributeValues).map(([name, value]) =>
+        bytesField(5, concat([textField(1, name), ...encodeAttribute(value)])),
       ),
+      ...(domain === '' ? [] : [textField(7, domain)]),
     ]),
   );
+}
+
+/** The value's field and AttributeProto.AttributeType. */
+function encodeAttribute(value: AttributeValue): Uint8Array[] {
+  if (typeof value === 'number') return [integerField(3, value), integerField(20, 2)];
+  if (value instanceof Uint8Array) return [bytesField(5, value), integerField(20, 4)];
+  if ('float' in value) return [floatField(2, value.float), integerField(20, 1)];
+  return [...value.map((each) => integerField(8, each)), integerField(20, 7)];
+}
+
+/** An encoded TensorProto of int64 or float32. */
+export function encodeTensor(
+  dataType: typeof INT64 | typeof FLOAT,
+  dims: readonly number[],
+  values: readonly number[],
+): Uint8Array {
+  const data = dataType === INT64 ? BigInt64Array.from(values, BigInt) : Float32Array.from(values);
+  return concat([
+    ...dims.map((dim) => integerField(1, dim)),
+    integerField(2, dataType),
+    bytesField(9, new Uint8Array(data.buffer)),
+  ]);
+}
+
+/** The same node with other outputs. */
+export function withOutputs(node: GraphNode, outputs: readonly string[]): GraphNode {
+  return withNames(node, 2, outputs);
 }
 
 /** A value of that element type and no stated shape, or with fixed and symbolic dimensions. */

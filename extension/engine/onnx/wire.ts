@@ -147,6 +147,13 @@ export function integers(source: ByteSource, field: Field): number[] {
   return values;
 }
 
+/** A repeated float, packed or not: what one of its fields holds. */
+export function floats(source: ByteSource, field: Field): number[] {
+  const bytes = copy(source, field);
+  const view = new DataView(bytes.buffer);
+  return Array.from({ length: bytes.length >> 2 }, (_, index) => view.getFloat32(4 * index, true));
+}
+
 // Writing
 
 const encoder = new TextEncoder();
@@ -174,6 +181,12 @@ function varint(value: number): number[] {
 
 export const integerField = (number: number, value: number): Uint8Array =>
   Uint8Array.from([...varint(number * 8 + VARINT), ...varint(value)]);
+
+export function floatField(number: number, value: number): Uint8Array {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setFloat32(0, value, true);
+  return concat([Uint8Array.from(varint(number * 8 + FIXED32)), bytes]);
+}
 
 export const bytesField = (number: number, value: Uint8Array): Uint8Array =>
   concat([Uint8Array.from([...varint(number * 8 + BYTES), ...varint(value.length)]), value]);

@@ -2,8 +2,6 @@
  * A model that is loaded: the only module that creates and runs onnxruntime sessions. `create` and `run` block the thread, which is
  * why all of this lives in a process of its own.
  */
-import { realpathSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { basename } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { EngineSettings, ModelInfo, ModelRef, Progress } from '../../protocol/engine';
@@ -11,9 +9,10 @@ import { LensError } from '../../protocol/errors';
 import { ROWS_INPUT, withHeadRows } from '../onnx/headRows';
 import { encodeModel } from '../onnx/model';
 import type { LensTokenizer } from '../text/tokenizer';
-import { describeModel, weightsFolder, type Description } from './describe';
+import { describeModel, type Description } from './describe';
 import { planInputs, type InputPlan } from './inputs';
 import type { InputRow, LanguageModel, LogitPlace, LogitRows } from './languageModel';
+import { floats, headShape, runtimeError, sessionOptions, weightsFile } from './runtime';
 
 const MEGABYTE = 2 ** 20;
 
@@ -89,70 +88,6 @@ async function kindByBehaviour(model: OrtModel): Promise<'masked' | 'causal'> {
     change = Math.max(change, Math.abs(value - (after.data[index] as number)));
   });
   return change <= UNCHANGED_SHARE * spread ? 'causal' : 'masked';
-}
-
-/**
- * The file that holds the inline weights. A download cache has links in its folders, which the runtime does not follow; so it gets
- * the file itself. Weights in files of their own were checked to be beside the link.
- */
-function weightsFile({ path, model }: Description): string {
-  const external = [...model.graph.initializers.values()].some(({ place }) => place.kind === 'external');
-  return external ? path : realpathSync(path);
-}
-
-function headShape({ config, info }: Description): { heads: number | null; headWidth: number | null } {
-  const positive = (value: unknown): number | null => (typeof value === 'number' && value > 0 ? value : null);
-  const { heads, hiddenSize } = info;
-  return {
-    heads: positive(config.num_key_value_heads) ?? heads,
-    headWidth: positive(config.head_dim) ?? (heads !== null && hiddenSize !== null ? hiddenSize / heads : null),
-  };
-}
-
-function sessionOptions(path: string, settings: EngineSettings): InferenceSession.SessionOptions {
-  const threads = settings.threads > 0 ? settings.threads : Math.max(1, Math.floor(availableParallelism() / 2));
-  return {
-    // Alone: in a longer list the runtime drops a provider it does not have with a line on the console and takes the next. It
-    // still puts single operators that a provider lacks on the CPU.
-    executionProviders: [settings.executionProvider],
-    intraOpNumThreads: threads,
-    logSeverityLevel: 3,
-    // The typings say "WebAssembly only"; Node honours it, with strings as values.
-    extra: {
-      session: {
-        model_external_initializers_file_folder_path: weightsFolder(path),
-        // It would win over packed weights, which are computed in float32 too.
-        ...(settings.quantised === 'exact' && !settings.lowMemory ? { disable_quant_qdq: '1' } : {}),
-        ...(settings.lowMemory ? { qdq_matmulnbits_accuracy_level: '1' } : {}),
-      },
-    },
-  };
-}
-
-/** The runtime's exceptions are strings for developers. */
-function runtimeError(thrown: unknown, model: string): LensError {
-  const message = thrown instanceof Error ? thrown.message : String(thrown);
-  const options = { cause: thrown };
-  if (/bad_alloc|out of memory|allocat/i.test(message))
-    return new LensError(
-      'memory',
-      `There was not enough memory for ${model}: ${message}`,
-      'Close other programs, choose a smaller or quantised model, or a shorter text.',
-      options,
-    );
-  if (/not implemented|no op registered|is not a registered|unsupported|opset/i.test(message))
-    return new LensError(
-      'model-unsupported',
-      `${model} uses something that the runtime cannot run: ${message}`,
-      'Export it with standard operators or another opset.',
-      options,
-    );
-  return new LensError(
-    'model-invalid',
-    `The runtime refused ${model}: ${message}`,
-    'Export or download the model again; the log has the details.',
-    options,
-  );
 }
 
 export class OrtModel implements LanguageModel {
@@ -258,31 +193,6 @@ function pickRows(all: Float32Array, width: number, rows: readonly number[]): Fl
     picked.set(all.subarray(row * width, (row + 1) * width), index * width);
   });
   return picked;
-}
-
-/** float32 values of a float32, float16 or float64 tensor. */
-function floats(tensor: Tensor): Float32Array {
-  if (tensor.type === 'float32') return tensor.data as Float32Array;
-  if (tensor.type === 'float64') return Float32Array.from(tensor.data as Float64Array);
-  if (tensor.type !== 'float16')
-    throw new LensError(
-      'model-unsupported',
-      `Logits of type ${tensor.type} are not understood.`,
-      'Export the model with float logits.',
-    );
-  // Newer Nodes have a Float16Array, others give the bits.
-  const data = tensor.data as unknown as ArrayBufferView & ArrayLike<number>;
-  return data instanceof Uint16Array ? Float32Array.from(data, halfToFloat) : Float32Array.from(data);
-}
-
-/** IEEE 754 half precision. */
-function halfToFloat(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >>> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 0x1f) return fraction === 0 ? sign * Infinity : NaN;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
 /** NaN is never shown as a number. Minus infinity is legitimate: some exports mask unused rows of the vocabulary. */

@@ -1,0 +1,261 @@
+/**
+ * Attention, found from its softmax: forward to the product that mixes the values, back to the product of queries and keys, and
+ * from the factors back to the linear layers that made them.
+ */
+import type { GraphNode } from '../onnx/model';
+import { columnsOf, follow, unlessIdentity } from './columns';
+import type { Linear } from './linears';
+import { BATCH, isActivationProduct, LENGTH, type Subject } from './subject';
+
+/** Part of a linear layer's output: which of its columns are [heads, headWidth]. */
+export interface HeadColumns {
+  linear: Linear;
+  heads: number;
+  /** [heads·headWidth]; null: all columns in order. */
+  columns: Int32Array | null;
+}
+
+export interface Attention {
+  softmax: GraphNode;
+  /** [B,N,S,T] or [B·N,S,T]: the softmax's argument, and what the product with the values reads. */
+  scores: string;
+  pattern: string;
+  heads: number;
+  keyHeads: number;
+  headWidth: number;
+  /** q, k, v where each could be followed to a projection; else why not. */
+  query: HeadColumns | string;
+  key: HeadColumns | string;
+  value: HeadColumns | string;
+  /** z [B,T,N·d] or [B·T,N·d] as the output projection reads it. */
+  z: string;
+  /** [N·d] columns of z in the order of heads; null: in order. */
+  zColumns: Int32Array | null;
+  output: Linear;
+  /** Queries and keys come from different texts. */
+  cross: boolean;
+}
+
+/** Between softmax and the product that it weighs: guards against rows without keys, casts, dropout. */
+const AFTER_SOFTMAX = new Set([
+  'IsNaN',
+  'Where',
+  'Cast',
+  'Dropout',
+  'Identity',
+  'Reshape',
+  'Squeeze',
+  'Unsqueeze',
+  'Mul',
+]);
+const STEPS_AFTER = 5;
+/** Between the product of queries and keys and softmax: scale, mask, position bias, soft cap. */
+const BEFORE_SOFTMAX = new Set([
+  ...[
+    'Add',
+    'Mul',
+    'Div',
+    'Sub',
+    'Cast',
+    'Where',
+    'Reshape',
+    'Tanh',
+    'Max',
+    'Min',
+    'Clip',
+    'Identity',
+    'Squeeze',
+    'Unsqueeze',
+  ],
+]);
+const STEPS_BEFORE = 12;
+/** Between a projection and a factor of the products nothing of the token axis is mixed; shapes are no way back. */
+const NO_WAY_BACK = new Set(['Shape', 'Size', 'Softmax', 'Range', 'ConstantOfShape', 'NonZero', 'CumSum']);
+const STEPS_TO_PROJECTION = 60;
+
+/** Between the mixed values and the output projection. */
+const AFTER_MIXING = new Set([
+  ...['Transpose', 'Reshape', 'Cast', 'Identity', 'Squeeze', 'Unsqueeze', 'Flatten', 'Dropout'],
+  ...['DynamicQuantizeLinear', 'QuantizeLinear', 'DequantizeLinear'],
+]);
+
+/** The attention around a softmax; null when it is none (a router, a classifier), a text when it is one of an unknown form. */
+export function findAttention(
+  subject: Subject,
+  linears: ReadonlyMap<string, Linear>,
+  softmax: GraphNode,
+): Attention | string | null {
+  const { wires, values } = subject;
+  const mixing = findMixing(subject, softmax);
+  if (mixing === null) return null;
+  const scores = softmax.inputs[0] as string;
+  const scoring = findScoring(subject, scores);
+  if (scoring === null) return 'the product of queries and keys before its softmax was not found';
+  const pattern = mixing.inputs[0] as string;
+  const dims = values.get(pattern)?.dims;
+  const valueDims = values.get(mixing.inputs[1] as string)?.dims;
+  const queryDims = values.get(scoring.inputs[0] as string)?.dims;
+  if (dims === undefined || valueDims === undefined || queryDims === undefined)
+    return 'the shapes of its tensors could not be told from the graph';
+  const lead = dims.slice(0, -2).reduce((product, dim) => product * dim, 1);
+  const heads = lead / BATCH;
+  const headWidth = valueDims.at(-1) as number;
+  if (!Number.isInteger(heads) || dims.at(-2) !== LENGTH)
+    return `its pattern has the unexpected shape [${dims.join(', ')}]`;
+
+  const mixed = mixing.outputs[0] as string;
+  const output = outputProjection(subject, linears, mixed);
+  if (output === null) return 'the projection after its heads was not found';
+  const zColumns = columnsOfHeads(subject, mixed, output.data, heads, headWidth);
+  if (zColumns === null) return 'its heads could not be followed to the output projection';
+
+  const factor = (target: string, width: number, name: string): HeadColumns | string =>
+    headColumns(subject, linears, target, width, name);
+  const query = factor(scoring.inputs[0] as string, queryDims.at(-1) as number, 'query');
+  const key = factor(scoring.inputs[1] as string, queryDims.at(-1) as number, 'key');
+  const value = factor(mixing.inputs[1] as string, headWidth, 'value');
+  return {
+    softmax,
+    scores,
+    pattern,
+    heads,
+    keyHeads: typeof value === 'string' ? heads : value.heads,
+    headWidth,
+    query,
+    key,
+    value,
+    z: output.data,
+    zColumns: unlessIdentity(zColumns, heads * headWidth),
+    output,
+    cross:
+      typeof query !== 'string' &&
+      typeof key !== 'string' &&
+      query.linear.data !== key.linear.data &&
+      !sameSource(wires, query.linear.data, key.linear.data),
+  };
+}
+
+/** Forward from softmax to the product of pattern and values: the pattern is its first factor. */
+function findMixing({ wires }: Subject, softmax: GraphNode): GraphNode | null {
+  let frontier = [softmax.outputs[0] as string];
+  for (let step = 0; step <= STEPS_AFTER; step++) {
+    const next: string[] = [];
+    for (const name of frontier)
+      for (const reader of wires.readers(name)) {
+        if (isActivationProduct(wires, reader) && reader.inputs[0] === name) return reader;
+        if (AFTER_SOFTMAX.has(reader.opType)) next.push(reader.outputs[0] as string);
+      }
+    frontier = next;
+  }
+  return null;
+}
+
+/** Back from the scores to the nearest product of two activations. Terms that were gathered (relative positions) are no scores yet. */
+function findScoring({ wires }: Subject, scores: string): GraphNode | null {
+  let frontier = [scores];
+  for (let step = 0; step <= STEPS_BEFORE; step++) {
+    const next: string[] = [];
+    for (const name of frontier) {
+      const maker = wires.maker(name);
+      if (maker === undefined) continue;
+      if (isActivationProduct(wires, maker)) return maker;
+      if (BEFORE_SOFTMAX.has(maker.opType)) next.push(...maker.inputs.filter((input) => !wires.isConstant(input)));
+    }
+    frontier = next;
+  }
+  return null;
+}
+
+function outputProjection({ wires }: Subject, linears: ReadonlyMap<string, Linear>, mixed: string): Linear | null {
+  const byData = new Map([...linears.values()].map((linear) => [linear.data, linear]));
+  let name = mixed;
+  for (let step = 0; step < 12; step++) {
+    const linear = byData.get(name);
+    if (linear !== undefined) return linear;
+    const next = wires.readers(name).filter(({ opType }) => AFTER_MIXING.has(opType));
+    const [reader] = next;
+    if (reader === undefined || next.length !== 1) return null;
+    name = reader.outputs[0] as string;
+  }
+  return null;
+}
+
+/** For every head and place in it, its column in z. */
+function columnsOfHeads(
+  subject: Subject,
+  mixed: string,
+  z: string,
+  heads: number,
+  headWidth: number,
+): Int32Array | null {
+  const width = heads * headWidth;
+  const value = mixed === z ? null : follow(subject, mixed, z);
+  const data = value?.data;
+  if (data?.length !== BATCH * LENGTH * width) return null;
+  const columns = new Int32Array(width);
+  // The first text's first token: its row of z holds these elements of [B,N,S,d].
+  for (let at = 0; at < width; at++) {
+    const element = data[at] as number;
+    const head = Math.floor(element / (LENGTH * headWidth));
+    if (head >= heads || Math.floor(element / headWidth) % LENGTH !== 0) return null;
+    columns[head * headWidth + (element % headWidth)] = at;
+  }
+  return columns;
+}
+
+/** The linear layer behind a factor, and which of its columns are the heads. */
+function headColumns(
+  subject: Subject,
+  linears: ReadonlyMap<string, Linear>,
+  target: string,
+  headWidth: number,
+  name: string,
+): HeadColumns | string {
+  const found = nearestLinears(subject, linears, target);
+  const [linear] = found;
+  if (linear === undefined) return `no linear layer was found behind the ${name}`;
+  if (found.length > 1) return `${found.length} linear layers were found behind the ${name}`;
+  const width = subject.values.get(linear.output)?.dims.at(-1);
+  const followed = follow(subject, linear.output, target);
+  const columns = followed === null || width === undefined ? null : columnsOf(followed, width);
+  if (columns === null || width === undefined || columns.length % headWidth !== 0)
+    return `the ${name} could not be followed from its projection to the heads`;
+  return { linear, heads: columns.length / headWidth, columns: unlessIdentity(columns, width) };
+}
+
+/** Linear layers behind a value with no other linear layer in between. */
+export function nearestLinears({ wires }: Subject, linears: ReadonlyMap<string, Linear>, target: string): Linear[] {
+  const found = new Set<Linear>();
+  const seen = new Set<string>([target]);
+  let frontier = [target];
+  for (let step = 0; step < STEPS_TO_PROJECTION && frontier.length > 0; step++) {
+    const next: string[] = [];
+    for (const name of frontier) {
+      const linear = linears.get(name);
+      if (linear !== undefined) {
+        found.add(linear);
+        continue;
+      }
+      const maker = wires.maker(name);
+      if (maker === undefined || NO_WAY_BACK.has(maker.opType)) continue;
+      for (const input of maker.inputs)
+        if (!seen.has(input) && !wires.isConstant(input)) {
+          seen.add(input);
+          next.push(input);
+        }
+    }
+    frontier = next;
+  }
+  return [...found];
+}
+
+/** Data that is only reshaped between two readers is the same data. */
+function sameSource(wires: Subject['wires'], a: string, b: string): boolean {
+  const source = (name: string): string => {
+    const maker = wires.maker(name);
+    return maker?.opType === 'Reshape' || maker?.opType === 'Cast' || maker?.opType === 'Identity'
+      ? source(maker.inputs[0] as string)
+      : name;
+  };
+  return source(a) === source(b);
+}

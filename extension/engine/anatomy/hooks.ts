@@ -1,0 +1,110 @@
+/**
+ * Names of activations and where they are. The names are TransformerLens's; for post-norm models also `hook_mlp_in` and
+ * `hook_normalized_resid_post`, since there `resid_mid` and `resid_post` are the sums before the norms.
+ */
+import type { Attention, HeadColumns } from './attention';
+import type { Block } from './blocks';
+import type { Subject } from './subject';
+
+/** Symbols of canonical shapes: B batch, T tokens, H heads, K key/value heads, d head width, D model width, F FFN width, V vocabulary. */
+export type Layout =
+  /** [B,T,…rest] from a tensor [B,T,W] or [B·T,W], W = `width`: `columns` of it in the order of the rest; null: all in order. */
+  | { kind: 'tokens'; rest: readonly number[]; columns: Int32Array | null; width: number }
+  /** [B,H,T,T] from a tensor of the same elements in the same order. */
+  | { kind: 'pairs'; heads: number }
+  /** As the graph gives it. */
+  | { kind: 'plain' };
+
+export interface Site {
+  /** Name of a value in the graph with fused operators taken apart. */
+  value: string;
+  layout: Layout;
+}
+
+export interface Hooks {
+  sites: ReadonlyMap<string, Site>;
+  /** Hook → why it is not there. */
+  missing: ReadonlyMap<string, string>;
+}
+
+/** Hooks of a block, without its prefix. */
+export const BLOCK_HOOKS = [
+  'hook_resid_pre',
+  'attn.hook_q',
+  'attn.hook_k',
+  'attn.hook_v',
+  'attn.hook_attn_scores',
+  'attn.hook_pattern',
+  'attn.hook_z',
+  'hook_attn_out',
+  'hook_resid_mid',
+  'hook_mlp_in',
+  'mlp.hook_pre',
+  'mlp.hook_post',
+  'hook_mlp_out',
+  'hook_resid_post',
+  'hook_normalized_resid_post',
+] as const;
+
+export const blockHook = (layer: number, hook: (typeof BLOCK_HOOKS)[number]): string => `blocks.${layer}.${hook}`;
+
+/** A site of [B,T,…rest] in a value. */
+export function tokenSite(
+  subject: Subject,
+  value: string,
+  rest: readonly number[],
+  columns: Int32Array | null = null,
+): Site {
+  const width = subject.values.get(value)?.dims.at(-1) ?? rest.reduce((product, size) => product * size, 1);
+  return { value, layout: { kind: 'tokens', rest, columns, width } };
+}
+
+/** Sites of all hooks of the blocks, or why they are missing. `width` is D. */
+export function blockHooks(subject: Subject, blocks: readonly Block[], width: number): Hooks {
+  const sites = new Map<string, Site>();
+  const missing = new Map<string, string>();
+  const stream = (value: string): Site => tokenSite(subject, value, [width]);
+  const projected = (part: HeadColumns | string, { headWidth }: Attention): Site | string =>
+    typeof part === 'string' ? part : tokenSite(subject, part.linear.output, [part.heads, headWidth], part.columns);
+  blocks.forEach((block, layer) => {
+    const { attention, ffn } = block;
+    const put = (hook: (typeof BLOCK_HOOKS)[number], site: Site | string): void => {
+      if (typeof site === 'string') missing.set(blockHook(layer, hook), site);
+      else sites.set(blockHook(layer, hook), site);
+    };
+    const pairs = { kind: 'pairs', heads: attention.heads } as const;
+    put('hook_resid_pre', stream(block.residPre));
+    put('attn.hook_q', projected(attention.query, attention));
+    put('attn.hook_k', projected(attention.key, attention));
+    put('attn.hook_v', projected(attention.value, attention));
+    put('attn.hook_attn_scores', { value: attention.scores, layout: pairs });
+    put('attn.hook_pattern', { value: attention.pattern, layout: pairs });
+    put('attn.hook_z', tokenSite(subject, attention.z, [attention.heads, attention.headWidth], attention.zColumns));
+    put('hook_attn_out', stream(block.attnOut));
+    if (block.residMid !== null) put('hook_resid_mid', stream(block.residMid));
+    put('hook_resid_post', stream(block.residPost));
+    if (block.mlpIn !== null) put('hook_mlp_in', stream(block.mlpIn));
+    if (block.norm === 'post')
+      put(
+        'hook_normalized_resid_post',
+        block.normalizedResidPost === null
+          ? 'the norm after the block was not found'
+          : stream(block.normalizedResidPost),
+      );
+    if (ffn === null || block.mlpOut === null) {
+      for (const hook of ['mlp.hook_pre', 'mlp.hook_post', 'hook_mlp_out'] as const)
+        put(hook, 'the feed-forward network was not found');
+      return;
+    }
+    const { pre } = ffn;
+    put(
+      'mlp.hook_pre',
+      typeof pre === 'string' ? pre : tokenSite(subject, pre.linear.output, [ffn.width], pre.columns),
+    );
+    put('mlp.hook_post', tokenSite(subject, ffn.post, [ffn.width]));
+    put('hook_mlp_out', stream(block.mlpOut));
+  });
+  const [first] = blocks;
+  if (first !== undefined) sites.set('hook_embed', stream(first.residPre));
+  return { sites, missing };
+}

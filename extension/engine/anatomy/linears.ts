@@ -1,0 +1,86 @@
+/** Linear layers, in every form in which exporters and quantisers write `x·W + b`. */
+import type { GraphNode } from '../onnx/model';
+import { isScalar, type Subject } from './subject';
+
+export interface Linear {
+  node: GraphNode;
+  /** x, [B,T,in] or [B·T,in], in floating point: before dynamic quantisation. */
+  data: string;
+  /** W as the operator reads it (it may be dequantised or transposed on the way). */
+  weight: string;
+  bias: string | null;
+  /** x·W, with the scales of quantised products applied. */
+  product: string;
+  /** x·W + b, of the dimensions of `product`. */
+  output: string;
+}
+
+/** Operators that multiply data with a matrix, and the inputs that are data and matrix. */
+const FORMS: Readonly<Record<string, readonly [data: number, weight: number, bias: number]>> = {
+  MatMul: [0, 1, -1],
+  FusedMatMul: [0, 1, -1],
+  Gemm: [0, 1, 2],
+  FusedGemm: [0, 1, 2],
+  MatMulInteger: [0, 1, -1],
+  MatMulIntegerToFloat: [0, 1, 6],
+  DynamicQuantizeMatMul: [0, 1, 4],
+  QLinearMatMul: [0, 3, -1],
+  MatMulNBits: [0, 1, 5],
+  MatMulBnb4: [0, 1, -1],
+};
+
+/** All linear layers by the name of their output, in the order of the graph. */
+export function findLinears(subject: Subject): Map<string, Linear> {
+  const found = new Map<string, Linear>();
+  for (const node of subject.wires.nodes) {
+    const linear = linearAt(subject, node);
+    if (linear !== null) found.set(linear.output, linear);
+  }
+  return found;
+}
+
+function linearAt(subject: Subject, node: GraphNode): Linear | null {
+  const { wires } = subject;
+  const form = FORMS[node.opType];
+  if (form === undefined) return null;
+  const [dataAt, weightAt, biasAt] = form;
+  const weight = node.inputs[weightAt];
+  let data = node.inputs[dataAt];
+  if (data === undefined || weight === undefined || !wires.isConstant(weight) || wires.isConstant(data)) return null;
+  const quantiser = wires.maker(data);
+  if (quantiser?.opType === 'DynamicQuantizeLinear') data = quantiser.inputs[0] as string;
+  let product = node.outputs[0] as string;
+  if (node.opType === 'MatMulInteger') {
+    // int32 → Cast → Mul by the scales of both factors, one of which was found at run time
+    const scaled = only(subject, only(subject, product, 'Cast'), 'Mul');
+    if (scaled === undefined) return null;
+    product = scaled;
+  } else if (node.opType === 'QLinearMatMul') {
+    product = only(subject, product, 'DequantizeLinear') ?? product;
+  }
+  const own = biasAt < 0 ? undefined : node.inputs[biasAt];
+  if (own !== undefined && own !== '') return { node, data, weight, bias: own, product, output: product };
+  const biased = biasAfter(subject, product);
+  return { node, data, weight, bias: biased?.bias ?? null, product, output: biased?.output ?? product };
+}
+
+/** The output of the only reader of a value, if it is such an operator. */
+function only({ wires }: Subject, value: string | undefined, opType: string): string | undefined {
+  if (value === undefined) return undefined;
+  const readers = wires.readers(value);
+  return readers.length === 1 && readers[0]?.opType === opType ? readers[0].outputs[0] : undefined;
+}
+
+/** A vector that is added to the product, on either side of the Add (exporters differ). A number is no bias. */
+function biasAfter(subject: Subject, product: string): { bias: string; output: string } | undefined {
+  const { wires, values } = subject;
+  const readers = wires.readers(product);
+  const [reader] = readers;
+  if (reader?.opType !== 'Add' || readers.length !== 1) return undefined;
+  const bias = reader.inputs.find((input) => input !== product);
+  if (bias === undefined || !wires.isConstant(bias) || isScalar(subject, bias)) return undefined;
+  const width = values.get(product)?.dims.at(-1);
+  const dims = values.get(bias)?.dims;
+  if (dims === undefined || dims.at(-1) !== width || dims.slice(0, -1).some((dim) => dim !== 1)) return undefined;
+  return { bias, output: reader.outputs[0] as string };
+}

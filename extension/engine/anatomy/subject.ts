@@ -1,0 +1,85 @@
+/** What the anatomy looks at: a graph with fused operators taken apart, and what is known of its values. */
+import { evaluate, type Value } from '../onnx/evaluate';
+import { Wires } from '../onnx/graph';
+import { lowered } from '../onnx/lower';
+import { INT32, INT64, type GraphNode, type OnnxModel, type ValueInfo } from '../onnx/model';
+
+/** Sizes of the imagined run: small, so that tensors can be followed element by element, and unlike each other. */
+export const BATCH = 2;
+export const LENGTH = 3;
+
+export interface Subject {
+  model: OnnxModel;
+  opset: number;
+  /** Of the graph with every fused operator taken apart. */
+  wires: Wires;
+  /** For inputs of `BATCH` texts of `LENGTH` tokens and empty caches. */
+  values: ReadonlyMap<string, Value>;
+  /** Fused node → what it is equal to. */
+  lowerings: ReadonlyMap<GraphNode, readonly GraphNode[]>;
+  /** Operators that look like attention but whose form is not known; for the person. */
+  opaque: readonly GraphNode[];
+}
+
+const ATTENTION_LIKE = /Attention$/;
+
+export function prepare(model: OnnxModel): Subject {
+  const opset = model.opset[''] ?? model.opset['ai.onnx'] ?? 0;
+  const wires = new Wires(model.graph);
+  const inputs = imaginedInputs(model.graph.inputs, BATCH, LENGTH);
+  const values = evaluate(wires, inputs, opset);
+  const lowerings = new Map<GraphNode, readonly GraphNode[]>();
+  const opaque: GraphNode[] = [];
+  for (const node of wires.nodes) {
+    const parts = lowered(node, values, opset);
+    if (parts !== null) lowerings.set(node, parts);
+    else if (ATTENTION_LIKE.test(node.opType)) opaque.push(node);
+  }
+  if (lowerings.size === 0) return { model, opset, wires, values, lowerings, opaque };
+  const nodes = wires.nodes.flatMap((node) => lowerings.get(node) ?? [node]);
+  const apart = new Wires({ ...model.graph, nodes });
+  return { model, opset, wires: apart, values: evaluate(apart, inputs, opset), lowerings, opaque };
+}
+
+/** Values for the inputs of a text model: any ids, nothing masked, nothing cached. */
+export function imaginedInputs(inputs: readonly ValueInfo[], batch: number, length: number): Map<string, Value> {
+  const values = new Map<string, Value>();
+  for (const { name, type, shape } of inputs) {
+    const element = type === 'int64' ? INT64 : type === 'int32' ? INT32 : 1;
+    const isCache = /^past/.test(name);
+    const dims = shape.map((dim, axis) =>
+      typeof dim === 'number' ? dim : axis === 0 ? batch : isCache ? (axis === 2 ? 0 : 1) : length,
+    );
+    const count = dims.reduce((product, dim) => product * dim, 1);
+    const fill = (valueAt: (index: number) => number): Float64Array =>
+      Float64Array.from({ length: count }, (_, index) => valueAt(index));
+    const data = isCache
+      ? null
+      : /mask/.test(name)
+        ? fill(() => 1)
+        : /position/.test(name)
+          ? fill((index) => index % length)
+          : fill(() => 0);
+    values.set(name, { dims, data, type: element });
+  }
+  return values;
+}
+
+/** The one input that is not constant; undefined when there are none or several. */
+export function onlyInput(wires: Wires, node: GraphNode): string | undefined {
+  const data = node.inputs.filter((input) => !wires.isConstant(input));
+  return data.length === 1 ? data[0] : undefined;
+}
+
+/** A constant of one element. */
+export function isScalar({ wires, values }: Subject, name: string | undefined): boolean {
+  if (name === undefined || !wires.isConstant(name)) return false;
+  const dims = values.get(name)?.dims;
+  return dims?.every((dim) => dim === 1) ?? false;
+}
+
+export const isProduct = ({ opType }: GraphNode): boolean => /^(MatMul|FusedMatMul|Einsum)$/.test(opType);
+
+/** A product of two activations. */
+export const isActivationProduct = (wires: Wires, node: GraphNode): boolean =>
+  isProduct(node) && node.inputs.length === 2 && node.inputs.every((input) => !wires.isConstant(input));

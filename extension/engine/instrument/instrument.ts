@@ -1,0 +1,121 @@
+/**
+ * A copy of the user's graph that hands out the values asked for (taps) and lets others be changed (gates: x·scale + offset, both
+ * real inputs). Weights stay where they are; fused operators are taken apart only where a tap or a gate lies inside them; what
+ * no output needs is left out.
+ */
+import type { Subject } from '../anatomy/subject';
+import {
+  FLOAT,
+  newNode,
+  newValueInfo,
+  outerValues,
+  valueInfoName,
+  withOutputs,
+  type GraphNode,
+  type OnnxModel,
+  type ValueInfo,
+} from '../onnx/model';
+
+export interface Instrumented {
+  model: OnnxModel;
+  /** Inputs of the original model that are still needed. */
+  inputs: ReadonlySet<string>;
+}
+
+export const scaleInput = (value: string): string => `onnx_lens.scale.${value}`;
+export const offsetInput = (value: string): string => `onnx_lens.offset.${value}`;
+
+/** `taps` and `gates` are names of values in the graph with fused operators taken apart. */
+export function instrument(subject: Subject, taps: ReadonlySet<string>, gates: ReadonlySet<string>): Instrumented {
+  const { model } = subject;
+  const { graph } = model;
+  const wanted = new Set([...taps, ...gates]);
+  const gateInputs: ValueInfo[] = [];
+  const nodes: GraphNode[] = [];
+  for (const node of openNodes(subject, wanted)) {
+    const gated = node.outputs.filter((output) => gates.has(output));
+    if (gated.length === 0) {
+      nodes.push(node);
+      continue;
+    }
+    nodes.push(
+      withOutputs(
+        node,
+        node.outputs.map((output) => (gates.has(output) ? `onnx_lens.open.${output}` : output)),
+      ),
+    );
+    for (const value of gated) {
+      const type = subject.values.get(value)?.type ?? FLOAT;
+      nodes.push(...gate(value, type));
+      gateInputs.push(newValueInfo(scaleInput(value), FLOAT), newValueInfo(offsetInput(value), FLOAT));
+    }
+  }
+  const kept = needed(nodes, taps);
+  const made = new Set(kept.flatMap(({ outputs }) => outputs));
+  const read = new Set(kept.flatMap((node) => [...node.inputs, ...outerValues(node)]));
+  const outputs = [...taps].map(
+    (value) =>
+      graph.outputs.find(({ name }) => name === value) ??
+      // Without a shape: a stated one that the run contradicts is a warning for nothing.
+      newValueInfo(value, subject.values.get(value)?.type ?? FLOAT),
+  );
+  const inputs = graph.inputs.filter(({ name }) => read.has(name));
+  return {
+    inputs: new Set(inputs.map(({ name }) => name)),
+    model: {
+      ...model,
+      graph: {
+        ...graph,
+        nodes: kept,
+        initializers: new Map([...graph.initializers].filter(([name]) => read.has(name))),
+        inputs: [...inputs, ...gateInputs],
+        outputs,
+        rest: graph.rest.filter((field) => {
+          const name = valueInfoName(field);
+          return name === null || made.has(name);
+        }),
+      },
+    },
+  };
+}
+
+/** The model's nodes, with those fused ones taken apart that hide a wanted value. */
+function openNodes({ model, lowerings }: Subject, wanted: ReadonlySet<string>): GraphNode[] {
+  return model.graph.nodes.flatMap((node) => {
+    const parts = lowerings.get(node);
+    const hides = parts?.some(({ outputs }) =>
+      outputs.some((output) => wanted.has(output) && !node.outputs.includes(output)),
+    );
+    return parts !== undefined && hides === true ? parts : [node];
+  });
+}
+
+/** x·scale + offset, computed in the type of x. */
+function gate(value: string, type: number): GraphNode[] {
+  const open = `onnx_lens.open.${value}`;
+  const scaled = `onnx_lens.scaled.${value}`;
+  const nodes: GraphNode[] = [];
+  const typed = (input: string): string => {
+    if (type === FLOAT) return input;
+    nodes.push(newNode('Cast', [input], [`${input}.cast`], { to: type }));
+    return `${input}.cast`;
+  };
+  nodes.push(newNode('Mul', [open, typed(scaleInput(value))], [scaled]));
+  nodes.push(newNode('Add', [scaled, typed(offsetInput(value))], [value]));
+  return nodes;
+}
+
+/** Nodes that the taps depend on. The runtime would run the others too. */
+function needed(nodes: readonly GraphNode[], taps: ReadonlySet<string>): GraphNode[] {
+  const makers = new Map<string, GraphNode>();
+  for (const node of nodes) for (const output of node.outputs) if (output !== '') makers.set(output, node);
+  const kept = new Set<GraphNode>();
+  const queue = [...taps];
+  for (let name = queue.pop(); name !== undefined; name = queue.pop()) {
+    const maker = makers.get(name);
+    if (maker === undefined || kept.has(maker)) continue;
+    kept.add(maker);
+    queue.push(...maker.inputs, ...outerValues(maker));
+  }
+  return nodes.filter((node) => kept.has(node));
+}
