@@ -15,9 +15,11 @@ import { fillMask } from './analysis/fillMask';
 import { throwIfCancelled } from './analysis/forward';
 import { nextSentence } from './analysis/nextSentence';
 import { score } from './analysis/score';
+import { traceText } from './analysis/trace';
 import { OpenModels } from './openModels';
 import { isMethod, readParams } from './requests';
 import { inspectModel } from './session/describe';
+import type { Internals } from './session/internals';
 import type { LanguageModel, RunContext } from './session/languageModel';
 import { openModel } from './session/ortModel';
 import { loadTokenizer } from './text/huggingFaceTokenizer';
@@ -27,7 +29,7 @@ import { inTurns, Turns, type Priority } from './turns';
 type EngineEvent = Extract<EngineMessage, { type: 'event' }>['event'];
 type LogLevel = Extract<EngineMessage, { type: 'log' }>['level'];
 
-const DEFAULT_SETTINGS: EngineSettings = {
+export const DEFAULT_SETTINGS: EngineSettings = {
   threads: 0,
   executionProvider: 'cpu',
   quantised: 'exact',
@@ -84,7 +86,7 @@ export class Engine {
       return null;
     },
     inspect: async ({ model }) => (await this.models.find(model))?.info ?? inspectModel(model),
-    load: ({ model }, context) => this.models.use(model, context.progress, async ({ info }) => info),
+    load: ({ model }, context) => this.run(model, 'interactive', context, async ({ info }) => info),
     unload: async ({ model }) => {
       await this.models.unload(model);
       return null;
@@ -109,21 +111,30 @@ export class Engine {
       this.run(model, 'interactive', context, (loaded) => nextSentence(loaded, params)),
     corrupt: ({ model, ...params }, context) =>
       this.run(model, 'interactive', context, (loaded) => corrupt(loaded, params, context)),
+    trace: ({ model, ...params }, context) => this.run(model, 'inside', context, (loaded) => traceText(loaded, params)),
     status: async () => ({ pid: process.pid, rss: process.memoryUsage.rss(), loaded: this.models.loaded }),
   };
 
+  /** `inside`: only internals are asked for, which have a session of their own. */
   private run<T>(
     ref: ModelRef,
-    priority: Priority,
+    priority: Priority | 'inside',
     context: RunContext,
-    work: (model: LanguageModel) => Promise<T>,
+    work: (model: LanguageModel & Internals) => Promise<T>,
   ): Promise<T> {
-    return this.models.use(ref, context.progress, async (model) => {
-      throwIfCancelled(context.signal);
-      const result = await work(inTurns(model, this.turns, priority));
-      throwIfCancelled(context.signal);
-      return result;
-    });
+    const turn = priority === 'inside' ? 'interactive' : priority;
+    return this.models.use(
+      ref,
+      context.progress,
+      async (model) => {
+        if (priority !== 'inside') await this.turns.run(turn, () => model.load(context.progress));
+        throwIfCancelled(context.signal);
+        const result = await work(inTurns(model, this.turns, turn));
+        throwIfCancelled(context.signal);
+        return result;
+      },
+      priority === 'inside' ? 'later' : 'now',
+    );
   }
 
   /** No weights are loaded for this, and there need not be any. */

@@ -45,8 +45,9 @@ export class OpenModels {
     ref: ModelRef,
     onProgress: (progress: Progress) => void,
     work: (model: OrtModel) => Promise<T>,
+    load: 'now' | 'later' = 'now',
   ): Promise<T> {
-    const entry = this.entryOf(ref);
+    const entry = this.entryOf(ref, load);
     entry.users++;
     if (entry.idle !== null) clearTimeout(entry.idle);
     entry.idle = null;
@@ -81,7 +82,7 @@ export class OpenModels {
     await Promise.all([...this.entries.values()].map((entry) => this.retire(entry)));
   }
 
-  private entryOf(ref: ModelRef): Entry {
+  private entryOf(ref: ModelRef, load: 'now' | 'later'): Entry {
     const key = this.keyOf(ref);
     const known = this.entries.get(key);
     if (known !== undefined) return known;
@@ -89,9 +90,14 @@ export class OpenModels {
     const entry: Entry = {
       id: ref.id,
       key,
-      model: this.openOne(ref, this.settings, (progress) => {
-        for (const listener of listeners) listener(progress);
-      }),
+      model: this.openOne(
+        ref,
+        this.settings,
+        (progress) => {
+          for (const listener of listeners) listener(progress);
+        },
+        load,
+      ),
       users: 0,
       retired: false,
       idle: null,

@@ -12,6 +12,7 @@ import type {
   ScoreParams,
   TextRange,
   TokensParams,
+  TraceParams,
 } from '../protocol/engine';
 import { LensError } from '../protocol/errors';
 
@@ -24,6 +25,8 @@ const MOST_CANDIDATES = 200;
 const LONGEST_CANDIDATE = 1000;
 const MOST_BEAMS = 50;
 const MOST_THREADS = 1024;
+const MOST_HOOKS = 10_000;
+const LONGEST_HOOK = 200;
 
 type Fields = Record<string, unknown>;
 
@@ -136,6 +139,16 @@ function corruptParams(params: Fields): CorruptParams {
   };
 }
 
+function traceParams(params: Fields): TraceParams {
+  const { pair } = params;
+  return {
+    model: modelOf(params),
+    text: textOf(params['text'], 'text'),
+    ...(pair === undefined ? {} : { pair: textOf(pair, 'pair') }),
+    hooks: list(params['hooks'], 'hooks', MOST_HOOKS).map((hook) => textOf(hook, 'hooks', LONGEST_HOOK)),
+  };
+}
+
 function tokensParams(params: Fields): TokensParams {
   return { model: modelOf(params), text: textOf(params['text'], 'text') };
 }
@@ -175,6 +188,7 @@ const READERS: { [M in EngineMethod]: Reader<M> } = {
   score: scoreParams,
   nextSentence: nextSentenceParams,
   corrupt: corruptParams,
+  trace: traceParams,
   status: () => null,
 };
 

@@ -1,4 +1,5 @@
 /** One native run at a time: onnxruntime uses all its threads for each, so that two at once only slow each other down. */
+import type { Internals } from './session/internals';
 import type { LanguageModel } from './session/languageModel';
 
 /** `interactive` work (a hover, a mask) goes before `batch` work that already waits. */
@@ -23,10 +24,12 @@ export class Turns {
 }
 
 /** The model, waiting for its turn before each run. */
-export function inTurns(model: LanguageModel, turns: Turns, priority: Priority): LanguageModel {
+export function inTurns(model: LanguageModel & Internals, turns: Turns, priority: Priority): LanguageModel & Internals {
   return {
     info: model.info,
     tokenizer: model.tokenizer,
+    anatomy: model.anatomy,
+    trace: (...args) => turns.run(priority, () => model.trace(...args)),
     logitsAt: (batch, places) => turns.run(priority, () => model.logitsAt(batch, places)),
     nextSentenceLogits: (batch) => turns.run(priority, () => model.nextSentenceLogits(batch)),
   };

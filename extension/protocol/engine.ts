@@ -65,8 +65,40 @@ export interface ModelInfo {
   /** Longest input in tokens, special tokens counted. */
   maxTokens: number;
   hasNextSentenceHead: boolean;
+  anatomy: AnatomySummary;
   /** What a person should know before trusting a number: refitted heads, quantised activations, vocabulary mismatch … */
   notes: string[];
+}
+
+/** What was found inside the graph, by its structure. Null: not found, or different from block to block. */
+export interface AnatomySummary {
+  layers: number;
+  heads: number | null;
+  /** Heads of keys and values; fewer than `heads` in grouped-query attention. */
+  keyHeads: number | null;
+  headWidth: number | null;
+  width: number | null;
+  ffnWidth: number | null;
+  activation: string | null;
+  /** The activation is multiplied with a second projection. */
+  gated: boolean;
+  /** Attention and feed-forward network read the same stream. */
+  parallel: boolean;
+  norm: 'pre' | 'post' | null;
+  positions: 'learned' | 'rotary' | 'relative' | 'none';
+  causal: boolean | null;
+  /** Blocks whose queries see only near keys, and how near. */
+  windows: (number | null)[];
+  /** All blocks run the same weights. */
+  tiedLayers: boolean;
+  /** The head uses the table of the word embeddings. */
+  tiedEmbeddings: boolean | null;
+  /** Names of activations that can be read and changed. */
+  hooks: string[];
+  /** Activations that are not there, with the reason in words. */
+  missing: { hook: string; why: string }[];
+  /** Parts of the graph that look like attention but could not be read, and why. */
+  problems: string[];
 }
 
 export interface EngineSettings {
@@ -284,6 +316,23 @@ export interface TokensResult {
   tokens: Token[];
 }
 
+export interface TraceParams {
+  model: ModelRef;
+  text: string;
+  /** The second text of a pair. */
+  pair?: string;
+  /** Names of hooks; `*` stands for any part of a name between dots, alone for everything. */
+  hooks: string[];
+}
+
+export interface TraceResult {
+  model: string;
+  tokens: (Token & { text: 0 | 1 })[];
+  /** Float32, row-major, one batch row. */
+  activations: { hook: string; dims: number[]; data: Float32Array }[];
+  elapsed: number;
+}
+
 export interface Progress {
   message: string;
   /** 0…1; absent when it cannot be known. */
@@ -303,6 +352,7 @@ export interface EngineMethods {
   score: [ScoreParams, ScoreResult];
   nextSentence: [NextSentenceParams, NextSentenceResult];
   corrupt: [CorruptParams, CorruptResult];
+  trace: [TraceParams, TraceResult];
   status: [null, EngineStatus];
 }
 export type EngineMethod = keyof EngineMethods;

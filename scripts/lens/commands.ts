@@ -1,15 +1,19 @@
 /** The commands: what each takes, what it prints for programs (`--json`), and what for people. */
 import type {
+  AnatomySummary,
   EngineMethod,
   EngineParams,
   EngineResult,
   FillMaskResult,
   MaskTarget,
+  ModelInfo,
   ModelRef,
   Prediction,
 } from '../../extension/protocol/engine';
 import { LensError } from '../../extension/protocol/errors';
+import { encodeSafetensors, writeChunks } from './safetensors';
 import { number, percent, table, visible } from './table';
+import { fixtureFolders, verifyFixture, type Check } from './verify';
 
 export interface OptionSpec {
   type: 'string' | 'boolean';
@@ -24,7 +28,10 @@ export type OptionValues = Record<string, string | boolean | (string | boolean)[
 
 export interface CommandContext {
   model: ModelRef;
+  /** Of commands that take folders. */
+  folders: readonly string[];
   options: OptionValues;
+  threads: number;
   /** The value of a required text option; `-` was read from standard input. */
   text(name: string): Promise<string>;
   ask<M extends EngineMethod>(method: M, params: EngineParams<M>): Promise<EngineResult<M>>;
@@ -33,10 +40,14 @@ export interface CommandContext {
 export interface Output {
   json: unknown;
   text: string;
+  /** A check was made and failed: exit code 1. */
+  failed?: boolean;
 }
 
 export interface Command {
   summary: string;
+  /** What stands after the command's name; a model, or the bundled one, if not said otherwise. */
+  takes?: 'folders';
   options: Record<string, OptionSpec>;
   run(context: CommandContext): Promise<Output>;
 }
@@ -79,6 +90,69 @@ function parseTargets(options: OptionValues): MaskTarget[] {
     });
 }
 
+/** The anatomy under the names of Hugging Face configs. */
+function anatomyJson({ anatomy, architecture, vocabSize }: ModelInfo): Record<string, unknown> {
+  return {
+    architecture,
+    layers: anatomy.layers,
+    heads: anatomy.heads,
+    kv_heads: anatomy.keyHeads,
+    d_head: anatomy.headWidth,
+    d_model: anatomy.width,
+    d_ffn: anatomy.ffnWidth,
+    vocab: vocabSize,
+    causal: anatomy.causal,
+    windows: anatomy.windows,
+    norm: anatomy.norm,
+    positions: anatomy.positions,
+    activation: anatomy.activation,
+    gated_ffn: anatomy.gated,
+    parallel_residual: anatomy.parallel,
+    tied_layers: anatomy.tiedLayers,
+    tied: anatomy.tiedEmbeddings,
+    hooks: anatomy.hooks,
+    missing: anatomy.missing,
+    problems: anatomy.problems,
+    anatomy: undefined,
+  };
+}
+
+function anatomyRows(anatomy: AnatomySummary): [string, string][] {
+  const shown = (value: string | number | null): string => (value === null ? '–' : String(value));
+  const { heads, keyHeads } = anatomy;
+  const windows = new Set(anatomy.windows.filter((window) => window !== null));
+  return [
+    ['layers', shown(anatomy.layers)],
+    [
+      'heads',
+      `${shown(heads)} of width ${shown(anatomy.headWidth)}${keyHeads === heads ? '' : `, ${shown(keyHeads)} of keys and values`}`,
+    ],
+    ['d_model, d_ffn', `${shown(anatomy.width)}, ${shown(anatomy.ffnWidth)}`],
+    [
+      'feed-forward network',
+      [shown(anatomy.activation), anatomy.gated ? 'gated' : '', anatomy.parallel ? 'parallel to attention' : '']
+        .filter(Boolean)
+        .join(', '),
+    ],
+    ['norms', anatomy.norm === null ? '–' : `${anatomy.norm}-norm`],
+    ['positions', anatomy.positions],
+    [
+      'attention sees',
+      (anatomy.causal === null ? 'not told by the graph' : anatomy.causal ? 'the left side' : 'both sides') +
+        (windows.size === 0 ? '' : `; some layers only ${[...windows].join(', ')} places`),
+    ],
+    [
+      'shared weights',
+      [anatomy.tiedLayers ? 'all layers' : '', anatomy.tiedEmbeddings === true ? 'embeddings and head' : '']
+        .filter(Boolean)
+        .join('; ') || 'none',
+    ],
+    ['hooks', `${anatomy.hooks.length}; --json lists them`],
+    ...anatomy.missing.map(({ hook, why }): [string, string] => ['missing', `${hook}: ${why}`]),
+    ...anatomy.problems.map((problem): [string, string] => ['not understood', problem]),
+  ];
+}
+
 const inspect: Command = {
   summary: 'what a model is: inputs, outputs, size, tokenizer, kind',
   options: {},
@@ -94,7 +168,7 @@ const inspect: Command = {
       ['inputs', info.inputs.map(tensor).join('; ')],
       ['outputs', info.outputs.map(tensor).join('; ')],
       ['size', `${(info.bytes / 2 ** 20).toFixed(1)} MB, ${info.parameters.toLocaleString('en')} parameters`],
-      ['layers, heads, width', [info.layers, info.heads, info.hiddenSize].map((value) => value ?? '–').join(', ')],
+      ...anatomyRows(info.anatomy),
       ['longest input', `${info.maxTokens} tokens`],
       [
         'tokenizer',
@@ -114,7 +188,10 @@ const inspect: Command = {
       ],
       ...info.notes.map((note): [string, string] => ['note', note]),
     ];
-    return { json: info, text: rows.map(([name, value]) => `${name.padEnd(24)}${visible(value)}`).join('\n') };
+    return {
+      json: { ...info, ...anatomyJson(info) },
+      text: rows.map(([name, value]) => `${name.padEnd(24)}${visible(value)}`).join('\n'),
+    };
   },
 };
 
@@ -333,6 +410,99 @@ const corruptCommand: Command = {
   },
 };
 
+const traceCommand: Command = {
+  summary: 'named activations of a text, as a .safetensors file',
+  options: {
+    text: TEXT,
+    pair: { type: 'string', value: 'U', help: 'the second text of a pair; - reads standard input' },
+    hooks: {
+      type: 'string',
+      value: 'H,…',
+      help: "names of activations, * for any part of a name: 'blocks.*.attn.hook_pattern,unembed.logits' (everything)",
+      multiple: true,
+    },
+    out: { type: 'string', value: 'FILE', help: 'the file to write', required: true },
+  },
+  async run({ model, options, text, ask }) {
+    const hooks = stringList(options, 'hooks')
+      .flatMap((list) => list.split(','))
+      .map((hook) => hook.trim());
+    const pair = options['pair'] === undefined ? {} : { pair: await text('pair') };
+    const result = await ask('trace', {
+      model,
+      text: await text('text'),
+      ...pair,
+      hooks: hooks.length === 0 ? ['*'] : hooks,
+    });
+    const tokens = result.tokens.map(({ index, id, token, range, text: which }) => ({
+      ...{ index, id, token, start: range?.start ?? null, end: range?.end ?? null, text: which },
+    }));
+    const file = String(options['out']);
+    const tensors = result.activations.map(({ hook, dims, data }) => ({ name: hook, dims, data }));
+    writeChunks(file, encodeSafetensors(tensors, { model: result.model, tokens: JSON.stringify(tokens) }));
+    const written = tensors.map(({ name, dims }) => ({ name, shape: dims }));
+    return {
+      json: { model: result.model, file, tokens, tensors: written },
+      text:
+        table(
+          ['activation', 'shape'],
+          written.map(({ name, shape }) => [name, shape.join(' × ')]),
+          ['left', 'left'],
+        ) + `\n${written.length} activations of ${tokens.length} tokens in ${visible(file)}`,
+    };
+  },
+};
+
+const verifyCommand: Command = {
+  summary: 'models against reference tensors of another program; exit code 1 when anything is off or missing',
+  takes: 'folders',
+  options: { all: { type: 'boolean', help: 'list what is right, too' } },
+  async run({ folders, options, threads }) {
+    if (folders.length === 0)
+      throw new LensError('bad-input', 'No folder was named.', 'Name fixtures, or a folder of fixtures.');
+    const checks: Check[] = [];
+    for (const folder of folders.flatMap(fixtureFolders)) checks.push(...(await verifyFixture(folder, threads)));
+    const count = (status: Check['status']): number => checks.filter((check) => check.status === status).length;
+    const failed = count('off') + count('missing');
+    const shown = checks.filter(({ status }) => options['all'] === true || status === 'off' || status === 'missing');
+    const figure = (value: number | null): string => (value === null ? '–' : value.toExponential(1));
+    const perFixture = [...new Set(checks.map(({ fixture }) => fixture))].map((fixture) => {
+      const own = checks.filter((check) => check.fixture === fixture);
+      const worst = own.reduce(
+        (most, { absolute, tolerance }) => Math.max(most, (absolute ?? 0) / (tolerance ?? 1)),
+        0,
+      );
+      const bad = own.filter(({ status }) => status === 'off' || status === 'missing').length;
+      return [fixture, `${own.length}`, `${bad}`, worst.toFixed(2), bad === 0 ? 'ok' : 'FAILED'];
+    });
+    return {
+      failed: failed > 0,
+      json: { ok: failed === 0, checks },
+      text: [
+        ...(shown.length === 0
+          ? []
+          : [
+              table(
+                ['fixture', 'tensor', 'max |Δ|', 'relative', 'tolerance', '', ''],
+                shown.map(({ fixture, name, absolute, relative, tolerance, status, note }) => [
+                  ...[fixture, name, figure(absolute), figure(relative), figure(tolerance), status, note ?? ''],
+                ]),
+                ['left', 'left', 'right', 'right', 'right', 'left', 'left'],
+              ),
+            ]),
+        table(['fixture', 'checks', 'failed', 'worst Δ / tolerance', ''], perFixture, [
+          'left',
+          'right',
+          'right',
+          'right',
+          'left',
+        ]),
+        `${count('ok')} ok, ${count('off')} off, ${count('missing')} missing, ${count('not yet supported')} not yet supported`,
+      ].join('\n\n'),
+    };
+  },
+};
+
 export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['inspect', inspect],
   ['tokens', tokens],
@@ -340,4 +510,6 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['score', scoreCommand],
   ['nsp', nsp],
   ['corrupt', corruptCommand],
+  ['trace', traceCommand],
+  ['verify', verifyCommand],
 ]);

@@ -36,12 +36,12 @@ function usage(): string {
   ].join('\n');
 }
 
-function commandUsage(name: string, { summary, options }: Command): string {
+function commandUsage(name: string, { summary, options, takes }: Command): string {
   const line = ([option, { value, help, required }]: [string, OptionSpec]): string =>
     `  ${`--${option}${value === undefined ? '' : ` ${value}`}`.padEnd(24)}${help}${required ? '; required' : ''}`;
   const needed = Object.entries(options).filter(([, { required }]) => required);
   return [
-    `Usage: lens ${name} [MODEL] ${needed.map(([option, { value }]) => `--${option} ${value} `).join('')}[options]`,
+    `Usage: lens ${name} ${takes === 'folders' ? 'DIR…' : '[MODEL]'} ${needed.map(([option, { value }]) => `--${option} ${value} `).join('')}[options]`,
     '',
     `${name}: ${summary}`,
     '',
@@ -49,7 +49,7 @@ function commandUsage(name: string, { summary, options }: Command): string {
   ].join('\n');
 }
 
-function parse(command: Command, args: string[]): { values: OptionValues; model: string | undefined } {
+function parse(command: Command, args: string[]): { values: OptionValues; positionals: string[] } {
   const specs = { ...command.options, ...COMMON };
   const options: NonNullable<ParseArgsConfig['options']> = {};
   for (const [name, { type, multiple }] of Object.entries(specs)) options[name] = { type, multiple: multiple === true };
@@ -59,9 +59,10 @@ function parse(command: Command, args: string[]): { values: OptionValues; model:
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error));
   }
-  const [model, ...rest] = parsed.positionals;
-  if (rest.length > 0) throw new UsageError(`Too many arguments: ${rest.join(' ')}`);
-  return { values: parsed.values, model };
+  const most = command.takes === 'folders' ? Infinity : 1;
+  if (parsed.positionals.length > most)
+    throw new UsageError(`Too many arguments: ${parsed.positionals.slice(most).join(' ')}`);
+  return parsed;
 }
 
 /** `--text "- a list"`: Node takes a value that begins with a dash for an option, unless it is joined by `=`. */
@@ -90,11 +91,12 @@ function progressLine(quiet: boolean): { show(progress: Progress): void; clear()
   };
 }
 
-async function run(name: string, command: Command, args: string[]): Promise<void> {
-  const { values, model } = parse(command, args);
+/** Gives the exit code. */
+async function run(name: string, command: Command, args: string[]): Promise<number> {
+  const { values, positionals } = parse(command, args);
   if (values['help'] === true) {
     process.stdout.write(`${commandUsage(name, command)}\n`);
-    return;
+    return 0;
   }
   for (const [option, { required }] of Object.entries(command.options))
     if (required && values[option] === undefined) throw new UsageError(`--${option} is missing.`);
@@ -114,8 +116,11 @@ async function run(name: string, command: Command, args: string[]): Promise<void
   );
   try {
     await engine.handle('configure', typeof threads === 'string' ? { threads: Number(threads) } : {}, context);
-    const { json, text } = await command.run({
-      model: findModel(model),
+    const takesFolders = command.takes === 'folders';
+    const { json, text, failed } = await command.run({
+      model: findModel(takesFolders ? undefined : positionals[0]),
+      folders: takesFolders ? positionals : [],
+      threads: Number(threads ?? 0),
       options: values,
       text: (option) => {
         const value = values[option] as string;
@@ -125,6 +130,7 @@ async function run(name: string, command: Command, args: string[]): Promise<void
     });
     progress.clear();
     process.stdout.write(values['json'] === true ? `${JSON.stringify(json, plainArrays)}\n` : `${text}\n`);
+    return failed === true ? 1 : 0;
   } finally {
     progress.clear();
     await engine.dispose();
@@ -150,8 +156,7 @@ async function main(args: string[]): Promise<number> {
     return 2;
   }
   try {
-    await run(name, command, rest);
-    return 0;
+    return await run(name, command, rest);
   } catch (thrown) {
     if (thrown instanceof UsageError) {
       process.stderr.write(`lens ${name}: ${visible(thrown.message)}\n\n${commandUsage(name, command)}\n`);

@@ -151,6 +151,27 @@ export class FakeTokenizer implements LensTokenizer {
 /** Logits at one place, from the whole row and the position. */
 export type LogitRule = (ids: readonly number[], position: number) => readonly number[];
 
+const NO_ANATOMY: ModelInfo['anatomy'] = {
+  layers: 0,
+  heads: null,
+  keyHeads: null,
+  headWidth: null,
+  width: null,
+  ffnWidth: null,
+  activation: null,
+  gated: false,
+  parallel: false,
+  norm: null,
+  positions: 'none',
+  causal: null,
+  windows: [],
+  tiedLayers: false,
+  tiedEmbeddings: null,
+  hooks: [],
+  missing: [],
+  problems: [],
+};
+
 export class FakeModel implements LanguageModel {
   readonly info: ModelInfo;
   /** Every row that was run. */
@@ -178,6 +199,7 @@ export class FakeModel implements LanguageModel {
       layers: null,
       heads: null,
       hiddenSize: null,
+      anatomy: NO_ANATOMY,
       tokenizer: null,
       vocabSize: null,
       maxTokens: 64,

@@ -1,6 +1,17 @@
 /** The anatomy of a model: its blocks, its dimensions, and where each named activation is. */
 import type { OnnxModel } from '../onnx/model';
 import { findParts, type Parts } from './blocks';
+import {
+  findEmbeddings,
+  findFinalNorm,
+  findPositions,
+  findUnembedding,
+  rootWeight,
+  type Embeddings,
+  type Positions,
+  type Unembedding,
+} from './ends';
+import { findVisibility, type Visibility } from './mask';
 import { blockHooks, tokenSite, type Hooks, type Site } from './hooks';
 import { prepare, type Subject } from './subject';
 
@@ -15,6 +26,14 @@ export interface Anatomy extends Parts {
   width: number | null;
   ffnWidth: number | null;
   norm: 'pre' | 'post' | null;
+  /** Per block; null where the mask could not be read off the graph. */
+  visibility: readonly (Visibility | null)[];
+  positions: Positions;
+  embeddings: Embeddings;
+  unembedding: Unembedding | null;
+  finalNorm: string | null;
+  /** All blocks run the same weights. */
+  tiedLayers: boolean;
 }
 
 /** `logits`: the output [B,T,V] of a language-model head, where there is one. Throws `model-invalid` for impossible graphs. */
@@ -31,9 +50,23 @@ export function findAnatomy(model: OnnxModel, logits: string | null): Anatomy {
   for (const { name } of model.graph.outputs)
     if (name === logits) sites.set('unembed.logits', outputSite(subject, name));
     else sites.set(name, { value: name, layout: { kind: 'plain' } });
+  const embeddings = findEmbeddings(subject, first?.residPre ?? '');
+  // Exporters may fold one matrix into several transposed ones; a bias stays itself.
+  const weights = parts.blocks.map(({ attention: { output } }) =>
+    rootWeight(subject.wires, output.bias ?? output.weight),
+  );
   return {
     ...parts,
     subject,
+    visibility: findVisibility(
+      subject,
+      parts.blocks.map(({ attention }) => attention),
+    ),
+    positions: findPositions(subject, parts.blocks, embeddings),
+    embeddings,
+    unembedding: logits === null ? null : findUnembedding(subject, parts.linears, logits, embeddings.word),
+    finalNorm: findFinalNorm(parts.norms, parts.blocks),
+    tiedLayers: weights.length > 1 && new Set(weights).size < weights.length,
     hooks: { sites, missing },
     layers: parts.blocks.length,
     heads: first?.attention.heads ?? null,

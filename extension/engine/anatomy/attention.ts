@@ -20,6 +20,9 @@ export interface Attention {
   /** [B,N,S,T] or [B·N,S,T]: the softmax's argument, and what the product with the values reads. */
   scores: string;
   pattern: string;
+  /** The product of queries and keys, and its first factor. */
+  scoring: string;
+  scoringQuery: string;
   heads: number;
   keyHeads: number;
   headWidth: number;
@@ -118,6 +121,8 @@ export function findAttention(
     softmax,
     scores,
     pattern,
+    scoring: scoring.outputs[0] as string,
+    scoringQuery: scoring.inputs[0] as string,
     heads,
     keyHeads: typeof value === 'string' ? heads : value.heads,
     headWidth,

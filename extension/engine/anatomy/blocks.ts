@@ -102,7 +102,9 @@ function findBlock(
     };
   }
   const stream = first.other;
-  const normed = (norms.byInput.get(first.output) ?? []).map(({ output }) => output);
+  const normed = viewsOf(subject, first.output)
+    .flatMap((view) => norms.byInput.get(view) ?? [])
+    .map(({ output }) => output);
   for (const value of [first.output, ...normed]) {
     const second = ffnSum(subject, linears, norms, value);
     if (second === null) continue;
@@ -110,7 +112,7 @@ function findBlock(
     const post = value !== first.output;
     // (x + attention) + FFN(norm(x)): both read the same stream
     const parallel = !post && readsFrom(subject, norms, ffn, stream) && !readsFrom(subject, norms, ffn, first.output);
-    const last = norms.byInput.get(sum.output)?.[0]?.output ?? null;
+    const last = viewsOf(subject, sum.output).flatMap((view) => norms.byInput.get(view) ?? [])[0]?.output ?? null;
     return {
       ...{ attention, ffn, norm: post ? 'post' : 'pre', parallel },
       residPre: stream,
@@ -174,6 +176,15 @@ function ffnBehind(subject: Subject, linears: ReadonlyMap<string, Linear>, norms
   return null;
 }
 
+/** A value and what is only another view of it: some exports flatten the stream to rows. */
+function viewsOf({ wires }: Subject, value: string): string[] {
+  const views = [value];
+  for (let at = 0; at < views.length && at < MAX_STEPS; at++)
+    for (const node of wires.readers(views[at] as string))
+      if (CARRIES.has(node.opType)) views.push(node.outputs[0] as string);
+  return views;
+}
+
 /** The sum that adds a feed-forward network's output to a value (or to another view of it). */
 function ffnSum(
   subject: Subject,
@@ -182,16 +193,13 @@ function ffnSum(
   value: string,
 ): { sum: Sum; ffn: Ffn } | null {
   const { wires } = subject;
-  const views = [value];
-  for (let at = 0; at < views.length && at < MAX_STEPS; at++)
-    for (const node of wires.readers(views[at] as string)) {
-      if (CARRIES.has(node.opType)) views.push(node.outputs[0] as string);
+  for (const view of viewsOf(subject, value))
+    for (const node of wires.readers(view)) {
       if (node.opType !== 'Add' || node.inputs.some((input) => wires.isConstant(input))) continue;
-      const branch = node.inputs.find((input) => input !== views[at]);
+      const branch = node.inputs.find((input) => input !== view);
       if (branch === undefined) continue;
       const ffn = ffnBehind(subject, linears, norms, branch);
-      if (ffn !== null)
-        return { sum: { node, branch, other: views[at] as string, output: node.outputs[0] as string }, ffn };
+      if (ffn !== null) return { sum: { node, branch, other: view, output: node.outputs[0] as string }, ffn };
     }
   return null;
 }

@@ -2,6 +2,7 @@
  * Names of activations and where they are. The names are TransformerLens's; for post-norm models also `hook_mlp_in` and
  * `hook_normalized_resid_post`, since there `resid_mid` and `resid_post` are the sums before the norms.
  */
+import { LensError } from '../../protocol/errors';
 import type { Attention, HeadColumns } from './attention';
 import type { Block } from './blocks';
 import type { Subject } from './subject';
@@ -108,3 +109,28 @@ export function blockHooks(subject: Subject, blocks: readonly Block[], width: nu
   if (first !== undefined) sites.set('hook_embed', stream(first.residPre));
   return { sites, missing };
 }
+
+/** Hooks whose names match one of the patterns, in the order of the graph. Throws `bad-input` for a pattern without any. */
+export function matchHooks(patterns: readonly string[], { sites, missing }: Hooks): string[] {
+  const found = new Set<string>();
+  for (const pattern of patterns) {
+    const test = pattern === '*' ? /^/ : wildcard(pattern);
+    const matches = [...sites.keys()].filter((hook) => test.test(hook));
+    if (matches.length === 0) {
+      const why = [...missing].find(([hook]) => test.test(hook) || hook === 'blocks.*')?.[1];
+      throw new LensError(
+        'bad-input',
+        why === undefined
+          ? `There is no hook “${pattern}” in this model.`
+          : `There is no hook “${pattern}” in this model: ${why}.`,
+        'Names are those of TransformerLens, for example blocks.0.attn.hook_pattern or blocks.*.mlp.hook_post; “lens inspect” lists them.',
+      );
+    }
+    for (const hook of matches) found.add(hook);
+  }
+  return [...sites.keys()].filter((hook) => found.has(hook));
+}
+
+/** `*` stands for anything without a dot. */
+const wildcard = (pattern: string): RegExp =>
+  new RegExp(`^${pattern.replace(/[\\^$.+?()[\]{}|]/g, '\\$&').replaceAll('*', '[^.]*')}$`);

@@ -45,10 +45,11 @@ function linearAt(subject: Subject, node: GraphNode): Linear | null {
   if (form === undefined) return null;
   const [dataAt, weightAt, biasAt] = form;
   const weight = node.inputs[weightAt];
-  let data = node.inputs[dataAt];
-  if (data === undefined || weight === undefined || !wires.isConstant(weight) || wires.isConstant(data)) return null;
-  const quantiser = wires.maker(data);
-  if (quantiser?.opType === 'DynamicQuantizeLinear') data = quantiser.inputs[0] as string;
+  const operand = node.inputs[dataAt];
+  if (operand === undefined || weight === undefined || !wires.isConstant(weight) || wires.isConstant(operand))
+    return null;
+  const quantiser = wires.maker(operand);
+  const data = (quantiser?.opType === 'DynamicQuantizeLinear' ? quantiser.inputs[0] : undefined) ?? operand;
   let product = node.outputs[0] as string;
   if (node.opType === 'MatMulInteger') {
     // int32 → Cast → Mul by the scales of both factors, one of which was found at run time

@@ -21,8 +21,6 @@ export interface Subject {
   opaque: readonly GraphNode[];
 }
 
-const ATTENTION_LIKE = /Attention$/;
-
 export function prepare(model: OnnxModel): Subject {
   const opset = model.opset[''] ?? model.opset['ai.onnx'] ?? 0;
   const wires = new Wires(model.graph);
@@ -33,7 +31,7 @@ export function prepare(model: OnnxModel): Subject {
   for (const node of wires.nodes) {
     const parts = lowered(node, values, opset);
     if (parts !== null) lowerings.set(node, parts);
-    else if (ATTENTION_LIKE.test(node.opType)) opaque.push(node);
+    else if (node.opType.endsWith('Attention')) opaque.push(node);
   }
   if (lowerings.size === 0) return { model, opset, wires, values, lowerings, opaque };
   const nodes = wires.nodes.flatMap((node) => lowerings.get(node) ?? [node]);
@@ -46,7 +44,7 @@ export function imaginedInputs(inputs: readonly ValueInfo[], batch: number, leng
   const values = new Map<string, Value>();
   for (const { name, type, shape } of inputs) {
     const element = type === 'int64' ? INT64 : type === 'int32' ? INT32 : 1;
-    const isCache = /^past/.test(name);
+    const isCache = name.startsWith('past');
     const dims = shape.map((dim, axis) =>
       typeof dim === 'number' ? dim : axis === 0 ? batch : isCache ? (axis === 2 ? 0 : 1) : length,
     );
@@ -55,9 +53,9 @@ export function imaginedInputs(inputs: readonly ValueInfo[], batch: number, leng
       Float64Array.from({ length: count }, (_, index) => valueAt(index));
     const data = isCache
       ? null
-      : /mask/.test(name)
+      : name.includes('mask')
         ? fill(() => 1)
-        : /position/.test(name)
+        : name.includes('position')
           ? fill((index) => index % length)
           : fill(() => 0);
     values.set(name, { dims, data, type: element });

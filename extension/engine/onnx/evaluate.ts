@@ -72,7 +72,8 @@ export function evaluateNode(node: GraphNode, values: Map<string, Value>, wires:
     const data = wires.elements(node.outputs[0]);
     const dims = wires.initializer(node.outputs[0])?.dims ?? (data === null ? null : listed(node) ? [data.length] : []);
     const type =
-      wires.initializer(node.outputs[0])?.dataType ?? (/int/.test([...attributes(node).keys()].join()) ? INT64 : FLOAT);
+      wires.initializer(node.outputs[0])?.dataType ??
+      ([...attributes(node).keys()].join().includes('int') ? INT64 : FLOAT);
     if (dims !== null) values.set(node.outputs[0] as string, { dims, data, type });
     return;
   }
@@ -107,6 +108,8 @@ function typeOf(node: GraphNode, output: number, inputs: readonly (Value | undef
     case 'Shape':
     case 'Size':
       return INT64;
+    case 'EmbedLayerNormalization':
+      return output === 1 ? INT32 : like(2);
     case 'Equal':
     case 'Less':
     case 'LessOrEqual':
@@ -129,7 +132,6 @@ function typeOf(node: GraphNode, output: number, inputs: readonly (Value | undef
     case 'MatMulIntegerToFloat':
     case 'GatherBlockQuantized':
     case 'OneHot':
-    case 'EmbedLayerNormalization':
       return like(2);
     case 'QAttention':
       return like(3);
@@ -270,6 +272,25 @@ const gather: Rule = ([value, indices], options) => {
     for (const index of at.data)
       for (let inner = 0; inner < width; inner++)
         picked[out++] = data[(outer * size + axisOf(index, size)) * width + inner] as number;
+  return { dims: result, data: picked };
+};
+
+const gatherND: Rule = ([value, indices], options) => {
+  const { dims, data } = value as Shaped;
+  const at = indices as Shaped;
+  const depth = at.dims.at(-1) as number;
+  const batch = options.int('batch_dims', 0);
+  const result = [...at.dims.slice(0, -1), ...dims.slice(depth + batch)];
+  if (data === null || at.data === null || batch > 0 || sizeOf(result) > MAX_ELEMENTS) return unknown(result);
+  const width = sizeOf(dims.slice(depth));
+  const stride = strides(dims);
+  const picked = new Float64Array(sizeOf(result));
+  for (let tuple = 0; tuple * depth < at.data.length; tuple++) {
+    let from = 0;
+    for (let axis = 0; axis < depth; axis++)
+      from += axisOf(at.data[tuple * depth + axis] as number, dims[axis] as number) * (stride[axis] as number);
+    picked.set(data.subarray(from, from + width), tuple * width);
+  }
   return { dims: result, data: picked };
 };
 
@@ -555,11 +576,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   Einsum: einsum,
   Trilu: trilu,
   GatherElements: ([, indices]) => unknown((indices as Shaped).dims),
-  GatherND: ([value, indices], options) => {
-    const at = indices as Shaped;
-    const depth = at.dims.at(-1) as number;
-    return unknown([...at.dims.slice(0, -1), ...(value as Shaped).dims.slice(depth + options.int('batch_dims', 0))]);
-  },
+  GatherND: gatherND,
   GatherBlockQuantized: ([table, ids, , zero], options) => {
     const packed = zero === undefined || options.int('bits', 4) === 4 ? 2 : 1;
     return unknown([...(ids as Shaped).dims, ((table as Shaped).dims[1] as number) * packed]);
@@ -571,10 +588,18 @@ const RULES: Readonly<Record<string, Rule>> = {
     dims.splice(axisOf(options.int('axis', -1), dims.length + 1), 0, depth.data[0] as number);
     return unknown(dims);
   },
-  EmbedLayerNormalization: ([ids, , table], options) => {
-    const [batch, length] = (ids as Shaped).dims;
-    const dims = [batch as number, length as number, (table as Shaped).dims[1] as number];
-    return [unknown(dims), unknown([batch as number]), options.node.outputs.length > 2 ? unknown(dims) : null];
+  EmbedLayerNormalization: ([ids, , table, , , , , mask]) => {
+    const [batch, length] = (ids as Shaped).dims as [number, number];
+    const dims = [batch, length, (table as Shaped).dims[1] as number];
+    // Its second output: how many tokens each row has.
+    const bits = mask?.data ?? null;
+    const lengths =
+      bits === null
+        ? null
+        : Float64Array.from({ length: batch }, (_, row) =>
+            bits.subarray(row * length, (row + 1) * length).reduce((sum, bit) => sum + bit, 0),
+          );
+    return [unknown(dims), { dims: [batch], data: lengths }, unknown(dims)];
   },
   SkipLayerNormalization: ([value]) => [unknown((value as Shaped).dims), null, null, unknown((value as Shaped).dims)],
   SkipSimplifiedLayerNormalization: ([value]) => [

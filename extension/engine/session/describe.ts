@@ -1,5 +1,7 @@
 /** What a model is, found from its file, config and tokenizer without running it. */
 import { dirname, relative } from 'node:path';
+import { findAnatomy, type Anatomy } from '../anatomy/anatomy';
+import { summary } from '../anatomy/summary';
 import type { ModelInfo, ModelKind, ModelRef, TensorInfo } from '../../protocol/engine';
 import { LensError } from '../../protocol/errors';
 import { checkExternalData } from '../onnx/externalData';
@@ -20,6 +22,7 @@ export interface Description {
   kindIsStated: boolean;
   /** Name of the output with logits [B,T,V]; null without a language-model head. */
   logits: string | null;
+  anatomy: Anatomy;
   /** Name of the output with next-sentence logits [B,2]. */
   nextSentence: string | null;
 }
@@ -38,6 +41,7 @@ export async function describeModel(ref: ModelRef): Promise<Description> {
   const { inputs, outputs, initializers, nodes } = model.graph;
   const vocab = number(config, 'vocab_size') ?? tokenizer?.vocabSize ?? null;
   const logits = findLogits(outputs, vocab);
+  const anatomy = findAnatomy(model, logits);
   const nextSentence = outputs.find((output) => isNextSentence(output, config))?.name ?? null;
   const notes = [...ownNotes(ref)];
   const quantised = nodes.some(({ opType }) =>
@@ -61,9 +65,11 @@ export async function describeModel(ref: ModelRef): Promise<Description> {
     opset: model.opset,
     irVersion: model.irVersion,
     producer: model.producer,
-    layers: number(config, 'num_hidden_layers', 'n_layer', 'n_layers', 'num_layers'),
-    heads: number(config, 'num_attention_heads', 'n_head', 'n_heads'),
-    hiddenSize: number(config, 'hidden_size', 'n_embd', 'dim', 'd_model'),
+    layers:
+      anatomy.layers > 0 ? anatomy.layers : number(config, 'num_hidden_layers', 'n_layer', 'n_layers', 'num_layers'),
+    heads: anatomy.heads ?? number(config, 'num_attention_heads', 'n_head', 'n_heads'),
+    hiddenSize: anatomy.width ?? number(config, 'hidden_size', 'n_embd', 'dim', 'd_model'),
+    anatomy: summary(anatomy),
     tokenizer:
       tokenizer === null
         ? null
@@ -87,6 +93,7 @@ export async function describeModel(ref: ModelRef): Promise<Description> {
     config,
     kindIsStated: isStated(config, inputs),
     logits,
+    anatomy,
     nextSentence,
   };
 }

@@ -3,28 +3,35 @@
  * why all of this lives in a process of its own.
  */
 import { basename } from 'node:path';
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { Tensor, type InferenceSession } from 'onnxruntime-node';
 import type { EngineSettings, ModelInfo, ModelRef, Progress } from '../../protocol/engine';
 import { LensError } from '../../protocol/errors';
+import type { Anatomy } from '../anatomy/anatomy';
 import { ROWS_INPUT, withHeadRows } from '../onnx/headRows';
-import { encodeModel } from '../onnx/model';
+import { encodeModel, type OnnxModel } from '../onnx/model';
 import type { LensTokenizer } from '../text/tokenizer';
 import { describeModel, type Description } from './describe';
-import { planInputs, type InputPlan } from './inputs';
+import type { InputPlan } from './inputs';
+import type { Internals, Intervention, Trace } from './internals';
 import type { InputRow, LanguageModel, LogitPlace, LogitRows } from './languageModel';
-import { floats, headShape, runtimeError, sessionOptions, weightsFile } from './runtime';
+import { createSession, floats, runtimeError, weightsFile } from './runtime';
+import { Tracer } from './tracer';
 
 const MEGABYTE = 2 ** 20;
 
-/** Loads a model. Throws `model-*`, `external-data`, `tokenizer`, `memory`. */
+/**
+ * Opens a model, and loads its weights now or when a prediction is first asked of it (its internals have a session of their own).
+ * Throws `model-*`, `external-data`, `tokenizer`, `memory`.
+ */
 export async function openModel(
   ref: ModelRef,
   settings: EngineSettings,
   onProgress: (progress: Progress) => void,
+  when: 'now' | 'later' = 'now',
 ): Promise<OrtModel> {
   onProgress({ message: `Reading ${ref.id}`, fraction: 0 });
   const description = await describeModel(ref);
-  const { info, tokenizer, tokenizerError, model } = description;
+  const { info, tokenizer, tokenizerError } = description;
   if (tokenizer === null) throw tokenizerError ?? new LensError('tokenizer', `${ref.id} has no tokenizer.`);
   if (info.vocabSize !== null && tokenizer.vocabSize > info.vocabSize)
     throw new LensError(
@@ -39,31 +46,10 @@ export async function openModel(
       `${ref.id} has ${megabytes.toFixed(0)} MB, more than the limit of ${settings.maxModelMegabytes} MB.`,
       'Raise the setting onnxLens.engine.maxModelMegabytes if the machine has the memory.',
     );
-  const fill = planInputs(info.inputs, { padId: tokenizer.padId, ...headShape(description) });
-  const rewritten = description.logits === null ? null : withHeadRows(model, description.logits);
-  onProgress({ message: `Loading ${ref.id} (${megabytes.toFixed(0)} MB)`, fraction: 0.1 });
-  let session: InferenceSession;
-  try {
-    const weights = weightsFile(description);
-    session = await InferenceSession.create(
-      encodeModel(rewritten ?? model, basename(weights)),
-      sessionOptions(weights, settings),
-    );
-  } catch (thrown) {
-    if (settings.executionProvider !== 'cpu')
-      throw new LensError(
-        'model-unsupported',
-        `${ref.id} could not be opened with the execution provider ${settings.executionProvider}: ${String(thrown)}`,
-        'Set onnxLens.engine.executionProvider to cpu; packages of this extension hold the CPU provider only.',
-        { cause: thrown },
-      );
-    throw runtimeError(thrown, ref.id);
-  }
-  const opened = new OrtModel(description, tokenizer, session, fill, rewritten !== null);
-  if (!description.kindIsStated && description.logits !== null) info.kind = await kindByBehaviour(opened);
   if (settings.lowMemory)
     info.notes.push('Low memory: weights stay packed. Where the runtime cannot do that it may quantise activations.');
-  onProgress({ message: `${ref.id} is ready`, fraction: 1 });
+  const opened = new OrtModel(description, tokenizer, settings);
+  if (when === 'now') await opened.load(onProgress);
   return opened;
 }
 
@@ -90,18 +76,63 @@ async function kindByBehaviour(model: OrtModel): Promise<'masked' | 'causal'> {
   return change <= UNCHANGED_SHARE * spread ? 'causal' : 'masked';
 }
 
-export class OrtModel implements LanguageModel {
+export class OrtModel implements LanguageModel, Internals {
   readonly info: ModelInfo;
+  readonly anatomy: Anatomy;
+  private readonly fill: InputPlan;
+  private readonly tracer: Tracer;
+  /** With the head only where it is wanted; null where the graph does not allow it. */
+  private readonly rewritten: OnnxModel | null;
+  private loaded: Promise<InferenceSession> | null = null;
 
   constructor(
     private readonly description: Description,
     readonly tokenizer: LensTokenizer,
-    private readonly session: InferenceSession,
-    private readonly fill: InputPlan,
-    /** The session takes `ROWS_INPUT` and answers with [N,V]. */
-    readonly gathersRows: boolean,
+    private readonly settings: EngineSettings,
   ) {
     this.info = description.info;
+    this.anatomy = description.anatomy;
+    this.tracer = new Tracer(description, settings);
+    this.fill = this.tracer.fill;
+    const { model, logits } = description;
+    this.rewritten = logits === null ? null : withHeadRows(model, logits);
+  }
+
+  /** The session takes `ROWS_INPUT` and answers with [N,V]. */
+  get gathersRows(): boolean {
+    return this.rewritten !== null;
+  }
+
+  /** Loads the weights for predictions, once. Throws `model-*`, `memory`. */
+  async load(onProgress: (progress: Progress) => void = () => undefined): Promise<void> {
+    if (this.loaded === null) {
+      onProgress({ message: `Loading ${this.info.id} (${(this.info.bytes / MEGABYTE).toFixed(0)} MB)`, fraction: 0.1 });
+      this.loaded = this.createSession();
+      const { description, info } = this;
+      try {
+        await this.loaded;
+        if (!description.kindIsStated && description.logits !== null) info.kind = await kindByBehaviour(this);
+      } catch (error) {
+        this.loaded = null;
+        throw error;
+      }
+      onProgress({ message: `${info.id} is ready`, fraction: 1 });
+    }
+    await this.loaded;
+  }
+
+  private createSession(): Promise<InferenceSession> {
+    const weights = weightsFile(this.description);
+    const bytes = encodeModel(this.rewritten ?? this.description.model, basename(weights));
+    return createSession(bytes, weights, this.settings, this.info.id);
+  }
+
+  trace(
+    rows: readonly InputRow[],
+    hooks: readonly string[],
+    interventions: readonly Intervention[] = [],
+  ): Promise<Trace> {
+    return this.tracer.trace(rows, hooks, interventions);
   }
 
   async logitsAt(batch: readonly InputRow[], places: readonly LogitPlace[]): Promise<LogitRows> {
@@ -152,19 +183,22 @@ export class OrtModel implements LanguageModel {
   }
 
   async release(): Promise<void> {
-    await this.session.release();
+    await this.tracer.release();
+    const session = await this.loaded?.catch(() => null);
+    await session?.release();
   }
 
   private async run(batch: readonly InputRow[], output: string, rows: readonly number[]): Promise<Tensor> {
+    this.loaded ??= this.createSession();
+    const session = await this.loaded;
     const feeds = this.fill.feeds(batch);
     if (this.gathersRows) feeds[ROWS_INPUT] = new Tensor('int64', BigInt64Array.from(rows, BigInt), [rows.length]);
-    let results: InferenceSession.OnnxValueMapType;
     try {
-      results = await this.session.run(feeds, [output]);
+      const results = await session.run(feeds, [output]);
+      return results[output] as Tensor;
     } catch (thrown) {
       throw runtimeError(thrown, this.info.id);
     }
-    return results[output] as Tensor;
   }
 }
 

@@ -25,7 +25,7 @@ export function headShape({ config, info }: Description): { heads: number | null
   };
 }
 
-export function sessionOptions(path: string, settings: EngineSettings): InferenceSession.SessionOptions {
+function sessionOptions(path: string, settings: EngineSettings): InferenceSession.SessionOptions {
   const threads = settings.threads > 0 ? settings.threads : Math.max(1, Math.floor(availableParallelism() / 2));
   return {
     // Alone: in a longer list the runtime drops a provider it does not have with a line on the console and takes the next. It
@@ -43,6 +43,27 @@ export function sessionOptions(path: string, settings: EngineSettings): Inferenc
       },
     },
   };
+}
+
+/** A session on a rewritten model whose weights lie in `weights`. Throws `model-*`, `memory`. */
+export async function createSession(
+  model: Uint8Array,
+  weights: string,
+  settings: EngineSettings,
+  id: string,
+): Promise<InferenceSession> {
+  try {
+    return await InferenceSession.create(model, sessionOptions(weights, settings));
+  } catch (thrown) {
+    if (settings.executionProvider !== 'cpu')
+      throw new LensError(
+        'model-unsupported',
+        `${id} could not be opened with the execution provider ${settings.executionProvider}: ${String(thrown)}`,
+        'Set onnxLens.engine.executionProvider to cpu; packages of this extension hold the CPU provider only.',
+        { cause: thrown },
+      );
+    throw runtimeError(thrown, id);
+  }
 }
 
 /** The runtime's exceptions are strings for developers. */

@@ -1,49 +1,30 @@
 /** Runs a model with its internals in the open: named activations out, interventions in. */
 import { basename } from 'node:path';
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { Tensor, type InferenceSession } from 'onnxruntime-node';
 import type { EngineSettings } from '../../protocol/engine';
 import { LensError } from '../../protocol/errors';
-import { findAnatomy, type Anatomy } from '../anatomy/anatomy';
+import type { Anatomy } from '../anatomy/anatomy';
 import type { Site } from '../anatomy/hooks';
 import { instrument, offsetInput, scaleInput } from '../instrument/instrument';
 import { encodeModel } from '../onnx/model';
 import type { Description } from './describe';
 import { planInputs, type InputPlan } from './inputs';
 import type { InputRow } from './languageModel';
-import { floats, headShape, runtimeError, sessionOptions, weightsFile } from './runtime';
+import type { Activation, Intervention, Trace } from './internals';
+import { createSession, floats, headShape, runtimeError, weightsFile } from './runtime';
 
-/** Numbers in row-major order. */
-export interface Activation {
-  dims: readonly number[];
-  data: Float32Array;
-}
-
-/**
- * x·scale + offset at a hook, before anything reads it. Both broadcast to the hook's canonical shape, so that one head at one
- * token, every token, or another thing in each row of the batch can be changed. A scale of 0 and an offset replace.
- */
-export interface Intervention {
-  hook: string;
-  scale?: Activation;
-  offset?: Activation;
-}
-
-/** Hook → numbers in its canonical shape. */
-export type Trace = ReadonlyMap<string, Activation>;
-
-/** Sessions that are kept: one plain, and those of the views that are open. */
-const MOST_SESSIONS = 4;
-
+/** The inside of one model; its session is made when it is first asked for something. */
 export class Tracer {
   readonly anatomy: Anatomy;
   readonly fill: InputPlan;
-  private readonly sessions = new Map<string, Promise<{ session: InferenceSession; inputs: ReadonlySet<string> }>>();
+  /** The one session, with all taps and gates that were asked for so far. */
+  private current: Promise<Opened | null> = Promise.resolve(null);
 
   constructor(
     private readonly description: Description,
     private readonly settings: EngineSettings,
   ) {
-    this.anatomy = findAnatomy(description.model, description.logits);
+    this.anatomy = description.anatomy;
     const padId = description.tokenizer?.padId ?? 0;
     this.fill = planInputs(description.info.inputs, { padId, ...headShape(description) });
   }
@@ -67,20 +48,28 @@ export class Tracer {
     interventions: readonly Intervention[] = [],
   ): Promise<Trace> {
     const sites = new Map(hooks.map((hook) => [hook, this.site(hook)]));
-    const gates = gatesBy(interventions.map((each) => ({ ...each, site: this.site(each.hook) })));
-    const { session, inputs } = await this.session(
-      new Set([...sites.values()].map(({ value }) => value)),
-      new Set(gates.keys()),
-    );
+    const gates = new Map<string, GatePart>();
+    for (const each of interventions) {
+      const site = this.site(each.hook);
+      if (gates.has(site.value))
+        throw new LensError(
+          'bad-input',
+          `There are several interventions at ${each.hook}, or at hooks that are parts of one tensor.`,
+          'Put them into one scale and one offset.',
+        );
+      gates.set(site.value, { ...each, site });
+    }
+    const names = [...new Set([...sites.values()].map(({ value }) => value))];
+    const { session, inputs, gates: open } = await this.sessionWith(names, [...gates.keys()]);
     const [batch, length] = (feeds['input_ids']?.dims ?? []) as [number, number];
     const all: Record<string, Tensor> = {};
     for (const [name, tensor] of Object.entries(feeds)) if (inputs.has(name)) all[name] = tensor;
-    for (const [value, parts] of gates) {
+    for (const value of open) {
       const rank = this.anatomy.subject.values.get(value)?.dims.length ?? 3;
-      all[scaleInput(value)] = gateTensor(parts, 'scale', rank, batch, length);
-      all[offsetInput(value)] = gateTensor(parts, 'offset', rank, batch, length);
+      const part = gates.get(value);
+      all[scaleInput(value)] = part === undefined ? neutral(1, rank) : gateTensor(part, 'scale', rank, batch, length);
+      all[offsetInput(value)] = part === undefined ? neutral(0, rank) : gateTensor(part, 'offset', rank, batch, length);
     }
-    const names = [...new Set([...sites.values()].map(({ value }) => value))];
     let results: InferenceSession.OnnxValueMapType;
     try {
       results = await session.run(all, names);
@@ -93,9 +82,9 @@ export class Tracer {
   }
 
   async release(): Promise<void> {
-    const open = [...this.sessions.values()];
-    this.sessions.clear();
-    for (const each of open) await each.then(({ session }) => session.release()).catch(() => undefined);
+    const open = await this.current;
+    this.current = Promise.resolve(null);
+    await open?.session.release();
   }
 
   private site(hook: string): Site {
@@ -110,109 +99,111 @@ export class Tracer {
     );
   }
 
-  /** The session with these taps and gates; the one that was not used for longest is closed for a new one. */
-  private session(
-    taps: ReadonlySet<string>,
-    gates: ReadonlySet<string>,
-  ): Promise<{ session: InferenceSession; inputs: ReadonlySet<string> }> {
-    const key = JSON.stringify([[...taps].sort(), [...gates].sort()]);
-    const known = this.sessions.get(key);
-    if (known !== undefined) {
-      this.sessions.delete(key);
-      this.sessions.set(key, known);
-      return known;
-    }
-    const opened = this.open(taps, gates);
-    this.sessions.set(key, opened);
-    opened.catch(() => this.sessions.delete(key));
-    for (const [oldest, session] of this.sessions) {
-      if (this.sessions.size <= MOST_SESSIONS) break;
-      this.sessions.delete(oldest);
-      void session.then((each) => each.session.release()).catch(() => undefined);
-    }
-    return opened;
+  /** A session with at least these taps and gates. */
+  private async sessionWith(taps: readonly string[], gates: readonly string[]): Promise<Opened> {
+    const current = await this.current;
+    if (
+      current !== null &&
+      taps.every((tap) => current.taps.has(tap)) &&
+      gates.every((gate) => current.gates.has(gate))
+    )
+      return current;
+    const next = this.open(current, taps, gates);
+    // A failure is this request's alone: the next one begins anew.
+    this.current = next.catch(() => null);
+    return next;
   }
 
-  private async open(
-    taps: ReadonlySet<string>,
-    gates: ReadonlySet<string>,
-  ): Promise<{ session: InferenceSession; inputs: ReadonlySet<string> }> {
+  /**
+   * A new session with these taps and gates and those of the one before, which is closed first: one copy of the weights at a time.
+   * A hook of one block brings those of all blocks with it, as they are what is looked at next and cost nothing until fetched.
+   */
+  private async open(before: Opened | null, newTaps: readonly string[], newGates: readonly string[]): Promise<Opened> {
+    const taps = new Set([...(before?.taps ?? []), ...this.inAllBlocks(newTaps)]);
+    const gates = new Set([...(before?.gates ?? []), ...this.inAllBlocks(newGates)]);
+    await before?.session.release();
     const { model, inputs } = instrument(this.anatomy.subject, taps, gates);
     const weights = weightsFile(this.description);
-    try {
-      const session = await InferenceSession.create(
-        encodeModel(model, basename(weights)),
-        sessionOptions(weights, this.settings),
-      );
-      return { session, inputs };
-    } catch (thrown) {
-      throw runtimeError(thrown, this.description.info.id);
-    }
+    const bytes = encodeModel(model, basename(weights));
+    const session = await createSession(bytes, weights, this.settings, this.description.info.id);
+    return { session, inputs, taps, gates };
   }
+
+  private inAllBlocks(values: readonly string[]): string[] {
+    const { sites } = this.anatomy.hooks;
+    const wanted = new Set(values);
+    const kind = (hook: string): string => hook.replace(/^blocks\.\d+\./, '');
+    const kinds = new Set([...sites].filter(([, { value }]) => wanted.has(value)).map(([hook]) => kind(hook)));
+    return [...sites].filter(([hook]) => kinds.has(kind(hook))).map(([, { value }]) => value);
+  }
+}
+
+interface Opened {
+  session: InferenceSession;
+  /** Inputs of the user's model that it still reads. */
+  inputs: ReadonlySet<string>;
+  taps: ReadonlySet<string>;
+  gates: ReadonlySet<string>;
 }
 
 interface GatePart extends Intervention {
   site: Site;
 }
 
-function gatesBy(interventions: readonly GatePart[]): Map<string, GatePart[]> {
-  const gates = new Map<string, GatePart[]>();
-  for (const each of interventions) gates.set(each.site.value, [...(gates.get(each.site.value) ?? []), each]);
-  return gates;
-}
-
 const sizeOf = (dims: readonly number[]): number => dims.reduce((product, dim) => product * dim, 1);
 
-/**
- * The gate's input for the tensor as the graph has it: [B|1,T|1,W], [B·T|1,W] or [B,H,T,T]. Several interventions on one value:
- * the later is applied to what the earlier gives.
- */
+/** An open gate: x·1 + 0. */
+const neutral = (value: number, rank: number): Tensor =>
+  new Tensor('float32', Float32Array.of(value), new Array<number>(rank).fill(1));
+
+/** The gate's input for the tensor as the graph has it: [B|1,T|1,W], [B·T|1,W] or, for pairs, [B|1,H|1,T|1,T|1]. */
 function gateTensor(
-  parts: readonly GatePart[],
+  { hook, site, ...parts }: GatePart,
   part: 'scale' | 'offset',
   rank: number,
   batch: number,
   length: number,
 ): Tensor {
-  const [first] = parts as [GatePart];
-  const { layout } = first.site;
-  const neutral = part === 'scale' ? 1 : 0;
-  const given = parts.flatMap((each) => (each[part] === undefined ? [] : [each[part]]));
-  if (parts.length > 1 || layout.kind === 'plain')
-    throw new LensError(
+  const { layout } = site;
+  const fill = part === 'scale' ? 1 : 0;
+  const given = parts[part];
+  if (given === undefined) return neutral(fill, rank);
+  const unfit = (shape: string): LensError =>
+    new LensError(
       'bad-input',
-      `Several interventions at ${first.hook}.`,
-      'Put them into one scale and one offset.',
+      `The ${part} for ${hook} has the shape [${given.dims.join(', ')}]; it must fit [${shape}].`,
     );
-  const [activation] = given;
+  if (layout.kind === 'plain' || (layout.kind === 'pairs' && rank !== 4))
+    throw new LensError(
+      'model-unsupported',
+      `${hook} cannot be changed in this graph.`,
+      'Change what is computed from it.',
+    );
   if (layout.kind === 'pairs') {
-    const dims = activation?.dims ?? [1, 1, 1, 1];
-    if (rank !== 4)
-      throw new LensError('model-unsupported', `The pattern ${first.hook} cannot be changed in this graph.`);
-    return new Tensor('float32', activation?.data ?? Float32Array.of(neutral), dims);
+    if (given.dims.length !== 4) throw unfit('B, H, T, T');
+    return new Tensor('float32', given.data, given.dims);
   }
-  const { width } = layout;
+  const shape = [batch, length, ...layout.rest];
+  const fits = given.dims.length === shape.length && given.dims.every((dim, axis) => dim === 1 || dim === shape[axis]);
+  if (!fits || sizeOf(given.dims) !== given.data.length) throw unfit(shape.join(', '));
+  const { width, columns } = layout;
+  const [givenRows, givenTokens, ...inner] = given.dims as [number, number, ...number[]];
+  // A tensor of [B·T,W] takes one gate for all tokens, or one for each.
+  const isEach = givenRows > 1 || givenTokens > 1;
+  const [rows, tokens] = rank === 2 && isEach ? [batch, length] : [givenRows, givenTokens];
+  const data = new Float32Array(rows * tokens * width).fill(fill);
   const rest = sizeOf(layout.rest);
-  // Rows of gates: one for all tokens, or one for each.
-  const [rowsB, rowsT] =
-    activation === undefined ? [1, 1] : [activation.dims[0] as number, activation.dims[1] as number];
-  const each = rowsB > 1 || rowsT > 1;
-  const [outB, outT] = rank === 2 && each ? [batch, length] : [rowsB, rowsT];
-  const data = new Float32Array(outB * outT * width).fill(neutral);
-  if (activation !== undefined) {
-    const inner = sizeOf(activation.dims.slice(2));
-    const innerDims = activation.dims.slice(2);
-    for (let b = 0; b < outB; b++)
-      for (let t = 0; t < outT; t++) {
-        const from = ((rowsB > 1 ? b : 0) * rowsT + (rowsT > 1 ? t : 0)) * inner;
-        const to = (b * outT + t) * width;
-        for (let index = 0; index < rest; index++) {
-          const column = layout.columns === null ? index : (layout.columns[index] as number);
-          data[to + column] = activation.data[from + broadcastIndex(index, layout.rest, innerDims)] as number;
-        }
+  const innerSize = sizeOf(inner);
+  for (let row = 0; row < rows; row++)
+    for (let token = 0; token < tokens; token++) {
+      const from = ((givenRows > 1 ? row : 0) * givenTokens + (givenTokens > 1 ? token : 0)) * innerSize;
+      const to = (row * tokens + token) * width;
+      for (let index = 0; index < rest; index++) {
+        const column = columns === null ? index : (columns[index] as number);
+        data[to + column] = given.data[from + broadcastIndex(index, layout.rest, inner)] as number;
       }
-  }
-  return new Tensor('float32', data, rank === 2 ? [outB * outT, width] : [outB, outT, width]);
+    }
+  return new Tensor('float32', data, rank === 2 ? [rows * tokens, width] : [rows, tokens, width]);
 }
 
 /** Index into a tensor of `dims` (1 where it repeats) for a flat index into one of `full`. */

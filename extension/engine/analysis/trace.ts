@@ -1,0 +1,64 @@
+/** Named activations of a text. */
+import type { TraceParams, TraceResult } from '../../protocol/engine';
+import { LensError } from '../../protocol/errors';
+import { matchHooks } from '../anatomy/hooks';
+import type { Internals } from '../session/internals';
+
+/** What may cross the pipe in one answer. */
+const MOST_BYTES = 900 * 2 ** 20;
+
+/** Throws `bad-input` for texts that the model cannot take whole, and for hooks that no pattern matches. */
+export async function traceText(model: Internals, params: Omit<TraceParams, 'model'>): Promise<TraceResult> {
+  const started = performance.now();
+  const { text, pair } = params;
+  const hooks = matchHooks(params.hooks, model.anatomy.hooks);
+  const encoding = pair === undefined ? model.tokenizer.encode(text) : model.tokenizer.encodePair(text, pair);
+  const { ids, tokens, ranges, special, segments } = encoding;
+  if (ids.length === 0) throw new LensError('bad-input', 'The text is empty.', 'Give a text of at least one token.');
+  if (ids.length > model.info.maxTokens)
+    throw new LensError(
+      'bad-input',
+      `The text has ${ids.length} tokens; ${model.info.id} takes ${model.info.maxTokens} at most.`,
+      'Trace a shorter part of it.',
+    );
+  const bytes = hooks.reduce((sum, hook) => sum + 4 * elementsOf(model, hook, ids.length), 0);
+  if (bytes > MOST_BYTES)
+    throw new LensError(
+      'memory',
+      `These hooks of ${ids.length} tokens have ${Math.round(bytes / 2 ** 20)} MB; at most ${MOST_BYTES / 2 ** 20} MB are taken at once.`,
+      'Ask for fewer hooks, or a shorter text.',
+    );
+  const trace = await model.trace([{ ids, segments }], hooks);
+  // In a pair, the second text begins after the special tokens that end the first.
+  const second = pair === undefined ? ids.length : secondStart(ranges);
+  return {
+    model: model.info.id,
+    tokens: tokens.map((token, index) => ({
+      index,
+      id: ids[index] as number,
+      token,
+      range: ranges[index] ?? null,
+      special: special[index] === 1,
+      text: index < second ? 0 : 1,
+    })),
+    activations: hooks.map((hook) => {
+      const { dims, data } = trace.get(hook) as { dims: readonly number[]; data: Float32Array };
+      return { hook, dims: [...dims], data };
+    }),
+    elapsed: performance.now() - started,
+  };
+}
+
+/** Index of the first special token after the first text. */
+function secondStart(ranges: readonly unknown[]): number {
+  const first = ranges.findIndex((range) => range !== null);
+  const end = ranges.findIndex((range, index) => index > first && range === null);
+  return end < 0 ? ranges.length : end + 1;
+}
+
+function elementsOf({ anatomy, info }: Internals, hook: string, length: number): number {
+  const layout = anatomy.hooks.sites.get(hook)?.layout;
+  if (layout?.kind === 'pairs') return layout.heads * length * length;
+  if (layout?.kind === 'tokens') return length * layout.rest.reduce((product, size) => product * size, 1);
+  return length * (info.hiddenSize ?? 1);
+}
