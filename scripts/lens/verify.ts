@@ -3,11 +3,11 @@
  * case is run with all its hooks, every intervention is made, every text is tokenised; what differs or is missing is a failure.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { Tensor } from 'onnxruntime-node';
 import { LensError } from '../../extension/protocol/errors';
 import { DEFAULT_SETTINGS } from '../../extension/engine/engine';
-import { describeModel } from '../../extension/engine/session/describe';
+import { describeModel, type Description } from '../../extension/engine/session/describe';
 import type { InputRow } from '../../extension/engine/session/languageModel';
 import type { Activation, Intervention } from '../../extension/engine/session/internals';
 import { Tracer } from '../../extension/engine/session/tracer';
@@ -99,7 +99,11 @@ export function fixtureFolders(folder: string): string[] {
 
 /** Every comparison of one fixture. Throws only when its files cannot be read. */
 export async function verifyFixture(folder: string, threads: number): Promise<Check[]> {
-  const settings = { ...DEFAULT_SETTINGS, threads };
+  return verifyModel(await describeModel({ id: basename(folder), folder }), folder, threads);
+}
+
+/** A model against the references in a folder. */
+export async function verifyModel(description: Description, folder: string, threads: number): Promise<Check[]> {
   const meta = JSON.parse(readFileSync(join(folder, 'reference.json'), 'utf8')) as Reference;
   const tensors = readSafetensors(join(folder, 'reference.safetensors'));
   const { fixture } = meta;
@@ -107,8 +111,7 @@ export async function verifyFixture(folder: string, threads: number): Promise<Ch
   const fail = (name: string, note: string): void => {
     checks.push({ fixture, name, absolute: null, relative: null, tolerance: null, status: 'missing', note });
   };
-  const description = await describeModel({ id: fixture, folder });
-  const tracer = new Tracer(description, settings);
+  const tracer = new Tracer(description, { ...DEFAULT_SETTINGS, threads });
   try {
     checks.push(...compareDimensions(meta, tracer));
     const { tokenizer } = description;
