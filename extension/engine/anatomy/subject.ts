@@ -45,9 +45,13 @@ export function imaginedInputs(inputs: readonly ValueInfo[], batch: number, leng
   for (const { name, type, shape } of inputs) {
     const element = type === 'int64' ? INT64 : type === 'int32' ? INT32 : 1;
     const isCache = name.startsWith('past');
-    const dims = shape.map((dim, axis) =>
-      typeof dim === 'number' ? dim : axis === 0 ? batch : isCache ? (axis === 2 ? 0 : 1) : length,
-    );
+    // A cache is [B,K,0,d], or [2,B,K,0,d] with keys and values in one.
+    const [batchAxis, lengthAxis] = isCache ? [shape.length - 4, shape.length - 2] : [0, 1];
+    const dims = shape.map((dim, axis) => {
+      if (typeof dim === 'number') return dim;
+      if (axis === batchAxis) return batch;
+      return isCache ? Number(axis !== lengthAxis) : length;
+    });
     const count = dims.reduce((product, dim) => product * dim, 1);
     const fill = (valueAt: (index: number) => number): Float64Array =>
       Float64Array.from({ length: count }, (_, index) => valueAt(index));

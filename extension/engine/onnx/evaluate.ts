@@ -29,7 +29,7 @@ const sizeOf = (dims: readonly number[]): number => dims.reduce((product, dim) =
 const unknown = (dims: readonly number[]): Shaped => ({ dims, data: null });
 
 /** An operator's outputs, from inputs that are all known (absent optional ones are undefined). Null: cannot be told. */
-type Rule = (inputs: readonly (Shaped | undefined)[], node: Options) => (Shaped | null)[] | Shaped | null;
+type Rule = (inputs: readonly (Value | undefined)[], node: Options) => (Shaped | null)[] | Shaped | null;
 
 /** A node's attributes with their defaults. */
 class Options {
@@ -337,7 +337,7 @@ const flatten: Rule = ([value], options) => {
 };
 
 const concat: Rule = (inputs, options) => {
-  const parts = inputs as Shaped[];
+  const parts = inputs as Value[];
   const first = parts[0] as Shaped;
   const axis = axisOf(options.int('axis', 0), first.dims.length);
   const dims = first.dims.map((dim, index) =>
@@ -577,8 +577,9 @@ const RULES: Readonly<Record<string, Rule>> = {
   Trilu: trilu,
   GatherElements: ([, indices]) => unknown((indices as Shaped).dims),
   GatherND: gatherND,
-  GatherBlockQuantized: ([table, ids, , zero], options) => {
-    const packed = zero === undefined || options.int('bits', 4) === 4 ? 2 : 1;
+  GatherBlockQuantized: ([table, ids], options) => {
+    // Two 4-bit numbers in a byte, where the table's type has no 4-bit numbers.
+    const packed = table?.type === UINT8 && options.int('bits', 4) === 4 ? 2 : 1;
     return unknown([...(ids as Shaped).dims, ((table as Shaped).dims[1] as number) * packed]);
   },
   DynamicQuantizeLinear: ([value]) => [unknown((value as Shaped).dims), unknown([]), unknown([])],

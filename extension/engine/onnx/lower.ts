@@ -242,13 +242,20 @@ function packedAttention(
   const count = b.int('num_heads', 0);
   const width = b.dims(b.node.inputs[1])?.[1];
   const sizes = b.ints('qkv_hidden_sizes') ?? (width === undefined ? undefined : [width / 3, width / 3, width / 3]);
-  // A cache in one tensor, rotary positions inside: no exporter in use writes them.
-  if (count === 0 || sizes === undefined || past !== undefined || b.output(1) !== undefined) return null;
-  if (b.int('do_rotary', 0) === 1) return null;
+  // Rotary positions inside: no exporter in use writes them.
+  if (count === 0 || sizes === undefined || b.int('do_rotary', 0) === 1) return null;
   const [q, k, v] = sizes as [number, number, number];
   const query = splitHeads(b, b.slice(product, 2, 0, q), count, q / count);
-  const key = splitHeads(b, b.slice(product, 2, q, q + k), count, k / count);
-  const value = splitHeads(b, b.slice(product, 2, q + k, q + k + v), count, v / count);
+  // The cache [2,B,N,P,d] holds keys, then values.
+  const cached = (value: string, index: number): string =>
+    past === undefined
+      ? value
+      : b.add('Concat', [b.add('Gather', [past, b.integers([index], true)], { axis: 0 }), value], { axis: 2 });
+  const key = cached(splitHeads(b, b.slice(product, 2, q, q + k), count, k / count), 0);
+  const value = cached(splitHeads(b, b.slice(product, 2, q + k, q + k + v), count, v / count), 1);
+  const present = b.output(1);
+  if (present !== undefined)
+    b.add('Concat', [b.unsqueeze(key, [0]), b.unsqueeze(value, [0])], { axis: 0 }, { output: present });
   const biases = bias === undefined ? [] : [bias];
   const filter = b.float('mask_filter_value', -10000);
   const keys = maskBias(b, mask, key, filter);

@@ -100,14 +100,16 @@ function planInput(input: TensorInfo, shape: InputShape): Fill {
   throw unfillable(input);
 }
 
-/** A key/value cache of no tokens: [B, heads, 0, width]. */
+/** A key/value cache of no tokens: [B, heads, 0, width], or [2, B, heads, 0, width] for both in one. */
 function planEmptyCache(input: TensorInfo, shape: InputShape): Fill {
-  if (input.shape.length !== 4) throw unfillable(input);
-  const heads = typeof input.shape[1] === 'number' ? input.shape[1] : shape.heads;
-  const width = typeof input.shape[3] === 'number' ? input.shape[3] : shape.headWidth;
+  const isBoth = input.shape.length === 5 && input.shape[0] === 2;
+  if (input.shape.length !== 4 && !isBoth) throw unfillable(input);
+  const [, statedHeads, , statedWidth] = input.shape.slice(-4);
+  const heads = typeof statedHeads === 'number' ? statedHeads : shape.heads;
+  const width = typeof statedWidth === 'number' ? statedWidth : shape.headWidth;
   if (heads === null || width === null) throw unfillable(input);
   return (rows) => {
-    const dims = [rows.length, heads, 0, width];
+    const dims = [...(isBoth ? [2] : []), rows.length, heads, 0, width];
     return input.type === 'float16'
       ? new Tensor('float16', new Uint16Array(0), dims)
       : new Tensor('float32', new Float32Array(0), dims);
