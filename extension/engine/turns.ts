@@ -28,7 +28,7 @@ export function inTurns(model: LanguageModel & Internals, turns: Turns, priority
   return {
     info: model.info,
     tokenizer: model.tokenizer,
-    anatomy: model.anatomy,
+    anatomy: () => turns.run(priority, () => model.anatomy()),
     trace: (...args) => turns.run(priority, () => model.trace(...args)),
     logitsAt: (batch, places) => turns.run(priority, () => model.logitsAt(batch, places)),
     nextSentenceLogits: (batch) => turns.run(priority, () => model.nextSentenceLogits(batch)),

@@ -6,6 +6,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { Tensor } from 'onnxruntime-node';
 import { LensError } from '../../extension/protocol/errors';
+import type { Anatomy } from '../../extension/engine/anatomy/anatomy';
 import { DEFAULT_SETTINGS } from '../../extension/engine/engine';
 import { describeModel, type Description } from '../../extension/engine/session/describe';
 import type { InputRow } from '../../extension/engine/session/languageModel';
@@ -113,7 +114,8 @@ export async function verifyModel(description: Description, folder: string, thre
   };
   const tracer = new Tracer(description, { ...DEFAULT_SETTINGS, threads });
   try {
-    checks.push(...compareDimensions(meta, tracer));
+    const anatomy = await tracer.anatomy();
+    checks.push(...compareDimensions(meta, anatomy));
     const { tokenizer } = description;
     if (tokenizer === null) fail('tokens', description.tokenizerError?.message ?? 'no tokenizer');
     for (const each of meta.cases) {
@@ -122,7 +124,7 @@ export async function verifyModel(description: Description, folder: string, thre
       const hookOf = (name: string): string => {
         const tail = name.slice(each.id.length + 1);
         const output = Object.entries(meta.outputs).find(([, target]) => target === tail)?.[0];
-        if (tail === 'unembed.logits' && tracer.anatomy.hooks.sites.has(tail)) return tail;
+        if (tail === 'unembed.logits' && anatomy.hooks.sites.has(tail)) return tail;
         return output ?? tail;
       };
       const inputs = new Set(description.info.inputs.map(({ name }) => `${each.id}/${name}`));
@@ -130,10 +132,10 @@ export async function verifyModel(description: Description, folder: string, thre
       for (const name of wanted.filter((each_) => NOT_YET.test(each_.slice(each.id.length + 1))))
         checks.push({ fixture, name, absolute: null, relative: null, tolerance: null, status: 'not yet supported' });
       const compared = wanted.filter((name) => !NOT_YET.test(name.slice(each.id.length + 1)));
-      const present = compared.filter((name) => tracer.anatomy.hooks.sites.has(hookOf(name)));
+      const present = compared.filter((name) => anatomy.hooks.sites.has(hookOf(name)));
       for (const name of compared)
         if (!present.includes(name))
-          fail(name, tracer.anatomy.hooks.missing.get(hookOf(name)) ?? tracer.anatomy.problems[0] ?? 'not found');
+          fail(name, anatomy.hooks.missing.get(hookOf(name)) ?? anatomy.problems[0] ?? 'not found');
       try {
         const trace = await tracer.run(feedsOf(each, tracer, tensors), present.map(hookOf));
         for (const name of present)
@@ -151,12 +153,12 @@ export async function verifyModel(description: Description, folder: string, thre
         const name = `${each.case}/interventions/${each.id}/${tail}`;
         const expected = tensors.get(name);
         if (expected === undefined) continue;
-        const hook = target === 'unembed.logits' && tracer.anatomy.hooks.sites.has(target) ? target : output;
+        const hook = target === 'unembed.logits' && anatomy.hooks.sites.has(target) ? target : output;
         try {
           const trace = await tracer.run(
             feedsOf(source, tracer, tensors),
             [hook],
-            [intervention(each, source, tracer)],
+            [intervention(each, source, anatomy)],
           );
           checks.push(compare(meta, source, name, trace.get(hook) as Activation, expected));
         } catch (thrown) {
@@ -170,7 +172,7 @@ export async function verifyModel(description: Description, folder: string, thre
   return checks;
 }
 
-function compareDimensions(meta: Reference, { anatomy }: Tracer): Check[] {
+function compareDimensions(meta: Reference, anatomy: Anatomy): Check[] {
   const { fixture } = meta;
   const pairs: [string, number | string | null, number | string][] = [
     ['layers', anatomy.layers, meta.layers],
@@ -273,7 +275,7 @@ function feedsOf(
 }
 
 /** `scale` at one head or neuron, at one position or all. */
-function intervention(each: ReferenceIntervention, source: ReferenceCase, { anatomy }: Tracer): Intervention {
+function intervention(each: ReferenceIntervention, source: ReferenceCase, anatomy: Anatomy): Intervention {
   const length = (source.input_ids[0] as number[]).length;
   const [hook, rest, index] =
     each.kind === 'head'

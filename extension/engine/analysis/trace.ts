@@ -1,6 +1,7 @@
 /** Named activations of a text. */
 import type { TraceParams, TraceResult } from '../../protocol/engine';
 import { LensError } from '../../protocol/errors';
+import type { Anatomy } from '../anatomy/anatomy';
 import { matchHooks } from '../anatomy/hooks';
 import type { Internals } from '../session/internals';
 
@@ -11,7 +12,8 @@ const MOST_BYTES = 900 * 2 ** 20;
 export async function traceText(model: Internals, params: Omit<TraceParams, 'model'>): Promise<TraceResult> {
   const started = performance.now();
   const { text, pair } = params;
-  const hooks = matchHooks(params.hooks, model.anatomy.hooks);
+  const anatomy = await model.anatomy();
+  const hooks = matchHooks(params.hooks, anatomy.hooks);
   const encoding = pair === undefined ? model.tokenizer.encode(text) : model.tokenizer.encodePair(text, pair);
   const { ids, tokens, ranges, special, segments } = encoding;
   if (ids.length === 0) throw new LensError('bad-input', 'The text is empty.', 'Give a text of at least one token.');
@@ -21,7 +23,7 @@ export async function traceText(model: Internals, params: Omit<TraceParams, 'mod
       `The text has ${ids.length} tokens; ${model.info.id} takes ${model.info.maxTokens} at most.`,
       'Trace a shorter part of it.',
     );
-  const bytes = hooks.reduce((sum, hook) => sum + 4 * elementsOf(model, hook, ids.length), 0);
+  const bytes = hooks.reduce((sum, hook) => sum + 4 * elementsOf(anatomy, hook, ids.length), 0);
   if (bytes > MOST_BYTES)
     throw new LensError(
       'memory',
@@ -56,9 +58,9 @@ function secondStart(ranges: readonly unknown[]): number {
   return end < 0 ? ranges.length : end + 1;
 }
 
-function elementsOf({ anatomy, info }: Internals, hook: string, length: number): number {
+function elementsOf(anatomy: Anatomy, hook: string, length: number): number {
   const layout = anatomy.hooks.sites.get(hook)?.layout;
   if (layout?.kind === 'pairs') return layout.heads * length * length;
   if (layout?.kind === 'tokens') return length * layout.rest.reduce((product, size) => product * size, 1);
-  return length * (info.hiddenSize ?? 1);
+  return length * (anatomy.width ?? 1);
 }

@@ -28,7 +28,7 @@ export interface Hooks {
   missing: ReadonlyMap<string, string>;
 }
 
-/** Hooks of a block, without its prefix. */
+/** Hooks of a block, without its prefix. `mlp.hook_pre_linear` is the other factor of a gated network. */
 export const BLOCK_HOOKS = [
   'hook_resid_pre',
   'attn.hook_q',
@@ -41,6 +41,7 @@ export const BLOCK_HOOKS = [
   'hook_resid_mid',
   'hook_mlp_in',
   'mlp.hook_pre',
+  'mlp.hook_pre_linear',
   'mlp.hook_post',
   'hook_mlp_out',
   'hook_resid_post',
@@ -102,6 +103,8 @@ export function blockHooks(subject: Subject, blocks: readonly Block[], width: nu
       'mlp.hook_pre',
       typeof pre === 'string' ? pre : tokenSite(subject, pre.linear.output, [ffn.width], pre.columns),
     );
+    if (ffn.up !== null)
+      put('mlp.hook_pre_linear', tokenSite(subject, ffn.up.linear.output, [ffn.width], ffn.up.columns));
     put('mlp.hook_post', tokenSite(subject, ffn.post, [ffn.width]));
     put('hook_mlp_out', stream(block.mlpOut));
   });

@@ -29,7 +29,7 @@ export function prepare(model: OnnxModel): Subject {
   const lowerings = new Map<GraphNode, readonly GraphNode[]>();
   const opaque: GraphNode[] = [];
   for (const node of wires.nodes) {
-    const parts = lowered(node, values, opset);
+    const parts = lowered(node, wires, values, opset);
     if (parts !== null) lowerings.set(node, parts);
     else if (node.opType.endsWith('Attention')) opaque.push(node);
   }

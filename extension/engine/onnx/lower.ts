@@ -6,6 +6,7 @@
  * Symbols: B batch, S queries, T keys, N heads, K key/value heads, d head width.
  */
 import type { Value } from './evaluate';
+import type { Wires } from './graph';
 import {
   attributes,
   BOOL,
@@ -25,9 +26,14 @@ export type Lowering = readonly GraphNode[];
 const AXES_AS_INPUT = 13;
 
 /** The standard operators that a node is equal to; null when it is not a fused operator, or a form of it that is not known. */
-export function lowered(node: GraphNode, values: ReadonlyMap<string, Value>, opset: number): Lowering | null {
+export function lowered(
+  node: GraphNode,
+  wires: Wires,
+  values: ReadonlyMap<string, Value>,
+  opset: number,
+): Lowering | null {
   const lower = LOWERINGS[`${node.domain}/${node.opType}`];
-  return lower === undefined ? null : lower(new Builder(node, values, opset));
+  return lower === undefined ? null : lower(new Builder(node, wires, values, opset));
 }
 
 /** Writes the nodes that replace one. */
@@ -39,6 +45,7 @@ class Builder {
 
   constructor(
     readonly node: GraphNode,
+    private readonly wires: Wires,
     private readonly values: ReadonlyMap<string, Value>,
     private readonly opset: number,
   ) {
@@ -48,6 +55,13 @@ class Builder {
   /** Added to the scores of keys that must not be seen: their softmax is 0, and differences of such rows stay finite. */
   get masked(): number {
     return this.type === FLOAT16 ? -3e4 : -1e30;
+  }
+
+  /** A product with a weight, before its bias. */
+  isProduct(name: string): boolean {
+    const maker = this.wires.maker(name);
+    if (maker?.opType === 'Reshape' || maker?.opType === 'Cast') return this.isProduct(maker.inputs[0] as string);
+    return maker !== undefined && /MatMul|Gemm/.test(maker.opType);
   }
 
   isBoolean(name: string): boolean {
@@ -459,8 +473,10 @@ const skipNorm =
     const bias = b.input(simplified ? 3 : 4);
     // Mean and deviation as outputs are for training.
     if (b.output(1) !== undefined || b.output(2) !== undefined) return null;
-    const branch = bias === undefined ? input : b.add('Add', [input, bias]);
-    const sum = b.add('Add', [branch, skip], {}, { output: b.output(3) });
+    // The bias is that of the linear layer whose product comes in, at either place.
+    const [product, stream] = b.isProduct(skip) && !b.isProduct(input) ? [skip, input] : [input, skip];
+    const branch = bias === undefined ? product : b.add('Add', [product, bias]);
+    const sum = b.add('Add', [branch, stream], {}, { output: b.output(3) });
     const options = { axis: -1, epsilon: { float: b.float('epsilon', 1e-12) } };
     b.add(norm, beta === undefined ? [sum, gamma] : [sum, gamma, beta], options, { output: b.output(0) });
     return b.done();

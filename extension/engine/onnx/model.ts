@@ -57,6 +57,7 @@ export const INT32 = 6;
 export const INT64 = 7;
 export const BOOL = 9;
 export const FLOAT16 = 10;
+export const BFLOAT16 = 16;
 
 /** Where a weight's bytes are. */
 export type WeightPlace =

@@ -26,7 +26,8 @@ export type Trace = ReadonlyMap<string, Activation>;
 export interface Internals {
   readonly info: ModelInfo;
   readonly tokenizer: LensTokenizer;
-  readonly anatomy: Anatomy;
+  /** What was found by structure and stood a test run. */
+  anatomy(): Promise<Anatomy>;
   /**
    * Runs a batch of rows of tokens, padded and masked as needed, and gives the hooks asked for, after the interventions. In rows
    * that are shorter than the longest, what stands at padding means nothing.

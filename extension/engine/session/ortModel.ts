@@ -78,7 +78,6 @@ async function kindByBehaviour(model: OrtModel): Promise<'masked' | 'causal'> {
 
 export class OrtModel implements LanguageModel, Internals {
   readonly info: ModelInfo;
-  readonly anatomy: Anatomy;
   private readonly fill: InputPlan;
   private readonly tracer: Tracer;
   /** With the head only where it is wanted; null where the graph does not allow it. */
@@ -91,7 +90,6 @@ export class OrtModel implements LanguageModel, Internals {
     private readonly settings: EngineSettings,
   ) {
     this.info = description.info;
-    this.anatomy = description.anatomy;
     this.tracer = new Tracer(description, settings);
     this.fill = this.tracer.fill;
     const { model, logits } = description;
@@ -125,6 +123,10 @@ export class OrtModel implements LanguageModel, Internals {
     const weights = weightsFile(this.description);
     const bytes = encodeModel(this.rewritten ?? this.description.model, basename(weights));
     return createSession(bytes, weights, this.settings, this.info.id);
+  }
+
+  anatomy(): Promise<Anatomy> {
+    return this.tracer.anatomy();
   }
 
   trace(

@@ -25,7 +25,10 @@ export function headShape({ config, info }: Description): { heads: number | null
   };
 }
 
-function sessionOptions(path: string, settings: EngineSettings): InferenceSession.SessionOptions {
+/** A session for one run is made without repacking weights for speed: they stay pages of the file. */
+export type Purpose = 'many runs' | 'one run';
+
+function sessionOptions(path: string, settings: EngineSettings, purpose: Purpose): InferenceSession.SessionOptions {
   const threads = settings.threads > 0 ? settings.threads : Math.max(1, Math.floor(availableParallelism() / 2));
   return {
     // Alone: in a longer list the runtime drops a provider it does not have with a line on the console and takes the next. It
@@ -39,6 +42,7 @@ function sessionOptions(path: string, settings: EngineSettings): InferenceSessio
         model_external_initializers_file_folder_path: weightsFolder(path),
         // It would win over packed weights, which are computed in float32 too.
         ...(settings.quantised === 'exact' && !settings.lowMemory ? { disable_quant_qdq: '1' } : {}),
+        ...(purpose === 'one run' ? { disable_prepacking: '1' } : {}),
         ...(settings.lowMemory ? { qdq_matmulnbits_accuracy_level: '1' } : {}),
       },
     },
@@ -51,9 +55,10 @@ export async function createSession(
   weights: string,
   settings: EngineSettings,
   id: string,
+  purpose: Purpose = 'many runs',
 ): Promise<InferenceSession> {
   try {
-    return await InferenceSession.create(model, sessionOptions(weights, settings));
+    return await InferenceSession.create(model, sessionOptions(weights, settings, purpose));
   } catch (thrown) {
     if (settings.executionProvider !== 'cpu')
       throw new LensError(

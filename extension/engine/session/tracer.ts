@@ -1,36 +1,47 @@
-/** Runs a model with its internals in the open: named activations out, interventions in. */
-import { basename } from 'node:path';
-import { Tensor, type InferenceSession } from 'onnxruntime-node';
+/** The inside of one model: named activations out, interventions in. */
 import type { EngineSettings } from '../../protocol/engine';
 import { LensError } from '../../protocol/errors';
 import type { Anatomy } from '../anatomy/anatomy';
+import { contradictions } from '../anatomy/check';
 import type { Site } from '../anatomy/hooks';
-import { instrument, offsetInput, scaleInput } from '../instrument/instrument';
-import { encodeModel } from '../onnx/model';
+import { BFLOAT16, FLOAT16 } from '../onnx/model';
 import type { Description } from './describe';
 import { planInputs, type InputPlan } from './inputs';
+import { atSites, InstrumentedSession, type Feeds } from './instrumentedSession';
+import type { Intervention, Trace } from './internals';
 import type { InputRow } from './languageModel';
-import type { Activation, Intervention, Trace } from './internals';
-import { createSession, floats, headShape, runtimeError, weightsFile } from './runtime';
+import { headShape } from './runtime';
 
-/** The inside of one model; its session is made when it is first asked for something. */
+/** Rows of the test run: unlike each other, so that padding is tested too. */
+const CHECK_LENGTHS = [7, 4];
+
 export class Tracer {
-  readonly anatomy: Anatomy;
   readonly fill: InputPlan;
+  private checked: Promise<Anatomy> | null = null;
   /** The one session, with all taps and gates that were asked for so far. */
-  private current: Promise<Opened | null> = Promise.resolve(null);
+  private session: InstrumentedSession | null = null;
+  /** Runs come one after the other: a run may replace the session. */
+  private last: Promise<unknown> = Promise.resolve();
 
   constructor(
     private readonly description: Description,
     private readonly settings: EngineSettings,
   ) {
-    this.anatomy = description.anatomy;
     const padId = description.tokenizer?.padId ?? 0;
     this.fill = planInputs(description.info.inputs, { padId, ...headShape(description) });
   }
 
+  /** The anatomy without the hooks that a test run contradicts. */
+  anatomy(): Promise<Anatomy> {
+    if (this.checked === null) {
+      this.checked = this.check();
+      this.checked.catch(() => (this.checked = null));
+    }
+    return this.checked;
+  }
+
   /** Runs a batch of rows of tokens, padded and masked as needed. Throws what `run` throws. */
-  async trace(
+  trace(
     rows: readonly InputRow[],
     hooks: readonly string[],
     interventions: readonly Intervention[] = [],
@@ -42,55 +53,30 @@ export class Tracer {
    * Runs the model on `feeds` (token ids as `input_ids` [B,T] among them) and gives the hooks asked for, after the interventions.
    * Throws `model-unsupported` for hooks that the model does not have, with the reason; `bad-input`, `memory`.
    */
-  async run(
-    feeds: Readonly<Record<string, Tensor>>,
-    hooks: readonly string[],
-    interventions: readonly Intervention[] = [],
-  ): Promise<Trace> {
-    const sites = new Map(hooks.map((hook) => [hook, this.site(hook)]));
-    const gates = new Map<string, GatePart>();
-    for (const each of interventions) {
-      const site = this.site(each.hook);
-      if (gates.has(site.value))
-        throw new LensError(
-          'bad-input',
-          `There are several interventions at ${each.hook}, or at hooks that are parts of one tensor.`,
-          'Put them into one scale and one offset.',
-        );
-      gates.set(site.value, { ...each, site });
-    }
-    const names = [...new Set([...sites.values()].map(({ value }) => value))];
-    const { session, inputs, gates: open } = await this.sessionWith(names, [...gates.keys()]);
-    const [batch, length] = (feeds['input_ids']?.dims ?? []) as [number, number];
-    const all: Record<string, Tensor> = {};
-    for (const [name, tensor] of Object.entries(feeds)) if (inputs.has(name)) all[name] = tensor;
-    for (const value of open) {
-      const rank = this.anatomy.subject.values.get(value)?.dims.length ?? 3;
-      const part = gates.get(value);
-      all[scaleInput(value)] = part === undefined ? neutral(1, rank) : gateTensor(part, 'scale', rank, batch, length);
-      all[offsetInput(value)] = part === undefined ? neutral(0, rank) : gateTensor(part, 'offset', rank, batch, length);
-    }
-    let results: InferenceSession.OnnxValueMapType;
-    try {
-      results = await session.run(all, names);
-    } catch (thrown) {
-      throw runtimeError(thrown, this.description.info.id);
-    }
-    return new Map(
-      [...sites].map(([hook, site]) => [hook, canonical(results[site.value] as Tensor, site, batch, length, hook)]),
-    );
+  async run(feeds: Feeds, hooks: readonly string[], interventions: readonly Intervention[] = []): Promise<Trace> {
+    const anatomy = await this.anatomy();
+    const siteOf = (hook: string): Site => anatomy.hooks.sites.get(hook) ?? this.refuse(anatomy, hook);
+    const sites = new Map(hooks.map((hook) => [hook, siteOf(hook)]));
+    const changes = atSites(interventions, siteOf);
+    const next = this.last.then(async () => {
+      const session = await this.sessionWith(
+        anatomy,
+        [...sites.values()],
+        changes.map(({ site }) => site),
+      );
+      return session.run(feeds, sites, changes);
+    });
+    this.last = next.catch(() => undefined);
+    return next;
   }
 
   async release(): Promise<void> {
-    const open = await this.current;
-    this.current = Promise.resolve(null);
-    await open?.session.release();
+    await this.last;
+    await this.session?.release();
+    this.session = null;
   }
 
-  private site(hook: string): Site {
-    const site = this.anatomy.hooks.sites.get(hook);
-    if (site !== undefined) return site;
-    const { missing } = this.anatomy.hooks;
+  private refuse({ hooks: { missing } }: Anatomy, hook: string): never {
     const why = missing.get(hook) ?? missing.get('blocks.*') ?? 'models of this kind have no such place';
     throw new LensError(
       'model-unsupported',
@@ -99,154 +85,66 @@ export class Tracer {
     );
   }
 
-  /** A session with at least these taps and gates. */
-  private async sessionWith(taps: readonly string[], gates: readonly string[]): Promise<Opened> {
-    const current = await this.current;
-    if (
-      current !== null &&
-      taps.every((tap) => current.taps.has(tap)) &&
-      gates.every((gate) => current.gates.has(gate))
-    )
-      return current;
-    const next = this.open(current, taps, gates);
-    // A failure is this request's alone: the next one begins anew.
-    this.current = next.catch(() => null);
-    return next;
-  }
-
   /**
-   * A new session with these taps and gates and those of the one before, which is closed first: one copy of the weights at a time.
-   * A hook of one block brings those of all blocks with it, as they are what is looked at next and cost nothing until fetched.
+   * A session with at least these taps and gates. One that lacks some is replaced by one that has both, so that there is one copy of
+   * the weights. A hook of one block brings those of all blocks: they are looked at next, and cost nothing until fetched.
    */
-  private async open(before: Opened | null, newTaps: readonly string[], newGates: readonly string[]): Promise<Opened> {
-    const taps = new Set([...(before?.taps ?? []), ...this.inAllBlocks(newTaps)]);
-    const gates = new Set([...(before?.gates ?? []), ...this.inAllBlocks(newGates)]);
-    await before?.session.release();
-    const { model, inputs } = instrument(this.anatomy.subject, taps, gates);
-    const weights = weightsFile(this.description);
-    const bytes = encodeModel(model, basename(weights));
-    const session = await createSession(bytes, weights, this.settings, this.description.info.id);
-    return { session, inputs, taps, gates };
+  private async sessionWith(
+    anatomy: Anatomy,
+    tapped: readonly Site[],
+    gated: readonly Site[],
+  ): Promise<InstrumentedSession> {
+    const before = this.session;
+    const has = (values: ReadonlySet<string>, sites: readonly Site[]): boolean =>
+      sites.every(({ value }) => values.has(value));
+    if (before !== null && has(before.taps, tapped) && has(before.gates, gated)) return before;
+    const taps = new Set([...(before?.taps ?? []), ...inAllBlocks(anatomy, tapped)]);
+    const gates = new Set([...(before?.gates ?? []), ...inAllBlocks(anatomy, gated)]);
+    this.session = null;
+    await before?.release();
+    this.session = await InstrumentedSession.create(this.description, taps, gates, this.settings, 'many runs');
+    return this.session;
   }
 
-  private inAllBlocks(values: readonly string[]): string[] {
-    const { sites } = this.anatomy.hooks;
-    const wanted = new Set(values);
-    const kind = (hook: string): string => hook.replace(/^blocks\.\d+\./, '');
-    const kinds = new Set([...sites].filter(([, { value }]) => wanted.has(value)).map(([hook]) => kind(hook)));
-    return [...sites].filter(([hook]) => kinds.has(kind(hook))).map(([, { value }]) => value);
-  }
-}
-
-interface Opened {
-  session: InferenceSession;
-  /** Inputs of the user's model that it still reads. */
-  inputs: ReadonlySet<string>;
-  taps: ReadonlySet<string>;
-  gates: ReadonlySet<string>;
-}
-
-interface GatePart extends Intervention {
-  site: Site;
-}
-
-const sizeOf = (dims: readonly number[]): number => dims.reduce((product, dim) => product * dim, 1);
-
-/** An open gate: x·1 + 0. */
-const neutral = (value: number, rank: number): Tensor =>
-  new Tensor('float32', Float32Array.of(value), new Array<number>(rank).fill(1));
-
-/** The gate's input for the tensor as the graph has it: [B|1,T|1,W], [B·T|1,W] or, for pairs, [B|1,H|1,T|1,T|1]. */
-function gateTensor(
-  { hook, site, ...parts }: GatePart,
-  part: 'scale' | 'offset',
-  rank: number,
-  batch: number,
-  length: number,
-): Tensor {
-  const { layout } = site;
-  const fill = part === 'scale' ? 1 : 0;
-  const given = parts[part];
-  if (given === undefined) return neutral(fill, rank);
-  const unfit = (shape: string): LensError =>
-    new LensError(
-      'bad-input',
-      `The ${part} for ${hook} has the shape [${given.dims.join(', ')}]; it must fit [${shape}].`,
-    );
-  if (layout.kind === 'plain' || (layout.kind === 'pairs' && rank !== 4))
-    throw new LensError(
-      'model-unsupported',
-      `${hook} cannot be changed in this graph.`,
-      'Change what is computed from it.',
-    );
-  if (layout.kind === 'pairs') {
-    if (given.dims.length !== 4) throw unfit('B, H, T, T');
-    return new Tensor('float32', given.data, given.dims);
-  }
-  const shape = [batch, length, ...layout.rest];
-  const fits = given.dims.length === shape.length && given.dims.every((dim, axis) => dim === 1 || dim === shape[axis]);
-  if (!fits || sizeOf(given.dims) !== given.data.length) throw unfit(shape.join(', '));
-  const { width, columns } = layout;
-  const [givenRows, givenTokens, ...inner] = given.dims as [number, number, ...number[]];
-  // A tensor of [B·T,W] takes one gate for all tokens, or one for each.
-  const isEach = givenRows > 1 || givenTokens > 1;
-  const [rows, tokens] = rank === 2 && isEach ? [batch, length] : [givenRows, givenTokens];
-  const data = new Float32Array(rows * tokens * width).fill(fill);
-  const rest = sizeOf(layout.rest);
-  const innerSize = sizeOf(inner);
-  for (let row = 0; row < rows; row++)
-    for (let token = 0; token < tokens; token++) {
-      const from = ((givenRows > 1 ? row : 0) * givenTokens + (givenTokens > 1 ? token : 0)) * innerSize;
-      const to = (row * tokens + token) * width;
-      for (let index = 0; index < rest; index++) {
-        const column = columns === null ? index : (columns[index] as number);
-        data[to + column] = given.data[from + broadcastIndex(index, layout.rest, inner)] as number;
+  /** Runs a few tokens with everything in the open, and drops what contradicts itself. */
+  private async check(): Promise<Anatomy> {
+    const { anatomy, tokenizer, info } = this.description;
+    const { sites, missing } = anatomy.hooks;
+    const inside = new Map([...sites].filter(([hook]) => hook.startsWith('blocks.')));
+    const vocab = Math.min(tokenizer?.vocabSize ?? Infinity, info.vocabSize ?? Infinity);
+    if (inside.size === 0 || !Number.isFinite(vocab)) return anatomy;
+    // Any tokens will do, as long as they are spread over the vocabulary.
+    const rows = CHECK_LENGTHS.map((length, row) => ({
+      ids: Int32Array.from({ length }, (_, index) => Math.floor((vocab * (index + 1 + row / 2)) / (length + 2))),
+    }));
+    const taps = new Set([...inside.values()].map(({ value }) => value));
+    const session = await InstrumentedSession.create(this.description, taps, new Set(), this.settings, 'one run');
+    const wrong = new Map<string, string>();
+    try {
+      for (const group of this.fill.groups(rows)) {
+        const members = group.map((row) => rows[row] as InputRow);
+        const trace = await session.run(this.fill.feeds(members), inside);
+        const lengths = members.map(({ ids }) => ids.length);
+        for (const [hook, why] of contradictions(anatomy, trace, lengths, this.precision())) wrong.set(hook, why);
       }
+    } finally {
+      await session.release();
     }
-  return new Tensor('float32', data, rank === 2 ? [rows * tokens, width] : [rows, tokens, width]);
+    if (wrong.size === 0) return anatomy;
+    const right = new Map([...sites].filter(([hook]) => !wrong.has(hook)));
+    return { ...anatomy, hooks: { sites: right, missing: new Map([...missing, ...wrong]) } };
+  }
+
+  private precision(): 16 | 32 {
+    const { values } = this.description.anatomy.subject;
+    return [...values.values()].some(({ type }) => type === FLOAT16 || type === BFLOAT16) ? 16 : 32;
+  }
 }
 
-/** Index into a tensor of `dims` (1 where it repeats) for a flat index into one of `full`. */
-function broadcastIndex(index: number, full: readonly number[], dims: readonly number[]): number {
-  let at = 0;
-  let stride = 1;
-  let rest = index;
-  for (let axis = full.length - 1; axis >= 0; axis--) {
-    const size = full[axis] as number;
-    if (dims[axis] !== 1) at += (rest % size) * stride;
-    stride *= dims[axis] as number;
-    rest = Math.floor(rest / size);
-  }
-  return at;
-}
-
-/** A tensor of the graph in the hook's canonical shape. */
-function canonical(tensor: Tensor, { layout }: Site, batch: number, length: number, hook: string): Activation {
-  const data = floats(tensor);
-  if (layout.kind === 'plain') return { dims: tensor.dims, data };
-  const wrong = (): LensError =>
-    new LensError(
-      'internal',
-      `${hook} has the unexpected shape [${tensor.dims.join(', ')}].`,
-      'Please report this with the model.',
-    );
-  if (layout.kind === 'pairs') {
-    const [queries, keys] = tensor.dims.slice(-2) as [number, number];
-    const dims = [batch, layout.heads, queries, keys];
-    if (sizeOf(dims) !== data.length || queries !== length) throw wrong();
-    return { dims, data };
-  }
-  const rest = sizeOf(layout.rest);
-  const dims = [batch, length, ...layout.rest];
-  const width = tensor.dims.at(-1) as number;
-  if (batch * length * width !== data.length) throw wrong();
-  if (layout.columns === null) {
-    if (width !== rest) throw wrong();
-    return { dims, data };
-  }
-  const picked = new Float32Array(batch * length * rest);
-  for (let row = 0; row < batch * length; row++)
-    for (let index = 0; index < rest; index++)
-      picked[row * rest + index] = data[row * width + (layout.columns[index] as number)] as number;
-  return { dims, data: picked };
+/** Values of these hooks in every block. */
+function inAllBlocks({ hooks: { sites } }: Anatomy, wanted: readonly Site[]): string[] {
+  const kindOf = (hook: string): string => hook.replace(/^blocks\.\d+\./, '');
+  const values = new Set(wanted.map(({ value }) => value));
+  const kinds = new Set([...sites].filter(([, { value }]) => values.has(value)).map(([hook]) => kindOf(hook)));
+  return [...sites].filter(([hook]) => kinds.has(kindOf(hook))).map(([, { value }]) => value);
 }

@@ -1,0 +1,106 @@
+/** Between the tensors of a graph and the canonical shapes of hooks. */
+import { Tensor } from 'onnxruntime-node';
+import { LensError } from '../../protocol/errors';
+import type { Site } from '../anatomy/hooks';
+import type { Activation, Intervention } from './internals';
+import { floats } from './runtime';
+
+const sizeOf = (dims: readonly number[]): number => dims.reduce((product, dim) => product * dim, 1);
+
+/** A tensor of the graph in the hook's canonical shape. Throws `internal` when it does not have the elements for it. */
+export function canonical(tensor: Tensor, { layout }: Site, batch: number, length: number, hook: string): Activation {
+  const data = floats(tensor);
+  if (layout.kind === 'plain') return { dims: tensor.dims, data };
+  const wrong = (): LensError =>
+    new LensError(
+      'internal',
+      `${hook} has the unexpected shape [${tensor.dims.join(', ')}].`,
+      'Please report this with the model.',
+    );
+  if (layout.kind === 'pairs') {
+    const [queries, keys] = tensor.dims.slice(-2) as [number, number];
+    const dims = [batch, layout.heads, queries, keys];
+    if (sizeOf(dims) !== data.length || queries !== length) throw wrong();
+    return { dims, data };
+  }
+  const rest = sizeOf(layout.rest);
+  const dims = [batch, length, ...layout.rest];
+  const width = tensor.dims.at(-1) as number;
+  if (batch * length * width !== data.length) throw wrong();
+  const { columns } = layout;
+  if (columns === null) {
+    if (width !== rest) throw wrong();
+    return { dims, data };
+  }
+  const picked = new Float32Array(batch * length * rest);
+  for (let row = 0; row < batch * length; row++)
+    for (let index = 0; index < rest; index++)
+      picked[row * rest + index] = data[row * width + (columns[index] as number)] as number;
+  return { dims, data: picked };
+}
+
+/** What an open gate is fed: x·1 + 0. */
+export const openGate = (part: 'scale' | 'offset', rank: number): Tensor =>
+  new Tensor('float32', Float32Array.of(part === 'scale' ? 1 : 0), new Array<number>(rank).fill(1));
+
+/**
+ * A gate's input for the tensor as the graph has it: [B|1,T|1,W], [B·T|1,W] or, for pairs, [B|1,H|1,T|1,T|1]. `rank` is the
+ * tensor's. Throws `bad-input` when the intervention does not fit the hook.
+ */
+export function gateTensor(
+  intervention: Intervention,
+  { layout }: Site,
+  part: 'scale' | 'offset',
+  rank: number,
+  batch: number,
+  length: number,
+): Tensor {
+  const { hook, [part]: given } = intervention;
+  if (given === undefined) return openGate(part, rank);
+  if (layout.kind === 'plain' || (layout.kind === 'pairs' && rank !== 4))
+    throw new LensError(
+      'model-unsupported',
+      `${hook} cannot be changed in this graph.`,
+      'Change what it is computed from.',
+    );
+  const shape = layout.kind === 'pairs' ? [batch, layout.heads, length, length] : [batch, length, ...layout.rest];
+  const fits = given.dims.length === shape.length && given.dims.every((dim, axis) => dim === 1 || dim === shape[axis]);
+  if (!fits || sizeOf(given.dims) !== given.data.length)
+    throw new LensError(
+      'bad-input',
+      `The ${part} for ${hook} has the shape [${given.dims.join(', ')}]; it must fit [${shape.join(', ')}].`,
+    );
+  if (layout.kind === 'pairs') return new Tensor('float32', given.data, given.dims);
+  const { width, columns } = layout;
+  const [givenRows, givenTokens, ...inner] = given.dims as [number, number, ...number[]];
+  // A tensor of [B·T,W] takes one gate for all tokens, or one for each.
+  const isEach = givenRows > 1 || givenTokens > 1;
+  const [rows, tokens] = rank === 2 && isEach ? [batch, length] : [givenRows, givenTokens];
+  const data = new Float32Array(rows * tokens * width).fill(part === 'scale' ? 1 : 0);
+  const rest = sizeOf(layout.rest);
+  const innerSize = sizeOf(inner);
+  for (let row = 0; row < rows; row++)
+    for (let token = 0; token < tokens; token++) {
+      const from = ((givenRows > 1 ? row : 0) * givenTokens + (givenTokens > 1 ? token : 0)) * innerSize;
+      const to = (row * tokens + token) * width;
+      for (let index = 0; index < rest; index++) {
+        const column = columns === null ? index : (columns[index] as number);
+        data[to + column] = given.data[from + broadcastIndex(index, layout.rest, inner)] as number;
+      }
+    }
+  return new Tensor('float32', data, rank === 2 ? [rows * tokens, width] : [rows, tokens, width]);
+}
+
+/** Index into a tensor of `dims` (1 where it repeats) for a flat index into one of `full`. */
+function broadcastIndex(index: number, full: readonly number[], dims: readonly number[]): number {
+  let at = 0;
+  let stride = 1;
+  let rest = index;
+  for (let axis = full.length - 1; axis >= 0; axis--) {
+    const size = full[axis] as number;
+    if (dims[axis] !== 1) at += (rest % size) * stride;
+    stride *= dims[axis] as number;
+    rest = Math.floor(rest / size);
+  }
+  return at;
+}
