@@ -7,6 +7,7 @@ import { basename, join } from 'node:path';
 import { Tensor } from 'onnxruntime-node';
 import { LensError } from '../../extension/protocol/errors';
 import type { Anatomy } from '../../extension/engine/anatomy/anatomy';
+import { floatToHalf } from '../../extension/engine/onnx/elements';
 import { DEFAULT_SETTINGS } from '../../extension/engine/engine';
 import { describeModel, type Description } from '../../extension/engine/session/describe';
 import type { InputRow } from '../../extension/engine/session/languageModel';
@@ -262,14 +263,23 @@ function feedsOf(
   }));
   // The reference says itself what stands at padding, and what a cache holds.
   const feeds = tracer.fill.feeds(rows);
-  const integers = (values: number[][]): Tensor =>
-    new Tensor('int64', BigInt64Array.from(values.flat(), BigInt), [values.length, (values[0] as number[]).length]);
-  if (feeds['attention_mask'] !== undefined) feeds['attention_mask'] = integers(each.attention_mask);
+  const integers = (name: string, values: number[][]): void => {
+    const dims = [values.length, (values[0] as number[]).length];
+    if (feeds[name]?.type === 'int32') feeds[name] = new Tensor('int32', Int32Array.from(values.flat()), dims);
+    else if (feeds[name] !== undefined)
+      feeds[name] = new Tensor('int64', BigInt64Array.from(values.flat(), BigInt), dims);
+  };
+  integers('attention_mask', each.attention_mask);
   if (past === 0) return feeds;
-  feeds['position_ids'] = integers(each.input_ids.map((ids) => ids.map((_, index) => past + index)));
+  const positions = each.input_ids.map((ids) => ids.map((_, index) => past + index));
+  integers('position_ids', positions);
   for (const name of Object.keys(feeds)) {
     const cached = tensors.get(`${each.id}/${name}`);
-    if (cached !== undefined) feeds[name] = new Tensor('float32', cached.data, cached.shape);
+    if (cached === undefined) continue;
+    feeds[name] =
+      feeds[name]?.type === 'float16'
+        ? new Tensor('float16', Uint16Array.from(cached.data, floatToHalf), cached.shape)
+        : new Tensor('float32', cached.data, cached.shape);
   }
   return feeds;
 }

@@ -5,7 +5,7 @@
 import type { GraphNode } from '../onnx/model';
 import { columnsOf, follow, unlessIdentity } from './columns';
 import type { Linear } from './linears';
-import { BATCH, isActivationProduct, LENGTH, type Subject } from './subject';
+import { isActivationProduct, rowWidth, type Subject } from './subject';
 
 /** Part of a linear layer's output: which of its columns are [heads, headWidth]. */
 export interface HeadColumns {
@@ -15,8 +15,13 @@ export interface HeadColumns {
   columns: Int32Array | null;
 }
 
+/** A softmax over the last axis: one operator, or exp(x - max x) over its sum. */
+export interface Softmax {
+  scores: string;
+  output: string;
+}
+
 export interface Attention {
-  softmax: GraphNode;
   /** [B,N,S,T] or [B·N,S,T]: the softmax's argument, and what the product with the values reads. */
   scores: string;
   pattern: string;
@@ -82,16 +87,31 @@ const AFTER_MIXING = new Set([
   ...['DynamicQuantizeLinear', 'QuantizeLinear', 'DequantizeLinear'],
 ]);
 
+export function findSoftmaxes({ wires }: Subject): Softmax[] {
+  return wires.nodes.flatMap((node): Softmax[] => {
+    const [first, second] = node.inputs;
+    const output = node.outputs[0] as string;
+    if (node.opType === 'Softmax' && first !== undefined) return [{ scores: first, output }];
+    if (node.opType !== 'Div') return [];
+    const exponential = wires.maker(first);
+    const sum = wires.maker(second);
+    const difference = wires.maker(exponential?.inputs[0]);
+    if (exponential?.opType !== 'Exp' || sum?.opType !== 'ReduceSum' || sum.inputs[0] !== first) return [];
+    const [scores, top] = difference?.opType === 'Sub' ? difference.inputs : [];
+    return scores !== undefined && wires.maker(top)?.opType === 'ReduceMax' ? [{ scores, output }] : [];
+  });
+}
+
 /** The attention around a softmax; null when it is none (a router, a classifier), a text when it is one of an unknown form. */
 export function findAttention(
   subject: Subject,
   linears: ReadonlyMap<string, Linear>,
-  softmax: GraphNode,
+  softmax: Softmax,
 ): Attention | string | null {
   const { wires, values } = subject;
   const mixing = findMixing(subject, softmax);
   if (mixing === null) return null;
-  const scores = softmax.inputs[0] as string;
+  const { scores } = softmax;
   const scoring = findScoring(subject, scores);
   if (scoring === null) return 'the product of queries and keys before its softmax was not found';
   const pattern = mixing.inputs[0] as string;
@@ -101,9 +121,9 @@ export function findAttention(
   if (dims === undefined || valueDims === undefined || queryDims === undefined)
     return 'the shapes of its tensors could not be told from the graph';
   const lead = dims.slice(0, -2).reduce((product, dim) => product * dim, 1);
-  const heads = lead / BATCH;
+  const heads = lead / subject.batch;
   const headWidth = valueDims.at(-1) as number;
-  if (!Number.isInteger(heads) || dims.at(-2) !== LENGTH)
+  if (!Number.isInteger(heads) || dims.at(-2) !== subject.length)
     return `its pattern has the unexpected shape [${dims.join(', ')}]`;
 
   const mixed = mixing.outputs[0] as string;
@@ -118,7 +138,6 @@ export function findAttention(
   const key = factor(scoring.inputs[1] as string, queryDims.at(-1) as number, 'key');
   const value = factor(mixing.inputs[1] as string, headWidth, 'value');
   return {
-    softmax,
     scores,
     pattern,
     scoring: scoring.outputs[0] as string,
@@ -141,8 +160,8 @@ export function findAttention(
 }
 
 /** Forward from softmax to the product of pattern and values: the pattern is its first factor. */
-function findMixing({ wires }: Subject, softmax: GraphNode): GraphNode | null {
-  let frontier = [softmax.outputs[0] as string];
+function findMixing({ wires }: Subject, softmax: Softmax): GraphNode | null {
+  let frontier = [softmax.output];
   for (let step = 0; step <= STEPS_AFTER; step++) {
     const next: string[] = [];
     for (const name of frontier)
@@ -193,16 +212,17 @@ function columnsOfHeads(
   heads: number,
   headWidth: number,
 ): Int32Array | null {
+  const { length } = subject;
   const width = heads * headWidth;
   const value = mixed === z ? null : follow(subject, mixed, z);
   const data = value?.data;
-  if (data?.length !== BATCH * LENGTH * width) return null;
+  if (data?.length !== subject.batch * length * width) return null;
   const columns = new Int32Array(width);
   // The first text's first token: its row of z holds these elements of [B,N,S,d].
   for (let at = 0; at < width; at++) {
     const element = data[at] as number;
-    const head = Math.floor(element / (LENGTH * headWidth));
-    if (head >= heads || Math.floor(element / headWidth) % LENGTH !== 0) return null;
+    const head = Math.floor(element / (length * headWidth));
+    if (head >= heads || Math.floor(element / headWidth) % length !== 0) return null;
     columns[head * headWidth + (element % headWidth)] = at;
   }
   return columns;
@@ -220,9 +240,9 @@ function headColumns(
   const [linear] = found;
   if (linear === undefined) return `no linear layer was found behind the ${name}`;
   if (found.length > 1) return `${found.length} linear layers were found behind the ${name}`;
-  const width = subject.values.get(linear.output)?.dims.at(-1);
+  const width = rowWidth(subject, linear.output);
   const followed = follow(subject, linear.output, target);
-  const columns = followed === null || width === undefined ? null : columnsOf(followed, width);
+  const columns = followed === null || width === undefined ? null : columnsOf(subject, followed, width);
   if (columns === null || width === undefined || columns.length % headWidth !== 0)
     return `the ${name} could not be followed from its projection to the heads`;
   return { linear, heads: columns.length / headWidth, columns: unlessIdentity(columns, width) };

@@ -3,7 +3,7 @@
  * feed-forward network whose output is added next. Whether the norms stand before or after the sums shows in what reads the sums.
  */
 import type { GraphNode } from '../onnx/model';
-import { findAttention, type Attention } from './attention';
+import { findAttention, findSoftmaxes, type Attention } from './attention';
 import { findFfn, type Ffn } from './ffn';
 import { findLinears, type Linear } from './linears';
 import { findNorms, type Norms } from './norms';
@@ -44,11 +44,10 @@ export function findParts(subject: Subject): Parts {
   const problems: string[] = subject.opaque.map(
     ({ opType, name }) => `${opType} ${name}: this form of the fused operator is not known; its inside cannot be seen`,
   );
-  for (const node of subject.wires.nodes) {
-    if (node.opType !== 'Softmax') continue;
-    const attention = findAttention(subject, linears, node);
+  for (const softmax of findSoftmaxes(subject)) {
+    const attention = findAttention(subject, linears, softmax);
     if (attention === null) continue;
-    const title = `The attention ${blocks.length} (${node.name || (node.outputs[0] ?? '')})`;
+    const title = `The attention after block ${blocks.length - 1} (${softmax.output})`;
     if (typeof attention === 'string') {
       problems.push(`${title}: ${attention}.`);
       continue;

@@ -5,7 +5,7 @@
  */
 import { evaluateNode, VIEWS, type Value } from '../onnx/evaluate';
 import { FLOAT } from '../onnx/model';
-import { BATCH, isScalar, LENGTH, type Subject } from './subject';
+import { isScalar, type Subject } from './subject';
 
 /** Operators that read a value's dimensions, not its elements. */
 const READS_SHAPE = new Set(['Shape', 'Size']);
@@ -68,7 +68,7 @@ export function follow(subject: Subject, source: string, target: string): Value 
  * From a followed value: for every head and place in it, in this order, the column of the source [B,T,width] or [B·T,width].
  * Null when tokens or texts were mixed, or when heads do not come as a whole.
  */
-export function columnsOf(followed: Value, width: number): Int32Array | null {
+export function columnsOf({ batch, length }: Subject, followed: Value, width: number): Int32Array | null {
   const perToken = new Map<number, number[]>();
   for (const element of followed.data ?? []) {
     const token = Math.floor(element / width);
@@ -77,7 +77,7 @@ export function columnsOf(followed: Value, width: number): Int32Array | null {
     perToken.set(token, columns);
   }
   const [first, ...rest] = [...perToken.values()];
-  if (first === undefined || perToken.size !== BATCH * LENGTH) return null;
+  if (first === undefined || perToken.size !== batch * length) return null;
   if (rest.some((columns) => columns.length !== first.length || columns.some((column, at) => column !== first[at])))
     return null;
   return Int32Array.from(first);

@@ -39,7 +39,7 @@ export function findEmbeddings({ wires, values }: Subject, embed: string): Embed
   for (const name of behind) {
     const maker = wires.maker(name);
     if (maker === undefined || /^(Shape|Size)$/.test(maker.opType)) continue;
-    if (maker.opType === 'EmbedLayerNormalization') {
+    if (/^Q?EmbedLayerNormalization$/.test(maker.opType)) {
       found.word = maker.inputs[2] ?? null;
       found.position = maker.inputs[3] ?? null;
       found.type = maker.inputs[4] === '' ? null : (maker.inputs[4] ?? null);

@@ -2,7 +2,7 @@
 import { nearestLinears } from './attention';
 import { columnsOf, follow, unlessIdentity, valuesBetween } from './columns';
 import type { Linear } from './linears';
-import type { Subject } from './subject';
+import { rowWidth, type Subject } from './subject';
 
 export interface Ffn {
   /** Before the activation: part of a linear layer's output. */
@@ -37,10 +37,10 @@ const ACTIVATIONS = new Set([
 
 /** The network whose last linear layer is `out`; null when there is no activation before it. */
 export function findFfn(subject: Subject, linears: ReadonlyMap<string, Linear>, out: Linear): Ffn | null {
-  const { wires, values } = subject;
+  const { wires } = subject;
   const post = out.data;
   const before = nearestLinears(subject, linears, post);
-  const width = values.get(post)?.dims.at(-1);
+  const width = rowWidth(subject, post);
   if (before.length === 0 || before.length > 2 || width === undefined) return null;
   const between = (linear: Linear, target = post): Set<string> => valuesBetween(subject, linear.output, target);
   const isActive = (names: Iterable<string>): string | undefined => {
@@ -52,12 +52,12 @@ export function findFfn(subject: Subject, linears: ReadonlyMap<string, Linear>, 
   };
   const all = new Set(before.flatMap((linear) => [...between(linear)]));
   // A softmax in between is an attention's output projection, not a network.
-  if ([...all].some((name) => wires.maker(name)?.opType === 'Softmax')) return null;
+  if ([...all].some((name) => /^(Softmax|ReduceMax)$/.test(wires.maker(name)?.opType ?? ''))) return null;
   const operator = isActive(all);
   if (operator === undefined) return null;
   const activation = activationName(subject, operator, all);
   const [single] = before as [Linear];
-  const singleWidth = values.get(single.output)?.dims.at(-1);
+  const singleWidth = rowWidth(subject, single.output);
   if (before.length === 1 && singleWidth === width)
     return { pre: { linear: single, columns: null }, up: null, post, out, width, activation };
 
@@ -71,9 +71,9 @@ export function findFfn(subject: Subject, linears: ReadonlyMap<string, Linear>, 
   const passive = sides?.find((side) => side?.active === false);
   if (active == null || passive == null) return null;
   const columns = (side: { input: string; linear: Linear }): { linear: Linear; columns: Int32Array | null } | null => {
-    const whole = values.get(side.linear.output)?.dims.at(-1) as number;
+    const whole = rowWidth(subject, side.linear.output) ?? 0;
     const followed = follow(subject, side.linear.output, side.input);
-    const list = followed === null ? null : columnsOf(followed, whole);
+    const list = followed === null ? null : columnsOf(subject, followed, whole);
     return list?.length === width ? { linear: side.linear, columns: unlessIdentity(list, whole) } : null;
   };
   return {

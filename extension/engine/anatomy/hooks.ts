@@ -5,11 +5,11 @@
 import { LensError } from '../../protocol/errors';
 import type { Attention, HeadColumns } from './attention';
 import type { Block } from './blocks';
-import type { Subject } from './subject';
+import { rowWidth, type Subject } from './subject';
 
 /** Symbols of canonical shapes: B batch, T tokens, H heads, K key/value heads, d head width, D model width, F FFN width, V vocabulary. */
 export type Layout =
-  /** [B,T,…rest] from a tensor [B,T,W] or [B·T,W], W = `width`: `columns` of it in the order of the rest; null: all in order. */
+  /** [B,T,…rest] from a tensor of B·T rows of W = `width` elements, [B,T,W], [B·T,W] or [B,T,N,d]: `columns` of it in the order of the rest; null: all in order. */
   | { kind: 'tokens'; rest: readonly number[]; columns: Int32Array | null; width: number }
   /** [B,H,T,T] from a tensor of the same elements in the same order. */
   | { kind: 'pairs'; heads: number }
@@ -57,7 +57,7 @@ export function tokenSite(
   rest: readonly number[],
   columns: Int32Array | null = null,
 ): Site {
-  const width = subject.values.get(value)?.dims.at(-1) ?? rest.reduce((product, size) => product * size, 1);
+  const width = rowWidth(subject, value) ?? rest.reduce((product, size) => product * size, 1);
   return { value, layout: { kind: 'tokens', rest, columns, width } };
 }
 

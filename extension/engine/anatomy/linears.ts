@@ -72,16 +72,28 @@ function only({ wires }: Subject, value: string | undefined, opType: string): st
   return readers.length === 1 && readers[0]?.opType === opType ? readers[0].outputs[0] : undefined;
 }
 
-/** A vector that is added to the product, on either side of the Add (exporters differ). A number is no bias. */
+/**
+ * A vector that is added to the product, on either side of the Add (exporters differ); also after the product was parted into heads,
+ * as a matrix [N,d]. A number is no bias.
+ */
 function biasAfter(subject: Subject, product: string): { bias: string; output: string } | undefined {
   const { wires, values } = subject;
-  const readers = wires.readers(product);
-  const [reader] = readers;
-  if (reader?.opType !== 'Add' || readers.length !== 1) return undefined;
-  const bias = reader.inputs.find((input) => input !== product);
-  if (bias === undefined || !wires.isConstant(bias) || isScalar(subject, bias)) return undefined;
-  const width = values.get(product)?.dims.at(-1);
-  const dims = values.get(bias)?.dims;
-  if (dims === undefined || dims.at(-1) !== width || dims.slice(0, -1).some((dim) => dim !== 1)) return undefined;
-  return { bias, output: reader.outputs[0] as string };
+  const parted = only(subject, product, 'Reshape');
+  const dims = values.get(product)?.dims;
+  for (const value of parted === undefined ? [product] : [product, parted]) {
+    const readers = wires.readers(value);
+    const [reader] = readers;
+    if (reader?.opType !== 'Add' || readers.length !== 1) continue;
+    const bias = reader.inputs.find((input) => input !== value);
+    if (bias === undefined || !wires.isConstant(bias) || isScalar(subject, bias)) continue;
+    const shape = values.get(value)?.dims.slice(value === product ? -1 : 2);
+    const biasDims = values.get(bias)?.dims;
+    const isVector =
+      biasDims !== undefined && shape !== undefined && biasDims.slice(-shape.length).join() === shape.join();
+    if (!isVector || biasDims.slice(0, -shape.length).some((dim) => dim !== 1)) continue;
+    // Rows of tokens must stay rows.
+    if (value !== product && shape.reduce((size, dim) => size * dim, 1) !== dims?.at(-1)) continue;
+    return { bias, output: reader.outputs[0] as string };
+  }
+  return undefined;
 }

@@ -21,23 +21,30 @@ export function findVisibility(subject: Subject, attentions: readonly Attention[
   const inputs = imaginedInputs(subject.model.graph.inputs, 1, TEXT_LENGTH);
   const values = evaluate(subject.wires, inputs, subject.opset);
   return attentions.map(({ scores }) => {
-    const hidden = hiddenKeys(subject, values, scores);
-    return hidden === null ? null : visibility(hidden);
+    const [queries, keys] = values.get(scores)?.dims.slice(-2) ?? [];
+    if (queries === undefined || queries !== keys) return null;
+    const hidden = hiddenKeys(subject, values, scores, queries);
+    return hidden === null ? null : visibility(hidden, queries);
   });
 }
 
 /** [T,T]: 1 where a mask between the product and the softmax hides the key; null when a term of unknown elements is added. */
-function hiddenKeys({ wires }: Subject, values: ReadonlyMap<string, Value>, scores: string): Uint8Array | null {
-  const hidden = new Uint8Array(TEXT_LENGTH * TEXT_LENGTH);
+function hiddenKeys(
+  { wires }: Subject,
+  values: ReadonlyMap<string, Value>,
+  scores: string,
+  length: number,
+): Uint8Array | null {
+  const hidden = new Uint8Array(length * length);
   const add = (value: Value, hides: (element: number) => boolean): boolean => {
     const { dims, data } = value;
     if (data === null) return false;
     const rows = dims.at(-2) ?? 1;
     const columns = dims.at(-1) ?? 1;
-    for (let row = 0; row < TEXT_LENGTH; row++)
-      for (let column = 0; column < TEXT_LENGTH; column++) {
+    for (let row = 0; row < length; row++)
+      for (let column = 0; column < length; column++) {
         const at = (rows === 1 ? 0 : row) * columns + (columns === 1 ? 0 : column);
-        if (hides(data[at] as number)) hidden[row * TEXT_LENGTH + column] = 1;
+        if (hides(data[at] as number)) hidden[row * length + column] = 1;
       }
     return true;
   };
@@ -74,19 +81,19 @@ function leadsToProduct(wires: Subject['wires'], from: string): boolean {
   for (let step = 0; step < STEPS; step++) {
     const makers = frontier.flatMap((name) => wires.maker(name) ?? []);
     if (makers.some((maker) => isActivationProduct(wires, maker))) return true;
-    frontier = makers.flatMap((maker) => maker.inputs.filter((input) => !wires.isConstant(input)));
+    frontier = [...new Set(makers.flatMap(({ inputs }) => inputs.filter((input) => !wires.isConstant(input))))];
   }
   return false;
 }
 
-function visibility(hidden: Uint8Array): Visibility {
+function visibility(hidden: Uint8Array, length: number): Visibility {
   let causal = true;
   let farthest = 0;
-  for (let row = 0; row < TEXT_LENGTH; row++)
-    for (let column = 0; column < TEXT_LENGTH; column++) {
-      if (hidden[row * TEXT_LENGTH + column] === 1) continue;
+  for (let row = 0; row < length; row++)
+    for (let column = 0; column < length; column++) {
+      if (hidden[row * length + column] === 1) continue;
       if (column > row) causal = false;
       farthest = Math.max(farthest, Math.abs(row - column));
     }
-  return { causal, window: farthest < TEXT_LENGTH - 1 ? farthest + 1 : null };
+  return { causal, window: farthest < length - 1 ? farthest + 1 : null };
 }

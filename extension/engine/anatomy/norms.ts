@@ -57,9 +57,9 @@ function fromRoot(wires: Wires, root: GraphNode): Norm | null {
   const isSquare = square?.opType === 'Pow' || (square?.opType === 'Mul' && square.inputs[0] === square.inputs[1]);
   const y = isSquare ? square.inputs[0] : undefined;
   if (y === undefined) return null;
-  const output = divided(wires, y, root.outputs[0] as string);
-  if (output === undefined) return null;
   const centred = wires.maker(y);
+  const output = divided(wires, y, root.outputs[0] as string) ?? spread(wires, centred, root.outputs[0] as string);
+  if (output === undefined) return null;
   if (centred?.opType === 'Sub') {
     const x = centred.inputs[0] as string;
     const average = wires.maker(centred.inputs[1]);
@@ -81,6 +81,22 @@ function divided(wires: Wires, y: string, root: string): string | undefined {
     if (reader.opType === 'Reciprocal') return multiplied(wires, y, output as string);
   }
   return undefined;
+}
+
+/** x·m + (β - mean·m), m = γ / root: how TensorFlow writes x - mean over the root. */
+function spread(wires: Wires, centred: GraphNode | undefined, root: string): string | undefined {
+  if (centred?.opType !== 'Sub') return undefined;
+  const [x, mean] = centred.inputs as [string, string];
+  const reciprocal = wires.readers(root).find(({ opType }) => opType === 'Reciprocal')?.outputs[0];
+  if (reciprocal === undefined) return undefined;
+  const scaled = wires
+    .readers(reciprocal)
+    .find(({ opType, inputs }) => opType === 'Mul' && inputs.some((input) => wires.isConstant(input)));
+  const factor = scaled?.outputs[0] ?? reciprocal;
+  const [a, b] = [multiplied(wires, x, factor), multiplied(wires, mean, factor)];
+  if (a === undefined || b === undefined) return undefined;
+  const shift = wires.readers(b).find(({ opType, inputs }) => opType === 'Sub' && inputs[1] === b)?.outputs[0];
+  return wires.readers(a).find((reader) => reader.opType === 'Add' && other(reader, a) === shift)?.outputs[0];
 }
 
 const multiplied = (wires: Wires, y: string, factor: string): string | undefined =>

@@ -5,15 +5,18 @@ import { lowered } from '../onnx/lower';
 import { INT32, INT64, type GraphNode, type OnnxModel, type ValueInfo } from '../onnx/model';
 
 /** Sizes of the imagined run: small, so that tensors can be followed element by element, and unlike each other. */
-export const BATCH = 2;
-export const LENGTH = 3;
+const BATCH = 2;
+const LENGTH = 3;
 
 export interface Subject {
   model: OnnxModel;
   opset: number;
   /** Of the graph with every fused operator taken apart. */
   wires: Wires;
-  /** For inputs of `BATCH` texts of `LENGTH` tokens and empty caches. */
+  /** Of the imagined run: `BATCH` and `LENGTH`, or what the export has fixed. */
+  batch: number;
+  length: number;
+  /** For inputs of that size and empty caches. */
   values: ReadonlyMap<string, Value>;
   /** Fused node → what it is equal to. */
   lowerings: ReadonlyMap<GraphNode, readonly GraphNode[]>;
@@ -25,6 +28,7 @@ export function prepare(model: OnnxModel): Subject {
   const opset = model.opset[''] ?? model.opset['ai.onnx'] ?? 0;
   const wires = new Wires(model.graph);
   const inputs = imaginedInputs(model.graph.inputs, BATCH, LENGTH);
+  const [batch = BATCH, length = LENGTH] = inputs.get('input_ids')?.dims ?? [...inputs.values()][0]?.dims ?? [];
   const values = evaluate(wires, inputs, opset);
   const lowerings = new Map<GraphNode, readonly GraphNode[]>();
   const opaque: GraphNode[] = [];
@@ -33,10 +37,10 @@ export function prepare(model: OnnxModel): Subject {
     if (parts !== null) lowerings.set(node, parts);
     else if (node.opType.endsWith('Attention')) opaque.push(node);
   }
-  if (lowerings.size === 0) return { model, opset, wires, values, lowerings, opaque };
+  if (lowerings.size === 0) return { model, opset, wires, batch, length, values, lowerings, opaque };
   const nodes = wires.nodes.flatMap((node) => lowerings.get(node) ?? [node]);
   const apart = new Wires({ ...model.graph, nodes });
-  return { model, opset, wires: apart, values: evaluate(apart, inputs, opset), lowerings, opaque };
+  return { model, opset, wires: apart, batch, length, values: evaluate(apart, inputs, opset), lowerings, opaque };
 }
 
 /** Values for the inputs of a text model: any ids, nothing masked, nothing cached. */
@@ -85,3 +89,11 @@ export const isProduct = ({ opType }: GraphNode): boolean => /^(MatMul|FusedMatM
 /** A product of two activations. */
 export const isActivationProduct = (wires: Wires, node: GraphNode): boolean =>
   isProduct(node) && node.inputs.length === 2 && node.inputs.every((input) => !wires.isConstant(input));
+
+/** Elements of a value for each token; undefined where its rows are not tokens. */
+export function rowWidth({ values, batch, length }: Subject, name: string): number | undefined {
+  const dims = values.get(name)?.dims;
+  if (dims === undefined) return undefined;
+  const width = dims.reduce((product, dim) => product * dim, 1) / (batch * length);
+  return Number.isInteger(width) ? width : undefined;
+}

@@ -59,6 +59,19 @@ export function halfToFloat(bits: number): number {
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
+/** The nearest half; beyond its range, infinity. */
+export function floatToHalf(value: number): number {
+  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
+  const size = Math.abs(value);
+  if (Number.isNaN(value)) return 0x7e00;
+  if (size >= 65520) return sign | 0x7c00;
+  // Below 2^-14 the steps are those of the smallest normal numbers.
+  const exponent = Math.max(-14, Math.floor(Math.log2(size || 2 ** -14)));
+  const steps = Math.round(size / 2 ** (exponent - 10));
+  // Steps that carry over into the next exponent add up by themselves.
+  return sign + (exponent + 14) * 1024 + steps;
+}
+
 const scratch = new DataView(new ArrayBuffer(4));
 /** The upper half of a float32. */
 function bfloatToFloat(bits: number): number {

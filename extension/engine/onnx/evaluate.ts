@@ -110,6 +110,8 @@ function typeOf(node: GraphNode, output: number, inputs: readonly (Value | undef
       return INT64;
     case 'EmbedLayerNormalization':
       return output === 1 ? INT32 : like(2);
+    case 'QEmbedLayerNormalization':
+      return output === 1 ? INT32 : FLOAT;
     case 'Equal':
     case 'Less':
     case 'LessOrEqual':
@@ -601,6 +603,10 @@ const RULES: Readonly<Record<string, Rule>> = {
             bits.subarray(row * length, (row + 1) * length).reduce((sum, bit) => sum + bit, 0),
           );
     return [unknown(dims), { dims: [batch], data: lengths }, unknown(dims)];
+  },
+  QEmbedLayerNormalization: ([ids, , table]) => {
+    const [batch, length] = (ids as Shaped).dims as [number, number];
+    return [unknown([batch, length, (table as Shaped).dims[1] as number]), unknown([batch])];
   },
   SkipLayerNormalization: ([value]) => [unknown((value as Shaped).dims), null, null, unknown((value as Shaped).dims)],
   SkipSimplifiedLayerNormalization: ([value]) => [

@@ -401,6 +401,12 @@ const groupQueryAttention = (b: Builder): Lowering | null => {
   const biases: string[] = [];
   const bias = b.input(10);
   if (bias !== undefined) biases.push(bias);
+  // The last key of each row; what is behind it is padding.
+  const last = b.input(5);
+  if (last !== undefined) {
+    const lengths = b.add('Add', [b.reshape(b.add('Cast', [last], { to: INT64 }), [-1]), b.integers([1])]);
+    biases.push(lengthMask(b, lengths, key, b.masked));
+  }
   if (b.output(3) !== undefined) return null;
   const z = attend(b, {
     query,
@@ -491,12 +497,89 @@ const withBias =
     return b.done();
   };
 
+/** Gemm with an activation of its own. */
+const fusedGemm = (b: Builder): Lowering | null => {
+  const activation = attributes(b.node).get('activation')?.text ?? '';
+  if (!/^(Relu|Tanh|Sigmoid)$/.test(activation)) return null;
+  const product = b.add('Gemm', b.node.inputs, {
+    alpha: { float: b.float('alpha', 1) },
+    beta: { float: b.float('beta', 1) },
+    transA: b.int('transA', 0),
+    transB: b.int('transB', 0),
+  });
+  b.add(activation, [product], {}, { output: b.output(0) });
+  return b.done();
+};
+
+/** A product of two tensors by letters (Keras writes attention so) as MatMul between transpositions. */
+const einsum = (b: Builder): Lowering | null => {
+  const [inputs, output] = (attributes(b.node).get('equation')?.text ?? '').replaceAll(' ', '').split('->');
+  const [left, right] = inputs?.split(',') ?? [];
+  const [first, second] = b.node.inputs;
+  if (!left || !right || !output || first === undefined || second === undefined || `${left}${right}`.includes('.'))
+    return null;
+  const both = [...left].filter((letter) => right.includes(letter));
+  const summed = both.filter((letter) => !output.includes(letter));
+  const shared = both.filter((letter) => output.includes(letter));
+  const leftOnly = [...left].filter((letter) => !both.includes(letter));
+  const rightOnly = [...right].filter((letter) => !both.includes(letter));
+  const sizes = new Map<string, number>();
+  [...right].forEach((letter, axis) => sizes.set(letter, b.dims(second)?.[axis] ?? NaN));
+  const size = (letters: readonly string[]): number =>
+    letters.reduce((product, letter) => product * (sizes.get(letter) as number), 1);
+  const isWeight = shared.length === 0 && left.endsWith(summed.join('')) && right.startsWith(summed.join(''));
+  if (isWeight && leftOnly.length === 2 && output === [...leftOnly, ...rightOnly].join('')) {
+    // x [B,T,…]·W: a linear layer whose data or result is parted into heads
+    const data = summed.length === 1 ? first : b.reshape(first, [0, 0, size(summed)]);
+    const weight = b.reshape(second, [size(summed), size(rightOnly)]);
+    if (rightOnly.length === 1) b.add('MatMul', [data, weight], {}, { output: b.output(0) });
+    else
+      b.reshape(
+        b.add('MatMul', [data, weight]),
+        [0, 0, ...rightOnly.map((letter) => sizes.get(letter) as number)],
+        b.output(0),
+      );
+    return b.done();
+  }
+  if (summed.length !== 1 || leftOnly.length !== 1 || rightOnly.length !== 1) return null;
+  // The factor whose own axis comes first in the output is the left one.
+  const swapped = output.indexOf(rightOnly[0] as string) < output.indexOf(leftOnly[0] as string);
+  const [a, c] = swapped
+    ? [
+        { name: second, letters: right },
+        { name: first, letters: left },
+      ]
+    : [
+        { name: first, letters: left },
+        { name: second, letters: right },
+      ];
+  const [rows, columns] = swapped ? [rightOnly, leftOnly] : [leftOnly, rightOnly];
+  const inOrder = (factor: { name: string; letters: string }, order: readonly string[]): string =>
+    order.join('') === factor.letters
+      ? factor.name
+      : b.transpose(
+          factor.name,
+          order.map((letter) => factor.letters.indexOf(letter)),
+        );
+  const x = inOrder(a, [...shared, ...rows, ...summed]);
+  const y = inOrder(c, [...shared, ...summed, ...columns]);
+  const product = [...shared, ...rows, ...columns];
+  if (product.join('') === output) b.add('MatMul', [x, y], {}, { output: b.output(0) });
+  else {
+    const perm = [...output].map((letter) => product.indexOf(letter));
+    b.add('Transpose', [b.add('MatMul', [x, y])], { perm }, { output: b.output(0) });
+  }
+  return b.done();
+};
+
 const LOWERINGS: Readonly<Record<string, (b: Builder) => Lowering | null>> = {
   'com.microsoft/Attention': attention,
   'com.microsoft/QAttention': quantisedAttention,
   'com.microsoft/MultiHeadAttention': multiHeadAttention,
   'com.microsoft/GroupQueryAttention': groupQueryAttention,
   '/Attention': standardAttention,
+  '/Einsum': einsum,
+  'com.microsoft/FusedGemm': fusedGemm,
   'com.microsoft/SkipLayerNormalization': skipNorm('LayerNormalization'),
   'com.microsoft/SkipSimplifiedLayerNormalization': skipNorm('SimplifiedLayerNormalization'),
   'com.microsoft/BiasGelu': withBias('Gelu'),

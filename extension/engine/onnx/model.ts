@@ -161,12 +161,7 @@ function readModelProto(source: ByteSource): OnnxModel {
     if (field.number === 1) irVersion = field.value;
     else if (field.number === 2 && field.wire === BYTES) producer = text(source, field);
     else if (field.number === 8 && field.wire === BYTES) {
-      let domain = '';
-      let version = 0;
-      for (const part of fields(source, field.start, field.end))
-        if (part.number === 1) domain = text(source, part);
-        else if (part.number === 2) version = part.value;
-      opset[domain] = version;
+      Object.assign(opset, readOpset(source, field));
     }
     rest.push(copyField(source, field));
   }
@@ -267,6 +262,121 @@ function collectSubgraphInputs(node: Uint8Array, names: Set<string>, depth: numb
       }
     }
   }
+}
+
+/** Whether a node runs graphs of its own (If, Loop, Scan). */
+export const hasSubgraph = (node: GraphNode): boolean =>
+  [...attributes(node).values()].some(({ graph }) => graph === true);
+
+/** A graph that is an attribute. Throws `model-invalid` when there is none of that name. */
+export function subgraph(node: GraphNode, attribute: string): Graph {
+  const source = new MemorySource(node.bytes);
+  for (const field of fields(source)) {
+    if (field.number !== 5 || field.wire !== BYTES) continue;
+    const parts = [...fields(source, field.start, field.end)];
+    const name = parts.find(({ number }) => number === 1);
+    const graph = parts.find(({ number, wire }) => number === 6 && wire === BYTES);
+    if (name !== undefined && graph !== undefined && text(source, name) === attribute) return readGraph(source, graph);
+  }
+  throw invalid(`the node ${node.name} has no ${attribute}`);
+}
+
+/** Names and encoded fields (tag included) of a node's attributes. */
+export function attributeFields(node: GraphNode): [name: string, field: Uint8Array][] {
+  const source = new MemorySource(node.bytes);
+  return [...fields(source)]
+    .filter(({ number, wire }) => number === 5 && wire === BYTES)
+    .map((field) => {
+      const name = [...fields(source, field.start, field.end)].find(({ number }) => number === 1);
+      return [name === undefined ? '' : text(source, name), copyField(source, field)];
+    });
+}
+
+/** A model-local function (FunctionProto). */
+export interface FunctionBody {
+  domain: string;
+  name: string;
+  inputs: string[];
+  outputs: string[];
+  nodes: GraphNode[];
+  opset: Record<string, number>;
+  /** Encoded attributes that hold where a call gives none, by name. */
+  defaults: Map<string, Uint8Array>;
+}
+
+/** The function in a field of the ModelProto; null for other fields. */
+export function readFunction(modelField: Uint8Array): FunctionBody | null {
+  const source = new MemorySource(modelField);
+  const [outer] = fields(source);
+  if (outer?.number !== 25 || outer.wire !== BYTES) return null;
+  const body: FunctionBody = {
+    domain: '',
+    name: '',
+    inputs: [],
+    outputs: [],
+    nodes: [],
+    opset: {},
+    defaults: new Map(),
+  };
+  for (const field of fields(source, outer.start, outer.end)) {
+    if (field.wire !== BYTES) continue;
+    if (field.number === 1) body.name = text(source, field);
+    else if (field.number === 4) body.inputs.push(text(source, field));
+    else if (field.number === 5) body.outputs.push(text(source, field));
+    else if (field.number === 7) body.nodes.push(readNode(copy(source, field)));
+    else if (field.number === 9) Object.assign(body.opset, readOpset(source, field));
+    else if (field.number === 10) body.domain = text(source, field);
+    else if (field.number === 11) {
+      const name = [...fields(source, field.start, field.end)].find(({ number }) => number === 1);
+      // In a node, attributes are field 5.
+      if (name !== undefined) body.defaults.set(text(source, name), bytesField(5, copy(source, field)));
+    }
+  }
+  return body;
+}
+
+function readOpset(source: ByteSource, field: Field): Record<string, number> {
+  let domain = '';
+  let version = 0;
+  for (const part of fields(source, field.start, field.end))
+    if (part.number === 1) domain = text(source, part);
+    else if (part.number === 2) version = part.value;
+  return { [domain]: version };
+}
+
+/** A node of a function's body in a call: values under other names, attributes that refer to those of the call filled in. */
+export function renamed(
+  node: GraphNode,
+  nameOf: (name: string) => string,
+  given: ReadonlyMap<string, Uint8Array>,
+): GraphNode {
+  const source = new MemorySource(node.bytes);
+  const parts: Uint8Array[] = [];
+  for (const field of fields(source)) {
+    // The node's own name too: it must be unique.
+    if (field.number >= 1 && field.number <= 3) parts.push(textField(field.number, nameOf(text(source, field))));
+    else if (field.number !== 5 || field.wire !== BYTES) parts.push(copyField(source, field));
+    else {
+      const inner = [...fields(source, field.start, field.end)];
+      const reference = inner.find(({ number }) => number === 21);
+      if (reference === undefined) parts.push(copyField(source, field));
+      else {
+        const value = given.get(text(source, reference));
+        const own = inner.find(({ number }) => number === 1);
+        if (value !== undefined && own !== undefined) parts.push(renamedAttribute(value, text(source, own)));
+      }
+    }
+  }
+  return readNode(concat(parts));
+}
+
+/** An encoded attribute under another name. */
+function renamedAttribute(attribute: Uint8Array, name: string): Uint8Array {
+  const source = new MemorySource(attribute);
+  const [outer] = fields(source);
+  if (outer === undefined) return attribute;
+  const rest = [...fields(source, outer.start, outer.end)].filter(({ number }) => number !== 1);
+  return bytesField(5, concat([textField(1, name), ...rest.map((field) => copyField(source, field))]));
 }
 
 function readInitializer(source: ByteSource, tensor: Field): Initializer {

@@ -5,6 +5,7 @@ import { summary } from '../anatomy/summary';
 import type { ModelInfo, ModelKind, ModelRef, TensorInfo } from '../../protocol/engine';
 import { LensError } from '../../protocol/errors';
 import { checkExternalData } from '../onnx/externalData';
+import { inlined } from '../onnx/inline';
 import { elementCount, readModel, type OnnxModel } from '../onnx/model';
 import { loadTokenizer } from '../text/huggingFaceTokenizer';
 import type { LensTokenizer } from '../text/tokenizer';
@@ -34,8 +35,9 @@ const LONGEST_MAX_TOKENS = 4096;
 /** Reads header, config and tokenizer. Throws `model-not-found`, `model-invalid`, `external-data`; never loads weights. */
 export async function describeModel(ref: ModelRef): Promise<Description> {
   const path = onnxPath(ref);
-  const model = readModel(path);
-  const bytes = checkExternalData(model, path);
+  const stored = readModel(path);
+  const bytes = checkExternalData(stored, path);
+  const model = inlined(stored);
   const config = readCompanion(ref, 'config.json') ?? {};
   const { tokenizer, error } = await tryTokenizer(companionFolder(ref, 'tokenizer.json'));
   const { inputs, outputs, initializers, nodes } = model.graph;

@@ -1,6 +1,7 @@
 /** One session on an instrumented graph. */
 import { basename } from 'node:path';
-import { Tensor, type InferenceSession } from 'onnxruntime-node';
+import type { Tensor} from 'onnxruntime-node';
+import { type InferenceSession } from 'onnxruntime-node';
 import type { EngineSettings } from '../../protocol/engine';
 import { LensError } from '../../protocol/errors';
 import type { Anatomy } from '../anatomy/anatomy';
@@ -51,12 +52,12 @@ export class InstrumentedSession {
     const all: Record<string, Tensor> = {};
     for (const [name, tensor] of Object.entries(feeds)) if (this.inputs.has(name)) all[name] = tensor;
     for (const value of this.gates) {
-      const rank = this.anatomy.subject.values.get(value)?.dims.length ?? 3;
+      const dims = this.anatomy.subject.values.get(value)?.dims ?? [batch, length, 1];
       const change = interventions.find(({ site }) => site.value === value);
       const fed = (part: 'scale' | 'offset'): Tensor =>
         change === undefined
-          ? openGate(part, rank)
-          : gateTensor(change.intervention, change.site, part, rank, batch, length);
+          ? openGate(part, dims.length)
+          : gateTensor(change.intervention, change.site, part, dims, batch, length);
       all[scaleInput(value)] = fed('scale');
       all[offsetInput(value)] = fed('offset');
     }

@@ -25,9 +25,8 @@ export function canonical(tensor: Tensor, { layout }: Site, batch: number, lengt
   }
   const rest = sizeOf(layout.rest);
   const dims = [batch, length, ...layout.rest];
-  const width = tensor.dims.at(-1) as number;
+  const { columns, width } = layout;
   if (batch * length * width !== data.length) throw wrong();
-  const { columns } = layout;
   if (columns === null) {
     if (width !== rest) throw wrong();
     return { dims, data };
@@ -44,17 +43,18 @@ export const openGate = (part: 'scale' | 'offset', rank: number): Tensor =>
   new Tensor('float32', Float32Array.of(part === 'scale' ? 1 : 0), new Array<number>(rank).fill(1));
 
 /**
- * A gate's input for the tensor as the graph has it: [B|1,T|1,W], [B·T|1,W] or, for pairs, [B|1,H|1,T|1,T|1]. `rank` is the
- * tensor's. Throws `bad-input` when the intervention does not fit the hook.
+ * A gate's input for the tensor as the graph has it: [B|1,T|1,W], [B·T|1,W] or, for pairs, [B|1,H|1,T|1,T|1]. `dims` are
+ * the tensor's in an imagined run. Throws `bad-input` when the intervention does not fit the hook.
  */
 export function gateTensor(
   intervention: Intervention,
   { layout }: Site,
   part: 'scale' | 'offset',
-  rank: number,
+  dims: readonly number[],
   batch: number,
   length: number,
 ): Tensor {
+  const rank = dims.length;
   const { hook, [part]: given } = intervention;
   if (given === undefined) return openGate(part, rank);
   if (layout.kind === 'plain' || (layout.kind === 'pairs' && rank !== 4))
@@ -88,7 +88,7 @@ export function gateTensor(
         data[to + column] = given.data[from + broadcastIndex(index, layout.rest, inner)] as number;
       }
     }
-  return new Tensor('float32', data, rank === 2 ? [rows * tokens, width] : [rows, tokens, width]);
+  return new Tensor('float32', data, rank === 2 ? [rows * tokens, width] : [rows, tokens, ...dims.slice(2)]);
 }
 
 /** Index into a tensor of `dims` (1 where it repeats) for a flat index into one of `full`. */
