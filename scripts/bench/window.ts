@@ -45,7 +45,12 @@ async function measureWindows(): Promise<WindowMeasurement[] | null> {
 
 export async function windowFigures(report: (figure: Figure) => void): Promise<void> {
   const measured = await measureWindows();
-  const figure = (name: string, key: keyof WindowMeasurement, limit: number, compared?: keyof WindowMeasurement): void => {
+  const figure = (
+    name: string,
+    key: keyof WindowMeasurement,
+    limit: number,
+    compared?: keyof WindowMeasurement,
+  ): void => {
     const middle = (of: keyof WindowMeasurement | undefined): number | null =>
       measured === null || of === undefined ? null : median(measured.map((each) => each[of]));
     const value = middle(key);
