@@ -24,7 +24,7 @@ function read(path: string): string {
 const engines = (): number[] =>
   readdirSync('/proc')
     .filter((pid) => /^\d+$/.test(pid))
-    .filter((pid) => /engine\.js\0/.test(read(`/proc/${pid}/cmdline`)))
+    .filter((pid) => read(`/proc/${pid}/cmdline`).includes('engine.js\0'))
     .filter((pid) => read(`/proc/${pid}/environ`).includes(MARK))
     .map(Number);
 
