@@ -9,6 +9,7 @@
 import {
   attributes,
   INT64,
+  int64Values,
   newNode,
   newValueInfo,
   withInputs,
@@ -21,7 +22,7 @@ export const ROWS_INPUT = 'onnx_lens.rows';
 const FLAT = 'onnx_lens.flat';
 const GATHERED = 'onnx_lens.gathered';
 
-/** Linear layers whose result for a row depends on that row alone (so not DynamicQuantizeMatMul): data is input 0, weight input 1. */
+/** Linear layers whose result for a row depends on that row alone (so not DynamicQuantizeMatMul); data is input 0. */
 const LINEAR = new Set([
   'MatMul',
   'Gemm',
@@ -34,6 +35,8 @@ const LINEAR = new Set([
   'QLinearMatMul',
 ]);
 const ELEMENTWISE = new Set(['Add', 'Sub', 'Mul', 'Div', 'Cast', 'Tanh', 'Identity', 'DequantizeLinear', 'Reshape']);
+/** What changes a weight's values, or nothing, and not its shape. */
+const SAME_SHAPE = new Set(['Identity', 'Cast', 'DequantizeLinear']);
 const SUBGRAPH = new Set(['If', 'Loop', 'Scan']);
 /** What may stand between an initializer and its use without making it depend on the input. */
 const MAX_STEPS = 12;
@@ -110,9 +113,8 @@ function headChain(graph: Graph, logits: string): { linear: GraphNode; reshapes:
       const weightsConstant = node.inputs
         .slice(1)
         .every((input) => isConstant(input) || isScale(input) || isZeroPoint(producers, input));
-      return weightsConstant && node.inputs[0] !== undefined && !isConstant(node.inputs[0])
-        ? { linear: node, reshapes }
-        : null;
+      const recognised = weightsConstant && node.inputs[0] !== undefined && !isConstant(node.inputs[0]);
+      return recognised && keepRows(graph, producers, node, reshapes) ? { linear: node, reshapes } : null;
     }
     if (!ELEMENTWISE.has(node.opType)) return null;
     if (node.opType === 'Reshape') reshapes.push(node);
@@ -129,3 +131,58 @@ function headChain(graph: Graph, logits: string): { linear: GraphNode; reshapes:
 /** The zero point of a dynamically quantised input. */
 const isZeroPoint = (producers: Map<string, GraphNode>, name: string): boolean =>
   producers.get(name)?.opType === 'DynamicQuantizeLinear' && producers.get(name)?.outputs[2] === name;
+
+/** Whether the reshapes behind the linear layer only part its rows into batch and sequence: their last dimension stays its width. */
+function keepRows(
+  graph: Graph,
+  producers: Map<string, GraphNode>,
+  linear: GraphNode,
+  reshapes: readonly GraphNode[],
+): boolean {
+  if (reshapes.length === 0) return true;
+  const width = outputWidth(graph, producers, linear);
+  return width !== null && reshapes.every(({ inputs }) => lastEntry(graph, producers, inputs[1] ?? '') === width);
+}
+
+/** Columns of a linear layer's result; null where its weight does not tell. */
+function outputWidth(graph: Graph, producers: Map<string, GraphNode>, linear: GraphNode): number | null {
+  const options = attributes(linear);
+  if (linear.opType === 'MatMulNBits' || linear.opType === 'MatMulBnb4') return options.get('N')?.int ?? null;
+  if (options.get('transBatchB')?.int) return null;
+  const [rows, columns, ...more] = weightShape(
+    graph,
+    producers,
+    linear.inputs[linear.opType === 'QLinearMatMul' ? 3 : 1],
+  );
+  if (rows === undefined || columns === undefined || more.length > 0) return null;
+  return options.get('transB')?.int ? rows : columns;
+}
+
+/** The shape of a constant, also of one that is dequantised or transposed; empty where it is not known. */
+function weightShape(graph: Graph, producers: Map<string, GraphNode>, name = '', depth = 0): readonly number[] {
+  const initializer = graph.initializers.get(name);
+  if (initializer !== undefined) return initializer.dims;
+  const producer = producers.get(name);
+  if (producer === undefined || depth > MAX_STEPS) return [];
+  if (producer.opType === 'Constant') return attributes(producer).get('value')?.tensor?.dims ?? [];
+  const shape = (): readonly number[] => weightShape(graph, producers, producer.inputs[0], depth + 1);
+  if (SAME_SHAPE.has(producer.opType)) return shape();
+  // Of a matrix; others have no use here.
+  return producer.opType === 'Transpose' ? [...shape()].reverse() : [];
+}
+
+/** The last entry of a shape, as far as it is known before a run; -1 and 0, which are not sizes, are given as they are. */
+function lastEntry(graph: Graph, producers: Map<string, GraphNode>, name: string, depth = 0): number | null {
+  const initializer = graph.initializers.get(name);
+  if (initializer !== undefined) return int64Values(initializer)?.at(-1) ?? null;
+  const producer = producers.get(name);
+  if (producer === undefined || depth > MAX_STEPS) return null;
+  if (producer.opType === 'Constant') {
+    const options = attributes(producer);
+    const tensor = options.get('value')?.tensor;
+    return (tensor == null ? options.get('value_ints')?.ints : int64Values(tensor))?.at(-1) ?? null;
+  }
+  // Batch and sequence length are looked up, the width is written.
+  const from = producer.opType === 'Concat' ? producer.inputs.at(-1) : undefined;
+  return from === undefined ? null : lastEntry(graph, producers, from, depth + 1);
+}

@@ -73,6 +73,7 @@ export interface Attribute {
   int: number | null;
   float: number | null;
   ints: number[];
+  tensor: Initializer | null;
   /** Has a subgraph (If, Loop, Scan). */
   graph: boolean;
 }
@@ -107,6 +108,8 @@ export interface OnnxModel {
   /** Domain ('' is ai.onnx) → version. */
   opset: Record<string, number>;
   graph: Graph;
+  /** Tensors outside the file that are no initializers of the graph: those in attributes, subgraphs, functions and sparse tensors. */
+  hiddenExternal: readonly Initializer[];
   /** Everything of the ModelProto but the graph, field by field as it was. */
   rest: readonly Uint8Array[];
 }
@@ -115,6 +118,20 @@ export interface OnnxModel {
 const MAX_PARTS = 500_000;
 
 const MAX_DIMS = 64;
+/** As protobuf's own limit: no real model nests subgraphs so deep. */
+const MAX_NESTING = 100;
+
+/** Where a message of a model may have tensors: its name → field number → the name of what is in that field. */
+const TENSOR_PATHS: Readonly<Record<string, Readonly<Record<number, string>>>> = {
+  graph: { 1: 'node', 5: 'tensor', 15: 'sparse' },
+  node: { 5: 'attribute' },
+  attribute: { 5: 'tensor', 6: 'graph', 10: 'tensor', 11: 'graph', 22: 'sparse', 23: 'sparse' },
+  sparse: { 1: 'tensor', 2: 'tensor' },
+  function: { 7: 'node', 11: 'attribute' },
+  training: { 1: 'graph', 2: 'graph' },
+};
+/** Fields of the ModelProto. */
+const MODEL_PARTS: Readonly<Record<number, string>> = { 7: 'graph', 20: 'training', 25: 'function' };
 
 /** Tensors below this many bytes stay in the header: the runtime's shape inference and constant folding read them. */
 const INLINE_BYTES = 1024;
@@ -138,9 +155,16 @@ function readModelProto(source: ByteSource): OnnxModel {
   let producer = '';
   const opset: Record<string, number> = {};
   let graph: Graph | null = null;
+  const hiddenExternal: Initializer[] = [];
   const rest: Uint8Array[] = [];
   for (const field of fields(source)) {
     if (rest.length > MAX_PARTS) throw invalid(`it has more than ${MAX_PARTS} parts`);
+    const part = MODEL_PARTS[field.number];
+    if (part !== undefined && field.wire === BYTES)
+      for (const tensor of hiddenTensors(source, part, field)) {
+        if (tensor.place.kind === 'external' && hiddenExternal.push(tensor) > MAX_PARTS)
+          throw invalid(`it has more than ${MAX_PARTS} tensors outside the file`);
+      }
     if (field.number === 7 && field.wire === BYTES) {
       if (graph !== null) throw invalid('it has two graphs');
       graph = readGraph(source, field);
@@ -160,7 +184,7 @@ function readModelProto(source: ByteSource): OnnxModel {
   }
   if (graph === null || irVersion < 1 || irVersion > 100) throw invalid('it has no graph or no version');
   if (graph.nodes.length === 0) throw invalid('its graph is empty');
-  return { irVersion, producer, opset, graph, rest };
+  return { irVersion, producer, opset, graph, hiddenExternal, rest };
 }
 
 function readGraph(source: ByteSource, graph: Field): Graph {
@@ -184,6 +208,17 @@ function readGraph(source: ByteSource, graph: Field): Graph {
   return { nodes, initializers, inputs: inputs.filter(({ name }) => !initializers.has(name)), outputs, rest };
 }
 
+/** The tensors at any depth of a message; of the model's graph all but its initializers, which `readGraph` reads. */
+function* hiddenTensors(source: ByteSource, message: string, within: Field, depth = 0): Generator<Initializer> {
+  if (depth > MAX_NESTING) throw invalid(`its parts are nested more than ${MAX_NESTING} deep`);
+  for (const field of fields(source, within.start, within.end)) {
+    const inner = TENSOR_PATHS[message]?.[field.number];
+    if (inner === undefined || field.wire !== BYTES) continue;
+    if (inner !== 'tensor') yield* hiddenTensors(source, inner, field, depth + 1);
+    else if (message !== 'graph' || depth > 0) yield readInitializer(source, field);
+  }
+}
+
 function readNode(bytes: Uint8Array): GraphNode {
   const source = new MemorySource(bytes);
   const inputs: string[] = [];
@@ -204,12 +239,13 @@ export function attributes(node: GraphNode): Map<string, Attribute> {
   const source = new MemorySource(node.bytes);
   for (const field of fields(source)) {
     if (field.number !== 5) continue;
-    const attribute: Attribute = { name: '', int: null, float: null, ints: [], graph: false };
+    const attribute: Attribute = { name: '', int: null, float: null, ints: [], tensor: null, graph: false };
     for (const part of fields(source, field.start, field.end))
       if (part.number === 1) attribute.name = text(source, part);
       else if (part.number === 2 && part.wire === FIXED32)
         attribute.float = new DataView(copy(source, part).buffer).getFloat32(0, true);
       else if (part.number === 3) attribute.int = part.value;
+      else if (part.number === 5) attribute.tensor = readInitializer(source, part);
       else if (part.number === 8) attribute.ints.push(...integers(source, part));
       else if (part.number === 6 || part.number === 11) attribute.graph = true;
     found.set(attribute.name, attribute);
@@ -223,6 +259,7 @@ function readInitializer(source: ByteSource, tensor: Field): Initializer {
   let dataType = 0;
   let name = '';
   let raw: Field | null = null;
+  let isExternal = false;
   const external = new Map<string, string>();
   for (const field of fields(source, tensor.start, tensor.end)) {
     if (field.number === 9 && field.wire === BYTES) {
@@ -232,6 +269,7 @@ function readInitializer(source: ByteSource, tensor: Field): Initializer {
     if (field.number === 1) dims.push(...integers(source, field));
     else if (field.number === 2) dataType = field.value;
     else if (field.number === 8) name = text(source, field);
+    else if (field.number === 14) isExternal = field.value === 1;
     else if (field.number === 13) {
       let key = '';
       let value = '';
@@ -244,7 +282,7 @@ function readInitializer(source: ByteSource, tensor: Field): Initializer {
   }
   if (dims.length > MAX_DIMS) throw invalid(`the tensor ${name} has ${dims.length} dimensions`);
   if (dims.some((dim) => dim < 0)) throw invalid(`the tensor ${name} has a negative dimension`);
-  const location = external.get('location');
+  const location = external.get('location') ?? (isExternal ? '' : undefined);
   let place: WeightPlace = { kind: 'inline' };
   if (location !== undefined)
     place = {
@@ -300,6 +338,17 @@ export const elementCount = (initializer: Initializer): number => initializer.di
 export function byteSize(initializer: Initializer): number | null {
   const bits = ELEMENT_TYPES[initializer.dataType]?.[1];
   return bits === undefined || bits === 0 ? null : Math.ceil((elementCount(initializer) * bits) / 8);
+}
+
+/** The values of a small int64 tensor; null for other types and for values that are not in the header. */
+export function int64Values({ dataType, place, raw, header }: Initializer): number[] | null {
+  if (dataType !== INT64 || place.kind !== 'inline') return null;
+  if (raw === null) {
+    const source = new MemorySource(header);
+    return [...fields(source)].filter(({ number }) => number === 7).flatMap((field) => integers(source, field));
+  }
+  const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength);
+  return Array.from({ length: Math.floor(raw.length / 8) }, (_, index) => Number(view.getBigInt64(8 * index, true)));
 }
 
 // Writing

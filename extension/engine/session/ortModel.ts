@@ -97,7 +97,7 @@ async function kindByBehaviour(model: OrtModel): Promise<'masked' | 'causal'> {
  */
 function weightsFile({ path, model }: Description): string {
   const external = [...model.graph.initializers.values()].some(({ place }) => place.kind === 'external');
-  return external ? path : realpathSync(path);
+  return external || model.hiddenExternal.length > 0 ? path : realpathSync(path);
 }
 
 function headShape({ config, info }: Description): { heads: number | null; headWidth: number | null } {
