@@ -28,6 +28,16 @@ export function int64Tensor(values: readonly number[]): Uint8Array {
   ]);
 }
 
+/** Floats that are all zero. */
+export function zeros(...dims: number[]): Uint8Array {
+  const bytes = 4 * dims.reduce((a, b) => a * b, 1);
+  return concat([
+    ...dims.map((dim) => integerField(1, dim)),
+    integerField(2, FLOAT),
+    bytesField(9, new Uint8Array(bytes)),
+  ]);
+}
+
 export const sparseTensor = (values: Uint8Array): Uint8Array =>
   concat([bytesField(1, values), bytesField(2, int64Tensor([0, 1, 2, 3])), integerField(3, 8)]);
 

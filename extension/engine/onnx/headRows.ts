@@ -123,6 +123,16 @@ function headChain(graph: Graph, logits: string): { linear: GraphNode; reshapes:
         ? [node.inputs[0] as string]
         : node.inputs.filter((input) => !isConstant(input) && !isScale(input));
     if (data.length !== 1) return null;
+    // A constant with a value for each position would be added to the wrong rows, or to none.
+    const constants = node.opType === 'Reshape' ? [] : node.inputs.filter((input) => isConstant(input));
+    if (
+      constants.some((input) =>
+        constantShape(graph, producers, input)
+          .slice(0, -1)
+          .some((size) => size !== 1),
+      )
+    )
+      return null;
     name = data[0] as string;
   }
   return null;
@@ -149,7 +159,7 @@ function outputWidth(graph: Graph, producers: Map<string, GraphNode>, linear: Gr
   const options = attributes(linear);
   if (linear.opType === 'MatMulNBits' || linear.opType === 'MatMulBnb4') return options.get('N')?.int ?? null;
   if (options.get('transBatchB')?.int) return null;
-  const [rows, columns, ...more] = weightShape(
+  const [rows, columns, ...more] = constantShape(
     graph,
     producers,
     linear.inputs[linear.opType === 'QLinearMatMul' ? 3 : 1],
@@ -159,13 +169,13 @@ function outputWidth(graph: Graph, producers: Map<string, GraphNode>, linear: Gr
 }
 
 /** The shape of a constant, also of one that is dequantised or transposed; empty where it is not known. */
-function weightShape(graph: Graph, producers: Map<string, GraphNode>, name = '', depth = 0): readonly number[] {
+function constantShape(graph: Graph, producers: Map<string, GraphNode>, name = '', depth = 0): readonly number[] {
   const initializer = graph.initializers.get(name);
   if (initializer !== undefined) return initializer.dims;
   const producer = producers.get(name);
   if (producer === undefined || depth > MAX_STEPS) return [];
   if (producer.opType === 'Constant') return attributes(producer).get('value')?.tensor?.dims ?? [];
-  const shape = (): readonly number[] => weightShape(graph, producers, producer.inputs[0], depth + 1);
+  const shape = (): readonly number[] => constantShape(graph, producers, producer.inputs[0], depth + 1);
   if (SAME_SHAPE.has(producer.opType)) return shape();
   // Of a matrix; others have no use here.
   return producer.opType === 'Transpose' ? [...shape()].reverse() : [];
