@@ -4,7 +4,15 @@ import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { FrameLocator } from 'playwright-core';
 import { artifacts, THEMES, Workbench, type ThemeName, type WorkbenchWindow } from '../../scripts/rig/driver';
-import { expectedPredictions, FIRST_USE_LIMIT_MS, maskMat, predictionsOf, SENTENCE, skipWithoutRig } from './support';
+import {
+  expectedPredictions,
+  FIRST_USE_LIMIT_MS,
+  maskMat,
+  maskWord,
+  predictionsOf,
+  SENTENCE,
+  skipWithoutRig,
+} from './support';
 
 const FILE = 'journey.md';
 
@@ -47,9 +55,7 @@ export function describeJourney(vsix: () => string): void {
     });
 
     it('masks a token that is chosen in the view', async () => {
-      await window.selectText('mat');
-      await window.press('Control+Alt+M');
-      await view.getByText('was mat', { exact: true }).waitFor();
+      await maskWord(window, 'mat');
       await view.locator('lens-token-strip').getByText('cat', { exact: true }).click();
       await view.getByText('was cat', { exact: true }).waitFor();
     });
@@ -77,10 +83,7 @@ export function describeJourney(vsix: () => string): void {
         await window.close();
         window = await workbench.open({ theme });
         await window.openFile(FILE);
-        await window.selectText('mat');
-        await window.press('Control+Alt+M');
-        view = await window.webview('onnx-lens-cloze');
-        await predictionsOf(view).first().waitFor({ timeout: FIRST_USE_LIMIT_MS });
+        view = await maskMat(window);
         await window.screenshot(artifacts(process.cwd(), `e2e/cloze-${theme}.png`));
         assert.deepEqual(window.policyBreaches, []);
       });

@@ -42,12 +42,18 @@ export function expectedPredictions(): { token: string; logprob: number }[] {
 export const predictionsOf = (view: FrameLocator): Locator =>
   view.getByRole('listbox', { name: /^Predictions/ }).getByRole('option');
 
-/** Masks “mat” with one key, and waits until the view shows what PyTorch computes for it. */
-export async function maskMat(window: WorkbenchWindow): Promise<FrameLocator> {
-  await window.selectText('mat');
+/** Masks a word of the active editor with one key, and waits until the view shows the prediction for it. */
+export async function maskWord(window: WorkbenchWindow, word: string): Promise<FrameLocator> {
+  await window.selectText(word);
   await window.press('Control+Alt+M');
   const view = await window.webview('onnx-lens-cloze');
-  await view.getByText('was mat', { exact: true }).waitFor({ timeout: FIRST_USE_LIMIT_MS });
+  await view.getByText(`was ${word}`, { exact: true }).waitFor({ timeout: FIRST_USE_LIMIT_MS });
+  return view;
+}
+
+/** Masks “mat”; the view must show what PyTorch computes for it. */
+export async function maskMat(window: WorkbenchWindow): Promise<FrameLocator> {
+  const view = await maskWord(window, 'mat');
   const titles = await predictionsOf(view).evaluateAll((elements) =>
     elements.map((element) => element.getAttribute('title') ?? ''),
   );
