@@ -272,19 +272,23 @@ async function ownerDelay(client: EngineClient): Promise<void> {
 
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { json: { type: 'string' } } });
-  await coldStart();
-  await memory();
-  const client = newClient();
-  const session = await bareSession();
-  await fillMask(client, session);
-  await surprisal(client, session);
-  await hover(client);
-  await jointFill(client);
-  await session.release();
-  await ownerDelay(client);
-  await client.dispose();
-  await windowFigures(report);
-  if (values.json !== undefined) writeFileSync(values.json, JSON.stringify(figures, null, 2));
+  try {
+    await coldStart();
+    await memory();
+    const client = newClient();
+    const session = await bareSession();
+    await fillMask(client, session);
+    await surprisal(client, session);
+    await hover(client);
+    await jointFill(client);
+    await session.release();
+    await ownerDelay(client);
+    await client.dispose();
+    await windowFigures(report);
+  } finally {
+    // What was measured before a failure is not lost.
+    if (values.json !== undefined) writeFileSync(values.json, JSON.stringify(figures, null, 2));
+  }
 }
 
 void main();
