@@ -51,8 +51,11 @@ export async function windowFigures(report: (figure: Figure) => void): Promise<v
     limit: number,
     compared?: keyof WindowMeasurement,
   ): void => {
-    const middle = (of: keyof WindowMeasurement | undefined): number | null =>
-      measured === null || of === undefined ? null : median(measured.map((each) => each[of]));
+    const middle = (of: keyof WindowMeasurement | undefined): number | null => {
+      const values = of === undefined || measured === null ? [] : measured.map((each) => each[of]);
+      const known = values.filter((each) => each !== null);
+      return known.length === 0 ? null : median(known);
+    };
     const value = middle(key);
     const baseline = middle(compared);
     report({
