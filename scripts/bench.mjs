@@ -6,8 +6,9 @@ import { ensureBuilt, ensureInstalled } from './setup.mjs';
 await ensureInstalled();
 await ensureBuilt();
 await build({
-  entryPoints: ['scripts/bench/main.ts'],
-  outfile: 'out/bench.js',
+  // The probe runs inside the extension host of a VS Code window.
+  entryPoints: ['scripts/bench/main.ts', 'scripts/bench/hostProbe.ts'],
+  outdir: 'out/bench',
   bundle: true,
   platform: 'node',
   format: 'cjs',
@@ -15,4 +16,4 @@ await build({
   logLevel: 'warning',
 });
 process.exitCode =
-  spawnSync(process.execPath, ['out/bench.js', ...process.argv.slice(2)], { stdio: 'inherit' }).status ?? 1;
+  spawnSync(process.execPath, ['out/bench/main.js', ...process.argv.slice(2)], { stdio: 'inherit' }).status ?? 1;

@@ -1,6 +1,7 @@
 /** The settings, read where they are used, with the types and bounds that package.json promises. */
 import * as vscode from 'vscode';
 import type { EngineSettings } from '../protocol/engine';
+import { LensError } from '../protocol/errors';
 import type { ContextKind } from '../protocol/view';
 
 export const SECTION = 'onnxLens';
@@ -51,11 +52,23 @@ export function modelFolders(): string[] {
   return Array.isArray(value) ? value.filter((folder): folder is string => typeof folder === 'string') : [];
 }
 
-/** Writes where the value already comes from, so that a workspace's own choice is changed and not shadowed. */
+/**
+ * Writes where the value already comes from, so that a workspace's own choice is changed and not shadowed. Throws `storage` when the
+ * settings file is read-only, damaged, or on a full disk.
+ */
 export async function update(name: string, value: unknown): Promise<void> {
   const configuration = vscode.workspace.getConfiguration(SECTION);
   const inspected = configuration.inspect(name);
   const target =
     inspected?.workspaceValue === undefined ? vscode.ConfigurationTarget.Global : vscode.ConfigurationTarget.Workspace;
-  await configuration.update(name, value, target);
+  try {
+    await configuration.update(name, value, target);
+  } catch (cause) {
+    throw new LensError(
+      'storage',
+      `The setting ${SECTION}.${name} could not be saved: ${cause instanceof Error ? cause.message : String(cause)}`,
+      'Look at the settings file with “Preferences: Open User Settings (JSON)”; the old value still holds.',
+      { cause },
+    );
+  }
 }

@@ -192,12 +192,14 @@ export class ClozeController implements vscode.Disposable {
   /** Puts a model of the other kind beside the result; null takes it away. */
   async compare(model: string | null): Promise<void> {
     this.compareWith = model;
-    if (model !== null && model !== settings.compareModelId()) await settings.update('compareModel', model);
     const { current } = this;
-    if (current === undefined) return;
-    current.compared = null;
-    this.changed.fire();
-    if (model !== null) await this.runComparison(current, model);
+    if (current !== undefined) {
+      current.compared = null;
+      this.changed.fire();
+      if (model !== null) await this.runComparison(current, model);
+    }
+    // Last: the comparison is of use even where the choice cannot be kept.
+    if (model !== null && model !== settings.compareModelId()) await settings.update('compareModel', model);
   }
 
   async refresh(): Promise<void> {

@@ -1,7 +1,7 @@
 /** Where an export goes: the clipboard, or a file that the person chooses. */
 import * as vscode from 'vscode';
-import { LensError } from '../protocol/errors';
 import { toCsv, toTabs } from './export';
+import { replaceFile, storageError } from './replaceFile';
 
 export interface Exportable {
   /** Without extension. */
@@ -24,11 +24,16 @@ export async function exportAs(format: 'json' | 'csv' | 'clipboard', { name, jso
     filters: format === 'json' ? { JSON: ['json'] } : { CSV: ['csv'] },
     title: vscode.l10n.t('Export'),
   });
-  if (uri === undefined) return;
+  if (uri !== undefined) await save(uri, new TextEncoder().encode(content));
+}
+
+/** Throws `storage`; a file that was there before is then as it was. */
+export async function save(uri: vscode.Uri, content: Uint8Array): Promise<void> {
+  if (uri.scheme === 'file') return replaceFile(uri.fsPath, content);
   try {
-    await vscode.workspace.fs.writeFile(uri, new TextEncoder().encode(content));
+    await vscode.workspace.fs.writeFile(uri, content);
   } catch (cause) {
-    throw new LensError('storage', `${uri.toString(true)} could not be written.`, 'Choose another place.', { cause });
+    throw storageError(uri.toString(true), cause);
   }
 }
 

@@ -5,22 +5,13 @@
 import { spawn } from 'node:child_process';
 import { statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import * as ort from 'onnxruntime-node';
 import { EngineClient } from '../../extension/client/engineClient';
 import type { EngineSettings, ModelRef } from '../../extension/protocol/engine';
-
-interface Figure {
-  name: string;
-  value: number;
-  unit: string;
-  /** The bare run, in the same unit; null where there is nothing to compare with. */
-  baseline: number | null;
-  ratio: number | null;
-  goal: string;
-  ok: boolean;
-}
+import { median, quantile, reporter, timed, type Figure } from './figure';
+import { windowFigures } from './window';
 
 const MODEL: ModelRef = { id: 'bert-base-cased', folder: resolve('models/bert-base-cased') };
 const SETTINGS: EngineSettings = {
@@ -40,27 +31,7 @@ const MASK = 103n;
 const OLD = 1385n;
 
 const figures: Figure[] = [];
-
-function report(figure: Figure): void {
-  figures.push(figure);
-  const ratio =
-    figure.ratio === null ? '' : `   ×${figure.ratio.toFixed(2)} of ${figure.baseline?.toFixed(1)} ${figure.unit}`;
-  process.stderr.write(
-    `${figure.ok ? '✓' : '✗'} ${figure.name.padEnd(58)} ${figure.value.toFixed(1)} ${figure.unit}${ratio}   goal ${figure.goal}\n`,
-  );
-}
-
-function quantile(values: number[], q: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? NaN;
-}
-const median = (values: number[]): number => quantile(values, 0.5);
-
-async function timed(action: () => Promise<unknown>): Promise<number> {
-  const start = performance.now();
-  await action();
-  return performance.now() - start;
-}
+const report = reporter(figures);
 
 /** A text of exactly `tokens` tokens, [CLS] and [SEP] counted: every word of it is one piece. */
 function textOf(tokens: number): string {
@@ -301,18 +272,23 @@ async function ownerDelay(client: EngineClient): Promise<void> {
 
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { json: { type: 'string' } } });
-  await coldStart();
-  await memory();
-  const client = newClient();
-  const session = await bareSession();
-  await fillMask(client, session);
-  await surprisal(client, session);
-  await hover(client);
-  await jointFill(client);
-  await session.release();
-  await ownerDelay(client);
-  await client.dispose();
-  if (values.json !== undefined) writeFileSync(values.json, JSON.stringify(figures, null, 2));
+  try {
+    await coldStart();
+    await memory();
+    const client = newClient();
+    const session = await bareSession();
+    await fillMask(client, session);
+    await surprisal(client, session);
+    await hover(client);
+    await jointFill(client);
+    await session.release();
+    await ownerDelay(client);
+    await client.dispose();
+    await windowFigures(report);
+  } finally {
+    // What was measured before a failure is not lost.
+    if (values.json !== undefined) writeFileSync(values.json, JSON.stringify(figures, null, 2));
+  }
 }
 
 void main();

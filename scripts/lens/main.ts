@@ -6,6 +6,7 @@ import { text as readAll } from 'node:stream/consumers';
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { Engine } from '../../extension/engine/engine';
 import type { Progress } from '../../extension/protocol/engine';
+import { storageError } from '../../extension/panels/replaceFile';
 import { LensError, type LensErrorCode } from '../../extension/protocol/errors';
 import { findModel } from './catalog';
 import { COMMANDS, type Command, type OptionSpec, type OptionValues } from './commands';
@@ -142,6 +143,12 @@ function plainArrays(_key: string, value: unknown): unknown {
   return ArrayBuffer.isView(value) ? Array.from(value as unknown as ArrayLike<number>) : value;
 }
 
+function tell(command: string, { message, hint }: LensError): void {
+  process.stderr.write(
+    `${`lens ${command}`.trimEnd()}: ${visible(message)}${hint === undefined ? '' : `\n${visible(hint)}`}\n`,
+  );
+}
+
 async function main(args: string[]): Promise<number> {
   const [name, ...rest] = args;
   if (name === '--help' || name === '-h' || name === 'help') {
@@ -163,17 +170,18 @@ async function main(args: string[]): Promise<number> {
       return 2;
     }
     const error = LensError.from(thrown);
-    process.stderr.write(
-      `lens ${name}: ${visible(error.message)}${error.hint === undefined ? '' : `\n${visible(error.hint)}`}\n`,
-    );
+    tell(name, error);
     return FAILURES.includes(error.code) ? 1 : 2;
   }
 }
 
-// The reader of a pipe may have seen enough, as `head` has.
+// The program comes to its own end after these: a process that ends while the runtime still holds a session may abort.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  process.exit(error.code === 'EPIPE' ? 0 : 1);
+  if (error.code === 'EPIPE') return; // the reader of the pipe has seen enough, as `head` has
+  tell('', storageError('Standard output', error));
+  process.exitCode = 1;
 });
+process.stderr.on('error', () => undefined); // nobody is left to be told; the exit code still tells
 void main(process.argv.slice(2)).then((code) => {
-  process.exitCode = code;
+  process.exitCode ??= code;
 });

@@ -38,7 +38,7 @@ export interface WindowOptions {
   settings?: Settings;
 }
 
-/** A server and a browser; gives as many windows as wanted, one after the other. */
+/** A server and a browser; gives as many windows as wanted, each with an extension host of its own. */
 export class Workbench {
   private constructor(
     readonly state: ServerState,

@@ -1,34 +1,20 @@
 /** A person's way through the packaged extension, with mouse and keys, in a real VS Code. */
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import type { FrameLocator, Locator } from 'playwright-core';
+import type { FrameLocator } from 'playwright-core';
 import { artifacts, THEMES, Workbench, type ThemeName, type WorkbenchWindow } from '../../scripts/rig/driver';
-import { ensureBrowser, ensureServer, Unavailable } from '../../scripts/rig/install';
-
-interface Expected {
-  fill_mask: { text: string; masks: { predictions: { token: string; logprob: number }[] }[] }[];
-}
+import {
+  expectedPredictions,
+  FIRST_USE_LIMIT_MS,
+  maskMat,
+  maskWord,
+  predictionsOf,
+  SENTENCE,
+  skipWithoutRig,
+} from './support';
 
 const FILE = 'journey.md';
-const SENTENCE = 'The cat is on the mat.';
-const MASKED = 'The cat is on the [MASK].';
-/** Between PyTorch's log-probabilities and what a view shows in full precision. */
-const TOLERANCE = 1e-3;
-const FIRST_USE_LIMIT_MS = 60_000;
-
-/** What PyTorch computes for the masked sentence with the weights of the bundled model. */
-function expectedPredictions(): { token: string; logprob: number }[] {
-  const { fill_mask: cases } = JSON.parse(
-    readFileSync(resolve('test/fixtures/bert-base-cased/expected.json'), 'utf8'),
-  ) as Expected;
-  const predictions = cases.find(({ text }) => text === MASKED)?.masks[0]?.predictions;
-  assert.ok(predictions, `no reference for "${MASKED}"`);
-  return predictions;
-}
-
-const predictionsOf = (view: FrameLocator): Locator =>
-  view.getByRole('listbox', { name: /^Predictions/ }).getByRole('option');
 
 export function describeJourney(vsix: () => string): void {
   describe('a first use of the package', function () {
@@ -38,14 +24,7 @@ export function describeJourney(vsix: () => string): void {
     let view: FrameLocator;
 
     before(async function () {
-      try {
-        await ensureServer();
-        await ensureBrowser();
-      } catch (error) {
-        if (!(error instanceof Unavailable)) throw error;
-        process.stdout.write(`      ${error.message}\n`);
-        this.skip();
-      }
+      await skipWithoutRig(this);
       workbench = await Workbench.start({ vsix: vsix(), workspace: resolve('samples/workspace') });
       writeFileSync(join(workbench.state.workspace, FILE), `# A cat\n\n${SENTENCE}\n`);
       window = await workbench.open();
@@ -61,26 +40,7 @@ export function describeJourney(vsix: () => string): void {
     });
 
     it('masks the selected word with one key and shows what PyTorch computes', async () => {
-      await window.selectText('mat');
-      await window.press('Control+Alt+M');
-      view = await window.webview('onnx-lens-cloze');
-      const rows = predictionsOf(view);
-      await rows.first().waitFor({ timeout: FIRST_USE_LIMIT_MS });
-      const titles = await rows.evaluateAll((elements) =>
-        elements.map((element) => element.getAttribute('title') ?? ''),
-      );
-      const shown = titles.map((title) => ({
-        token: title.split(' ')[0],
-        logprob: Number(/log-probability (\S+)/.exec(title)?.[1]),
-      }));
-      assert.ok(shown.length >= 5, `${shown.length} predictions`);
-      for (const [index, { token, logprob }] of expectedPredictions().slice(0, shown.length).entries()) {
-        assert.equal(shown[index]?.token, token);
-        assert.ok(
-          Math.abs(shown[index].logprob - logprob) <= TOLERANCE,
-          `${token}: ${shown[index].logprob}, not ${logprob}`,
-        );
-      }
+      view = await maskMat(window);
     });
 
     it('puts a clicked prediction into the document, and one undo takes it back', async () => {
@@ -95,9 +55,7 @@ export function describeJourney(vsix: () => string): void {
     });
 
     it('masks a token that is chosen in the view', async () => {
-      await window.selectText('mat');
-      await window.press('Control+Alt+M');
-      await view.getByText('was mat', { exact: true }).waitFor();
+      await maskWord(window, 'mat');
       await view.locator('lens-token-strip').getByText('cat', { exact: true }).click();
       await view.getByText('was cat', { exact: true }).waitFor();
     });
@@ -125,10 +83,7 @@ export function describeJourney(vsix: () => string): void {
         await window.close();
         window = await workbench.open({ theme });
         await window.openFile(FILE);
-        await window.selectText('mat');
-        await window.press('Control+Alt+M');
-        view = await window.webview('onnx-lens-cloze');
-        await predictionsOf(view).first().waitFor({ timeout: FIRST_USE_LIMIT_MS });
+        view = await maskMat(window);
         await window.screenshot(artifacts(process.cwd(), `e2e/cloze-${theme}.png`));
         assert.deepEqual(window.policyBreaches, []);
       });

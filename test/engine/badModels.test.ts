@@ -18,6 +18,7 @@ import {
   readModel,
   encodeModel,
   withInputs,
+  type GraphNode,
   type OnnxModel,
 } from '../../extension/engine/onnx/model';
 import { bytesField, concat, integerField, textField } from '../../extension/engine/onnx/wire';
@@ -25,6 +26,14 @@ import { inspectModel } from '../../extension/engine/session/describe';
 import { openModel } from '../../extension/engine/session/ortModel';
 import { LensError, type LensErrorCode } from '../../extension/protocol/errors';
 import { fixture, SETTINGS } from '../support/fixtures';
+import {
+  constant,
+  externalTensor,
+  graphAttribute,
+  nodeWith,
+  sparseTensor,
+  tensorsAttribute,
+} from '../support/onnxParts';
 
 const BERT = fixture('bert').folder;
 const EXTERNAL = fixture('bert-external').folder;
@@ -209,6 +218,7 @@ describe('bad model files', function () {
       'C:\\secret.bin',
       '\\\\server\\share',
       '..\\secret.bin',
+      '*/_ORT_MEM_ADDR_/*',
       '',
     ])
       it(`outside the folder: “${location}”`, async () => {
@@ -227,6 +237,74 @@ describe('bad model files', function () {
       relocate('weights.bin');
       mkdirSync(join(folder, 'weights.bin'));
       await refused('external-data', /not a file/);
+    });
+  });
+
+  describe('external data of tensors that are no initializers', () => {
+    const withNode = (node: GraphNode) => (model: OnnxModel) => ({
+      ...model,
+      graph: { ...model.graph, nodes: [...model.graph.nodes, node] },
+    });
+    /** The body of an If or a Loop. */
+    const body = (...parts: Uint8Array[]): Uint8Array => concat([...parts, textField(2, 'body')]);
+    const branch = (parts: Uint8Array): GraphNode =>
+      nodeWith('If', ['condition'], ['out'], graphAttribute('then_branch', parts));
+    const inNode = (location: string): Uint8Array => bytesField(1, constant('w', externalTensor('', location)).bytes);
+
+    const places: Record<string, (location: string) => (model: OnnxModel) => OnnxModel> = {
+      'a Constant': (location) => withNode(constant('w', externalTensor('', location))),
+      'a list of tensors': (location) =>
+        withNode(nodeWith('Custom', [], ['w'], tensorsAttribute('values', externalTensor('', location)))),
+      'a Constant in a branch of an If': (location) => withNode(branch(body(inNode(location)))),
+      'an initializer of a branch of an If': (location) =>
+        withNode(branch(body(bytesField(5, externalTensor('w', location))))),
+      'a Loop in a branch of an If': (location) =>
+        withNode(
+          branch(
+            body(bytesField(1, nodeWith('Loop', [], ['o'], graphAttribute('body', body(inNode(location)))).bytes)),
+          ),
+        ),
+      'a function of the model': (location) => (model) => ({
+        ...model,
+        rest: [
+          ...model.rest,
+          bytesField(25, concat([textField(1, 'F'), bytesField(7, constant('w', externalTensor('', location)).bytes)])),
+        ],
+      }),
+      'a sparse initializer': (location) => (model) => ({
+        ...model,
+        graph: {
+          ...model.graph,
+          rest: [...model.graph.rest, bytesField(15, sparseTensor(externalTensor('w', location)))],
+        },
+      }),
+      'a graph for training': (location) => (model) => ({
+        ...model,
+        rest: [...model.rest, bytesField(20, bytesField(1, body(bytesField(5, externalTensor('w', location)))))],
+      }),
+    };
+    for (const [place, put] of Object.entries(places))
+      it(place, async () => {
+        change(put('../secret.bin'));
+        await refused('external-data', /outside the model's folder/);
+        change(put('weights.bin'));
+        await refused('external-data', /weights\.bin is missing/);
+        writeFileSync(join(folder, 'weights.bin'), Buffer.alloc(15));
+        await refused('external-data', /too short: .* needs 16 bytes, the file has 15/);
+      });
+
+    it('beside the model they are read', async () => {
+      change(withNode(constant('w', externalTensor('', 'weights.bin'))));
+      writeFileSync(join(folder, 'weights.bin'), Buffer.alloc(16));
+      const model = await openModel({ id: 'constant', folder }, SETTINGS, () => undefined);
+      await model.release();
+    });
+
+    it('subgraphs nested without end', async () => {
+      let nested = body();
+      for (let depth = 0; depth < 60; depth++) nested = body(bytesField(1, branch(nested).bytes));
+      change(withNode(branch(nested)));
+      await refused('model-invalid', /nested more than 100 deep/);
     });
   });
 

@@ -1,6 +1,6 @@
 /** The command line as a program: what it prints, where, and its exit codes. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -49,6 +49,15 @@ const close = (actual: unknown, wanted: number, tolerance = 1e-3): void => {
     typeof actual === 'number' && Math.abs(actual - wanted) <= tolerance,
     `${String(actual)}, expected ${wanted}`,
   );
+};
+
+/** What a shell makes of a line in which `lens` is the program; `$?` and `PIPESTATUS` are bash's. */
+const shell = (line: string): { status: string; err: string } => {
+  const { stdout, stderr } = spawnSync('bash', ['-c', `lens() { "$NODE" "$LENS" "$@"; }; ${line}`], {
+    encoding: 'utf8',
+    env: { ...process.env, NODE: process.execPath, LENS },
+  });
+  return { status: stdout.trim(), err: stderr };
 };
 
 describe('lens', function () {
@@ -216,5 +225,35 @@ describe('lens', function () {
       assert.equal(out, '', args.join(' '));
       assert.match(err, message);
     }
+  });
+
+  describe('when its output goes nowhere', function () {
+    const TEXT = '--text "$(printf "the old house %.0s" $(seq 5000))"';
+    before(function () {
+      if (process.platform !== 'linux') this.skip();
+    });
+
+    it('is content with a reader that has seen enough', () => {
+      for (const reader of ['head -1 > /dev/null', 'true']) {
+        const { status, err } = shell(`lens tokens ${TEXT} | ${reader}; echo "\${PIPESTATUS[0]}"`);
+        assert.deepEqual([status, err], ['0', ''], reader);
+      }
+      const score = shell('lens score --text "the old house" | true; echo "${PIPESTATUS[0]}"');
+      assert.deepEqual([score.status, score.err], ['0', '']);
+    });
+
+    it('says that standard output is full, in two lines', () => {
+      for (const command of ['--help', 'tokens --text a', 'score --text "the old house"', `tokens ${TEXT}`]) {
+        const { status, err } = shell(`lens ${command} > /dev/full; echo $?`);
+        assert.equal(status, '1', command);
+        assert.match(err, /^lens: Standard output could not be written: no space is left\.\n.+\n$/, command);
+      }
+    });
+
+    it('keeps its exit code when standard error goes nowhere', () => {
+      assert.equal(shell('lens fly 2> /dev/full; echo $?').status, '2');
+      assert.equal(shell('lens fly 2>&1 | true; echo "${PIPESTATUS[0]}"').status, '2');
+      assert.equal(shell('lens tokens --text a > /dev/full 2> /dev/full; echo $?').status, '1');
+    });
   });
 });

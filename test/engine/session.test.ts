@@ -9,6 +9,7 @@ import {
   newNode,
   newValueInfo,
   readModel,
+  type GraphNode,
   type OnnxModel,
 } from '../../extension/engine/onnx/model';
 import { openModel, type OrtModel } from '../../extension/engine/session/ortModel';
@@ -16,6 +17,7 @@ import type { InputRow, LogitPlace } from '../../extension/engine/session/langua
 import { BUNDLED, fixture, fixtureNames, reference, SETTINGS, type ReferenceCase } from '../support/fixtures';
 import type { ModelRef } from '../../extension/protocol/engine';
 import { LensError } from '../../extension/protocol/errors';
+import { constant, FLOAT, int64Tensor, zeros } from '../support/onnxParts';
 
 /** Exports whose head is not recognised: all their logits are computed. */
 const FULL_LOGITS: string[] = [];
@@ -113,6 +115,66 @@ describe('sessions', function () {
           assert.equal(model.info.vocabSize, meta.vocab);
         }));
   }
+
+  describe('something between the head and the logits', () => {
+    const { meta } = reference('bert');
+    const ROWS: InputRow[] = [{ ids: Int32Array.of(2, 5, 6, 3) }, { ids: Int32Array.of(2, 9, 3) }];
+    const PLACES: LogitPlace[] = [
+      { row: 0, position: 2 },
+      { row: 1, position: 1 },
+    ];
+    /** `nodes` make `shaped_logits` of the logits, which take their place. */
+    const behind = (...nodes: GraphNode[]): ModelRef =>
+      changed('bert', (model) => ({
+        ...model,
+        graph: {
+          ...model.graph,
+          nodes: [...model.graph.nodes, ...nodes],
+          outputs: [newValueInfo('shaped_logits', FLOAT, ['batch', 'sequence', meta.vocab])],
+        },
+      }));
+
+    const reshape = newNode('Reshape', ['logits', 'shape'], ['shaped_logits']);
+    const add = newNode('Add', ['logits', 'bias'], ['shaped_logits']);
+
+    async function open(ref: ModelRef): Promise<{ gathersRows: boolean; data: Float32Array }> {
+      const model = await openModel(ref, SETTINGS, () => undefined);
+      const { data } = await model.logitsAt(ROWS, PLACES);
+      await model.release();
+      return { gathersRows: model.gathersRows, data };
+    }
+
+    const cases: [string, boolean, GraphNode[]][] = [
+      ['a constant shape with the vocabulary', true, [constant('shape', int64Tensor([0, 0, meta.vocab])), reshape]],
+      [
+        'a computed batch and length with the vocabulary',
+        true,
+        [
+          newNode('Shape', ['input_ids'], ['size']),
+          constant('vocab', int64Tensor([meta.vocab])),
+          newNode('Concat', ['size', 'vocab'], ['shape'], { axis: 0 }),
+          reshape,
+        ],
+      ],
+      ['a shape whose end follows from the rest', true, [constant('shape', int64Tensor([0, 0, -1])), reshape]],
+      ['a computed shape', false, [newNode('Shape', ['logits'], ['shape']), reshape]],
+      ['one value for a word', true, [constant('bias', zeros(1, meta.vocab)), add]],
+      ['one value for a position', false, [constant('bias', zeros(4, 1)), add]],
+    ];
+    for (const [what, gathers, nodes] of cases)
+      it(`${what}: ${gathers ? 'only the wanted rows' : 'all rows'}, the same numbers`, async () => {
+        const plain = await open(fixture('bert'));
+        const { gathersRows, data } = await open(behind(...nodes));
+        assert.equal(gathersRows, gathers);
+        assert.equal(data.length, plain.data.length);
+        data.forEach((value, index) => assert.ok(Math.abs(value - (plain.data[index] ?? NaN)) < 1e-5));
+      });
+
+    it('rows of another width: all rows', async () => {
+      const sevenths = constant('shape', int64Tensor([0, -1, meta.vocab / 7]));
+      assert.equal((await open(behind(sevenths, reshape))).gathersRows, false);
+    });
+  });
 
   it("bert-base-cased (included): logits equal PyTorch's within 1e-3", () =>
     compareLogits(BUNDLED, (model) => {

@@ -88,9 +88,8 @@ function biasAfter(subject: Subject, product: string): { bias: string; output: s
     if (bias === undefined || !wires.isConstant(bias) || isScalar(subject, bias)) continue;
     const shape = values.get(value)?.dims.slice(value === product ? -1 : 2);
     const biasDims = values.get(bias)?.dims;
-    const isVector =
-      biasDims !== undefined && shape !== undefined && biasDims.slice(-shape.length).join() === shape.join();
-    if (!isVector || biasDims.slice(0, -shape.length).some((dim) => dim !== 1)) continue;
+    if (shape === undefined || biasDims?.slice(-shape.length).join() !== shape.join()) continue;
+    if (biasDims.slice(0, -shape.length).some((dim) => dim !== 1)) continue;
     // Rows of tokens must stay rows.
     if (value !== product && shape.reduce((size, dim) => size * dim, 1) !== dims?.at(-1)) continue;
     return { bias, output: reader.outputs[0] as string };

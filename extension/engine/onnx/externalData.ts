@@ -15,7 +15,7 @@ function refuse(message: string, hint: string): LensError {
 export function checkExternalData(model: OnnxModel, onnxPath: string): number {
   const folder = realpathSync(dirname(onnxPath));
   const sizes = new Map<string, number>();
-  for (const initializer of model.graph.initializers.values()) {
+  for (const initializer of [...model.graph.initializers.values(), ...model.hiddenExternal]) {
     const needed = byteSize(initializer);
     const { place } = initializer;
     if (place.kind === 'file' && needed !== null && place.length < needed)
@@ -34,7 +34,7 @@ export function checkExternalData(model: OnnxModel, onnxPath: string): number {
     const end = offset + Math.max(place.length ?? 0, needed ?? 0);
     if (end > size)
       throw refuse(
-        `The weights file ${location} is too short: ${initializer.name} needs ${end} bytes, the file has ${size}.`,
+        `The weights file ${location} is too short: ${initializer.name || 'a constant'} needs ${end} bytes, the file has ${size}.`,
         'It was probably not downloaded whole (a Git LFS pointer is a few hundred bytes); get the file again.',
       );
   }
@@ -46,7 +46,8 @@ function fileSize(folder: string, location: string, onnxPath: string): number {
     `${basename(onnxPath)} wants weights from “${location}”, which is outside the model's folder; that is refused.`,
     'Put the weights beside the .onnx file and export again with a relative location.',
   );
-  if (location === '' || isAbsolute(location) || /^[A-Za-z]:|^[\\/]|\0/.test(location)) throw outside;
+  // A star begins the runtime's own mark for “this is an address in memory”.
+  if (location === '' || isAbsolute(location) || /^[A-Za-z]:|^[\\/*]|\0/.test(location)) throw outside;
   if (location.split(/[\\/]/).includes('..')) throw outside;
   const path = join(folder, location);
   let real: string;

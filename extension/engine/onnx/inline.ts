@@ -69,7 +69,7 @@ function bodyOf(call: GraphNode, body: FunctionBody): GraphNode[] {
   const prefix = `${call.outputs.find((name) => name !== '') ?? body.name}/`;
   const names = new Map<string, string>();
   body.inputs.forEach((name, index) => names.set(name, call.inputs[index] ?? ''));
-  body.outputs.forEach((name, index) => names.set(name, call.outputs[index] || `${prefix}${name}`));
+  body.outputs.forEach((name, index) => names.set(name, orOwn(call.outputs[index], `${prefix}${name}`)));
   const given = new Map([...body.defaults, ...callAttributes(call)]);
   // An output that is an input needs a node to carry it.
   const carried = body.outputs.flatMap((name, index) => {
@@ -81,6 +81,9 @@ function bodyOf(call: GraphNode, body: FunctionBody): GraphNode[] {
   const nameOf = (name: string): string => (name === '' ? '' : (names.get(name) ?? `${prefix}${name}`));
   return [...body.nodes.map((node) => renamed(node, nameOf, given)), ...carried];
 }
+
+/** Outputs that a call leaves out still have a name inside. */
+const orOwn = (given: string | undefined, own: string): string => (given === undefined || given === '' ? own : given);
 
 /** Encoded attributes of a call, by name. */
 const callAttributes = (call: GraphNode): Map<string, Uint8Array> => new Map(attributeFields(call));

@@ -119,6 +119,8 @@ export interface OnnxModel {
   /** Domain ('' is ai.onnx) → version. */
   opset: Record<string, number>;
   graph: Graph;
+  /** Tensors outside the file that are no initializers of the graph: those in attributes, subgraphs, functions and sparse tensors. */
+  hiddenExternal: readonly Initializer[];
   /** Everything of the ModelProto but the graph, field by field as it was. */
   rest: readonly Uint8Array[];
 }
@@ -127,6 +129,20 @@ export interface OnnxModel {
 const MAX_PARTS = 500_000;
 
 const MAX_DIMS = 64;
+/** As protobuf's own limit: no real model nests subgraphs so deep. */
+const MAX_NESTING = 100;
+
+/** Where a message of a model may have tensors: its name → field number → the name of what is in that field. */
+const TENSOR_PATHS: Readonly<Record<string, Readonly<Record<number, string>>>> = {
+  graph: { 1: 'node', 5: 'tensor', 15: 'sparse' },
+  node: { 5: 'attribute' },
+  attribute: { 5: 'tensor', 6: 'graph', 10: 'tensor', 11: 'graph', 22: 'sparse', 23: 'sparse' },
+  sparse: { 1: 'tensor', 2: 'tensor' },
+  function: { 7: 'node', 11: 'attribute' },
+  training: { 1: 'graph', 2: 'graph' },
+};
+/** Fields of the ModelProto. */
+const MODEL_PARTS: Readonly<Record<number, string>> = { 7: 'graph', 20: 'training', 25: 'function' };
 
 /** Tensors below this many bytes stay in the header: the runtime's shape inference and constant folding read them. */
 const INLINE_BYTES = 1024;
@@ -150,9 +166,16 @@ function readModelProto(source: ByteSource): OnnxModel {
   let producer = '';
   const opset: Record<string, number> = {};
   let graph: Graph | null = null;
+  const hiddenExternal: Initializer[] = [];
   const rest: Uint8Array[] = [];
   for (const field of fields(source)) {
     if (rest.length > MAX_PARTS) throw invalid(`it has more than ${MAX_PARTS} parts`);
+    const part = MODEL_PARTS[field.number];
+    if (part !== undefined && field.wire === BYTES)
+      for (const tensor of hiddenTensors(source, part, field)) {
+        if (tensor.place.kind === 'external' && hiddenExternal.push(tensor) > MAX_PARTS)
+          throw invalid(`it has more than ${MAX_PARTS} tensors outside the file`);
+      }
     if (field.number === 7 && field.wire === BYTES) {
       if (graph !== null) throw invalid('it has two graphs');
       graph = readGraph(source, field);
@@ -167,7 +190,7 @@ function readModelProto(source: ByteSource): OnnxModel {
   }
   if (graph === null || irVersion < 1 || irVersion > 100) throw invalid('it has no graph or no version');
   if (graph.nodes.length === 0) throw invalid('its graph is empty');
-  return { irVersion, producer, opset, graph, rest };
+  return { irVersion, producer, opset, graph, hiddenExternal, rest };
 }
 
 function readGraph(source: ByteSource, graph: Field): Graph {
@@ -189,6 +212,17 @@ function readGraph(source: ByteSource, graph: Field): Graph {
     else rest.push(copyField(source, field));
   }
   return { nodes, initializers, inputs: inputs.filter(({ name }) => !initializers.has(name)), outputs, rest };
+}
+
+/** The tensors at any depth of a message; of the model's graph all but its initializers, which `readGraph` reads. */
+function* hiddenTensors(source: ByteSource, message: string, within: Field, depth = 0): Generator<Initializer> {
+  if (depth > MAX_NESTING) throw invalid(`its parts are nested more than ${MAX_NESTING} deep`);
+  for (const field of fields(source, within.start, within.end)) {
+    const inner = TENSOR_PATHS[message]?.[field.number];
+    if (inner === undefined || field.wire !== BYTES) continue;
+    if (inner !== 'tensor') yield* hiddenTensors(source, inner, field, depth + 1);
+    else if (message !== 'graph' || depth > 0) yield readInitializer(source, field);
+  }
 }
 
 function readNode(bytes: Uint8Array): GraphNode {
@@ -242,8 +276,6 @@ export function outerValues(node: GraphNode): readonly string[] {
   collectSubgraphInputs(node.bytes, names, 0);
   return [...names];
 }
-
-const MAX_NESTING = 16;
 
 function collectSubgraphInputs(node: Uint8Array, names: Set<string>, depth: number): void {
   if (depth > MAX_NESTING) throw invalid(`its subgraphs are nested more than ${MAX_NESTING} deep`);
@@ -385,6 +417,7 @@ function readInitializer(source: ByteSource, tensor: Field): Initializer {
   let dataType = 0;
   let name = '';
   let raw: Field | null = null;
+  let isExternal = false;
   const external = new Map<string, string>();
   for (const field of fields(source, tensor.start, tensor.end)) {
     if (field.number === 9 && field.wire === BYTES) {
@@ -394,6 +427,7 @@ function readInitializer(source: ByteSource, tensor: Field): Initializer {
     if (field.number === 1) dims.push(...integers(source, field));
     else if (field.number === 2) dataType = field.value;
     else if (field.number === 8) name = text(source, field);
+    else if (field.number === 14) isExternal = field.value === 1;
     else if (field.number === 13) {
       let key = '';
       let value = '';
@@ -406,7 +440,7 @@ function readInitializer(source: ByteSource, tensor: Field): Initializer {
   }
   if (dims.length > MAX_DIMS) throw invalid(`the tensor ${name} has ${dims.length} dimensions`);
   if (dims.some((dim) => dim < 0)) throw invalid(`the tensor ${name} has a negative dimension`);
-  const location = external.get('location');
+  const location = external.get('location') ?? (isExternal ? '' : undefined);
   let place: WeightPlace = { kind: 'inline' };
   if (location !== undefined)
     place = {

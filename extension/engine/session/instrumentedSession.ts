@@ -1,6 +1,6 @@
 /** One session on an instrumented graph. */
 import { basename } from 'node:path';
-import type { Tensor} from 'onnxruntime-node';
+import type { Tensor } from 'onnxruntime-node';
 import { type InferenceSession } from 'onnxruntime-node';
 import type { EngineSettings } from '../../protocol/engine';
 import { LensError } from '../../protocol/errors';

@@ -7,7 +7,7 @@ import { Tensor, type InferenceSession } from 'onnxruntime-node';
 import type { EngineSettings, ModelInfo, ModelRef, Progress } from '../../protocol/engine';
 import { LensError } from '../../protocol/errors';
 import type { Anatomy } from '../anatomy/anatomy';
-import { ROWS_INPUT, withHeadRows } from '../onnx/headRows';
+import { ROWS_INPUT, withHeadRows } from '../instrument/headRows';
 import { encodeModel, type OnnxModel } from '../onnx/model';
 import type { LensTokenizer } from '../text/tokenizer';
 import { describeModel, type Description } from './describe';
@@ -92,8 +92,8 @@ export class OrtModel implements LanguageModel, Internals {
     this.info = description.info;
     this.tracer = new Tracer(description, settings);
     this.fill = this.tracer.fill;
-    const { model, logits } = description;
-    this.rewritten = logits === null ? null : withHeadRows(model, logits);
+    const { anatomy, logits } = description;
+    this.rewritten = logits === null ? null : withHeadRows(anatomy.subject, logits);
   }
 
   /** The session takes `ROWS_INPUT` and answers with [N,V]. */

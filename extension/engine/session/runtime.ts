@@ -13,7 +13,7 @@ import { weightsFolder, type Description } from './describe';
  */
 export function weightsFile({ path, model }: Description): string {
   const external = [...model.graph.initializers.values()].some(({ place }) => place.kind === 'external');
-  return external ? path : realpathSync(path);
+  return external || model.hiddenExternal.length > 0 ? path : realpathSync(path);
 }
 
 export function headShape({ config, info }: Description): { heads: number | null; headWidth: number | null } {

@@ -1,0 +1,74 @@
+/**
+ * What `window.ts` runs inside the extension host of a fresh VS Code window: activation, the first prediction, and the delay of the
+ * event loop with and without work. The result goes to the file $ONNX_LENS_BENCH_RESULT as JSON.
+ */
+import { writeFileSync } from 'node:fs';
+import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
+import * as vscode from 'vscode';
+import type { LensApi } from '../../extension/extension';
+import { timed } from './figure';
+
+export interface WindowMeasurement {
+  /** Null when VS Code was first: it opens texts of its own, and plain text is a reason to activate us. */
+  activationMs: number | null;
+  firstPredictionMs: number;
+  /** p99 of the event loop's delay while nothing of ours runs … */
+  idleDelayMs: number;
+  /** … and while predictions run. */
+  busyDelayMs: number;
+}
+
+const SENTENCE = 'The old man walked along the shore and looked at the sea while the boats came home.';
+const TEXT = Array.from({ length: 6 }, () => SENTENCE).join('\n\n');
+const IDLE_MS = 5_000;
+/** The workbench still settles, and the code gets warm. */
+const SETTLE_MS = 3_000;
+const PREDICTIONS = 30;
+const HOVERS = 15;
+
+export async function run(): Promise<void> {
+  const ready = performance.now();
+  const extension = vscode.extensions.getExtension<LensApi>('onnx-lens.onnx-lens');
+  if (extension === undefined) throw new Error('The extension is not in this window.');
+  const activationMs = extension.isActive ? null : await timed(() => extension.activate());
+  const { cloze } = extension.exports;
+
+  const document = await vscode.workspace.openTextDocument({ content: TEXT, language: 'plaintext' });
+  const editor = await vscode.window.showTextDocument(document);
+  const word = document.positionAt(TEXT.indexOf('walked'));
+  editor.selection = new vscode.Selection(word, word);
+  const predicted = new Promise<number>((done, fail) => {
+    cloze.onDidChange(() => {
+      const { status, error } = cloze.state;
+      if (status === 'ready') done(performance.now());
+      else if (status === 'error') fail(new Error(error?.message));
+    });
+  });
+  await vscode.commands.executeCommand('onnxLens.maskSelection');
+  const firstPredictionMs = (await predicted) - ready;
+
+  const work = async (predictions: number, hovers: number): Promise<void> => {
+    for (let index = 0; index < predictions; index++) await cloze.predictSelection(editor);
+    for (let index = 0; index < hovers; index++) {
+      const place = document.positionAt((index * SENTENCE.length) / 2 + 5);
+      await vscode.commands.executeCommand('vscode.executeHoverProvider', document.uri, place);
+    }
+    await vscode.commands.executeCommand('onnxLens.surprisal');
+  };
+  await work(3, 3);
+  await sleep(SETTLE_MS);
+  const idleDelayMs = await delayDuring(() => sleep(IDLE_MS));
+  const busyDelayMs = await delayDuring(() => work(PREDICTIONS, HOVERS));
+
+  const result: WindowMeasurement = { activationMs, firstPredictionMs, idleDelayMs, busyDelayMs };
+  writeFileSync(process.env['ONNX_LENS_BENCH_RESULT'] ?? '', JSON.stringify(result));
+}
+
+async function delayDuring(action: () => Promise<unknown>): Promise<number> {
+  const histogram = monitorEventLoopDelay({ resolution: 1 });
+  histogram.enable();
+  await action();
+  histogram.disable();
+  return histogram.percentile(99) / 1e6;
+}
