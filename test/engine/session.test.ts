@@ -14,7 +14,8 @@ import {
 } from '../../extension/engine/onnx/model';
 import { openModel, type OrtModel } from '../../extension/engine/session/ortModel';
 import type { InputRow, LogitPlace } from '../../extension/engine/session/languageModel';
-import { BUNDLED, fixture, fixtureNames, reference, SETTINGS, type ReferenceCase } from '../support/fixtures';
+import type { ReferenceCase } from '../../scripts/lens/verify';
+import { BUNDLED, fixture, fixtureNames, reference, SETTINGS } from '../support/fixtures';
 import type { ModelRef } from '../../extension/protocol/engine';
 import { LensError } from '../../extension/protocol/errors';
 import { constant, FLOAT, int64Tensor, zeros } from '../support/onnxParts';

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { EngineSettings, ModelRef } from '../../extension/protocol/engine';
 import { readSafetensors, type ReferenceTensor } from '../../scripts/lens/safetensors';
+import type { Reference } from '../../scripts/lens/verify';
 
 export const SETTINGS: EngineSettings = {
   threads: 2,
@@ -14,27 +15,6 @@ export const SETTINGS: EngineSettings = {
 };
 
 export const BUNDLED: ModelRef = { id: 'bert-base-cased', folder: resolve('models/bert-base-cased') };
-
-export interface ReferenceCase {
-  id: string;
-  text: (string | [string, string])[];
-  input_ids: number[][];
-  attention_mask: number[][];
-  token_type_ids?: number[][];
-  tokens: string[][];
-  past_length?: number;
-}
-
-export interface Reference {
-  fixture: string;
-  head: 'mlm' | 'clm' | 'cls' | 'pretraining' | 'encoder';
-  causal: boolean;
-  vocab: number;
-  inputs: string[];
-  outputs: Record<string, string>;
-  tolerance: { default: number };
-  cases: ReferenceCase[];
-}
 
 const FIXTURES = resolve('test/fixtures');
 

@@ -1,0 +1,189 @@
+/**
+ * Weights by their role, under TransformerLens's names and orientations, as float32 whatever the file stores:
+ *
+ *     embed.W_E [V,D] · pos_embed.W_pos [positions,D] · unembed.W_U [D,V], b_U [V]
+ *     blocks.{l}.attn.W_Q [H,D,d], W_K and W_V [K,D,d], W_O [H,d,D], b_Q [H,d], b_K and b_V [K,d], b_O [D]
+ *     blocks.{l}.mlp.W_in [D,F] (keys are its columns), W_gate [D,F], W_out [F,D] (values are its rows), b_in [F], b_gate [F], b_out [D]
+ *
+ * A gated network's W_gate is the factor with the activation. They are read by running the layer itself on unit vectors: what comes
+ * out is what the model computes with, dequantised and transposed as it does it, and nothing else of the model is loaded.
+ */
+import { basename } from 'node:path';
+import { Tensor } from 'onnxruntime-node';
+import type { EngineSettings } from '../../protocol/engine';
+import { LensError } from '../../protocol/errors';
+import type { Linear } from '../anatomy/linears';
+import { cut, fedInput } from '../instrument/cut';
+import { encodeModel } from '../onnx/model';
+import type { Description } from './describe';
+import type { Activation } from './internals';
+import { createSession, floats, runtimeError, weightsFile } from './runtime';
+
+/** A part of a linear layer as a weight: which columns of its output, and the shape they have. */
+interface Role {
+  linear: Linear;
+  /** Of the output's columns (`out`), or of the input's (`in`): in the order of `shape`. Null: all. */
+  columns: Int32Array | null;
+  side: 'in' | 'out';
+  /** [heads, width] or [width] of that side. */
+  shape: readonly number[];
+}
+
+export class Weights {
+  constructor(
+    private readonly description: Description,
+    private readonly settings: EngineSettings,
+  ) {}
+
+  /** Throws `bad-input` for unknown names, `model-unsupported` for weights that the model does not have or hides. */
+  async read(name: string): Promise<Activation> {
+    const { anatomy } = this.description;
+    const table = { 'embed.W_E': anatomy.embeddings.word, 'pos_embed.W_pos': anatomy.embeddings.position }[name];
+    if (table !== undefined) return this.rows(table ?? this.missing(name));
+    const bias = /(^|\.)b_/.test(name);
+    const role = this.role(name.replace(/(^|\.)b_/, '$1W_'), name);
+    return bias ? this.bias(role) : this.matrix(role);
+  }
+
+  /** Rows of a table of embeddings [n,D]; all of them when `ids` are left out. */
+  async rows(table: string, ids?: Int32Array): Promise<Activation> {
+    const { subject } = this.description.anatomy;
+    const dims = subject.values.get(table)?.dims;
+    const lookup = subject.wires.readers(table).find(({ opType }) => /^(Gather|GatherBlockQuantized)$/.test(opType));
+    const [indices, output] = [lookup?.inputs[1], lookup?.outputs[0]];
+    if (dims === undefined || indices === undefined || output === undefined) return this.missing(table);
+    const wanted = ids ?? Int32Array.from({ length: dims[0] as number }, (_, id) => id);
+    const fed = new Tensor('int64', BigInt64Array.from(wanted, BigInt), [1, wanted.length]);
+    const tensor = await this.run(new Map([[indices, { kind: 'indices' as const, fed }]]), output);
+    return { dims: [wanted.length, tensor.dims.at(-1) as number], data: floats(tensor) };
+  }
+
+  private async matrix({ linear, columns, side, shape }: Role): Promise<Activation> {
+    const { weight, inputs, outputs } = await this.apply(linear);
+    const [own, other] = side === 'out' ? [outputs, inputs] : [inputs, outputs];
+    const picked = columns ?? Int32Array.from({ length: own }, (_, column) => column);
+    const at = (ownIndex: number, otherIndex: number): number =>
+      weight[side === 'out' ? otherIndex * outputs + ownIndex : ownIndex * outputs + otherIndex] as number;
+    const [heads, width] = shape.length === 2 ? (shape as [number, number]) : [1, shape[0] as number];
+    const data = new Float32Array(heads * width * other);
+    for (let head = 0; head < heads; head++)
+      for (let place = 0; place < width; place++) {
+        const column = picked[head * width + place] as number;
+        for (let index = 0; index < other; index++) {
+          const to = side === 'out' ? (head * other + index) * width + place : (head * width + place) * other + index;
+          data[to] = at(column, index);
+        }
+      }
+    const inner = side === 'out' ? [other, width] : [width, other];
+    return { dims: shape.length === 2 ? [heads, ...inner] : inner, data };
+  }
+
+  private async bias({ linear, columns, side, shape }: Role): Promise<Activation> {
+    const { bias, outputs } = await this.apply(linear);
+    // The bias belongs to the output, whichever side the role looks at.
+    if (side === 'in') return { dims: [outputs], data: bias };
+    const data = columns === null ? bias : Float32Array.from(columns, (column) => bias[column] as number);
+    return { dims: shape, data };
+  }
+
+  /** W [in,out] row by row, and b [out]: the layer's answers to unit vectors and to zero. */
+  private async apply(
+    linear: Linear,
+  ): Promise<{ weight: Float32Array; bias: Float32Array; inputs: number; outputs: number }> {
+    const { subject } = this.description.anatomy;
+    const dims = subject.values.get(linear.data)?.dims as readonly number[];
+    const inputs = dims.slice(dims.length === 2 ? 1 : 2).reduce((product, dim) => product * dim, 1);
+    const units = new Float32Array((inputs + 1) * inputs);
+    for (let index = 0; index < inputs; index++) units[index * inputs + index] = 1;
+    const fed = new Tensor('float32', units, [
+      ...(dims.length === 2 ? [] : [1]),
+      inputs + 1,
+      ...dims.slice(dims.length === 2 ? 1 : 2),
+    ]);
+    const answers = floats(await this.run(new Map([[linear.data, { kind: 'numbers' as const, fed }]]), linear.output));
+    const outputs = answers.length / (inputs + 1);
+    const bias = answers.slice(inputs * outputs);
+    const weight = answers.subarray(0, inputs * outputs);
+    for (let index = 0; index < weight.length; index++)
+      weight[index] = (weight[index] as number) - (bias[index % outputs] as number);
+    return { weight, bias, inputs, outputs };
+  }
+
+  private async run(
+    fed: ReadonlyMap<string, { kind: 'numbers' | 'indices'; fed: Tensor }>,
+    output: string,
+  ): Promise<Tensor> {
+    const { description, settings } = this;
+    const kinds = new Map([...fed].map(([value, { kind }]) => [value, kind]));
+    const model = cut(description.anatomy.subject, kinds, output);
+    const weights = weightsFile(description);
+    const session = await createSession(
+      encodeModel(model, basename(weights)),
+      weights,
+      settings,
+      description.info.id,
+      'one run',
+    );
+    try {
+      const feeds = Object.fromEntries([...fed].map(([value, each]) => [fedInput(value), each.fed]));
+      return (await session.run(feeds, [output]))[output] as Tensor;
+    } catch (thrown) {
+      throw runtimeError(thrown, description.info.id);
+    } finally {
+      await session.release();
+    }
+  }
+
+  private role(name: string, asked: string): Role {
+    const { anatomy } = this.description;
+    if (name === 'unembed.W_U') {
+      const linear = anatomy.unembedding?.linear ?? this.missing(asked);
+      return {
+        linear,
+        columns: null,
+        side: 'out',
+        shape: [anatomy.subject.values.get(linear.output)?.dims.at(-1) as number],
+      };
+    }
+    const [, layer, part] = /^blocks\.(\d+)\.(attn\.W_[QKVO]|mlp\.W_(?:in|gate|out))$/.exec(name) ?? [];
+    if (layer === undefined || part === undefined)
+      throw new LensError(
+        'bad-input',
+        `There is no weight “${asked}”.`,
+        'Names are those of TransformerLens: blocks.0.attn.W_Q, blocks.0.mlp.W_out, embed.W_E …',
+      );
+    const block = anatomy.blocks[Number(layer)] ?? this.missing(asked);
+    const { attention, ffn } = block;
+    const projection = { 'attn.W_Q': attention.query, 'attn.W_K': attention.key, 'attn.W_V': attention.value }[part];
+    if (projection !== undefined) {
+      if (typeof projection === 'string') return this.missing(asked, projection);
+      return {
+        linear: projection.linear,
+        columns: projection.columns,
+        side: 'out',
+        shape: [projection.heads, attention.headWidth],
+      };
+    }
+    if (part === 'attn.W_O')
+      return {
+        linear: attention.output,
+        columns: attention.zColumns,
+        side: 'in',
+        shape: [attention.heads, attention.headWidth],
+      };
+    if (ffn === null) return this.missing(asked);
+    if (part === 'mlp.W_out') return { linear: ffn.out, columns: null, side: 'in', shape: [ffn.width] };
+    // Ungated networks have one layer, W_in, before the activation; in gated ones that is W_gate.
+    const before = part === 'mlp.W_gate' ? (ffn.up === null ? null : ffn.pre) : (ffn.up ?? ffn.pre);
+    if (before === null || typeof before === 'string') return this.missing(asked, before ?? undefined);
+    return { linear: before.linear, columns: before.columns, side: 'out', shape: [ffn.width] };
+  }
+
+  private missing(name: string, why = 'this model has no such part'): never {
+    throw new LensError(
+      'model-unsupported',
+      `${this.description.info.id} has no ${name}: ${why}.`,
+      '“lens inspect” lists what was found.',
+    );
+  }
+}
