@@ -2,7 +2,7 @@
 import { css, html, LitElement, nothing, type TemplateResult } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
 import type { CandidateScore } from '../../extension/protocol/engine';
-import { signed, visible } from '../common/format';
+import { signed, visible } from '../../extension/protocol/format';
 import '../common/icon';
 import { base } from '../common/styles';
 import '../common/toolkit';

@@ -4,7 +4,7 @@ import { customElement, state } from 'lit/decorators.js';
 import type { FillMaskResult, MaskResult, TargetResult } from '../../extension/protocol/engine';
 import type { ClozeMethods, ClozeState, ContextKind } from '../../extension/protocol/view';
 import '../common/barList';
-import { bits, count, probability, readable, signed, visible } from '../common/format';
+import { bits, count, nats, probability, readable, signed, visible } from '../../extension/protocol/format';
 import { EXPORTS, type HeaderAction } from '../common/header';
 import '../common/status';
 import { base } from '../common/styles';
@@ -350,7 +350,7 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
             : html`<span></span>`
         }
         <span class="quiet number" title="${mask.entropy} nats; at most ${Math.log(result.vocabSize)}"
-          >entropy ${mask.entropy.toFixed(2)} nats</span
+          >entropy ${nats(mask.entropy)} nats</span
         >
       </div>
     </section>`;

@@ -1,7 +1,7 @@
 /** A result as rows and sentences. Pure. */
 import type { FillMaskResult, JointFill, MaskResult, Prediction } from '../../extension/protocol/engine';
 import type { BarRow } from '../common/barList';
-import { difference, probability, readable, signed, visible } from '../common/format';
+import { difference, probability, readable, signed, visible } from '../../extension/protocol/format';
 
 /** A token as a word; one of white space only by its name in the vocabulary. */
 export const word = ({ text, token }: Prediction): string => visible(text.trim() === '' ? token : text.trim());

@@ -4,7 +4,7 @@ import { customElement } from 'lit/decorators.js';
 import type { CorruptedToken, CorruptResult } from '../../extension/protocol/engine';
 import type { ObjectivesMethods, ObjectivesState } from '../../extension/protocol/view';
 import '../common/barList';
-import { count, probability, readable, signed, visible } from '../common/format';
+import { count, nats, probability, readable, signed, visible } from '../../extension/protocol/format';
 import { EXPORTS, type HeaderAction } from '../common/header';
 import '../common/status';
 import { base } from '../common/styles';
@@ -206,9 +206,7 @@ export class ObjectivesView extends View<ObjectivesState, ObjectivesMethods> {
         ${counts.keep} kept (on average 80 : 10 : 10)
       </p>
       <p class="number">
-        <span title="mean over the chosen tokens: ${result.loss} nats"
-          >loss <strong>${result.loss.toFixed(3)}</strong></span
-        >
+        <span title="mean over the chosen tokens: ${result.loss} nats">loss <strong>${nats(result.loss)}</strong></span>
         <span class="quiet">nats ·</span> ${recovered} of ${result.chosen.length} recovered
         ${
           state.subject?.stale
@@ -298,4 +296,4 @@ export class ObjectivesView extends View<ObjectivesState, ObjectivesMethods> {
 
 /** For the screen reader: the result in a sentence. */
 const summary = ({ chosen, loss }: CorruptResult): string =>
-  `${chosen.length} tokens chosen, ${chosen.filter(({ recovered }) => recovered).length} recovered, loss ${loss.toFixed(3)} nats.`;
+  `${chosen.length} tokens chosen, ${chosen.filter(({ recovered }) => recovered).length} recovered, loss ${nats(loss)} nats.`;

@@ -8,6 +8,7 @@ import { basename } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { EngineSettings, ModelInfo, ModelRef, Progress } from '../../protocol/engine';
 import { LensError } from '../../protocol/errors';
+import { fileSize } from '../../protocol/format';
 import { ROWS_INPUT, withHeadRows } from '../onnx/headRows';
 import { encodeModel } from '../onnx/model';
 import type { LensTokenizer } from '../text/tokenizer';
@@ -15,7 +16,7 @@ import { describeModel, weightsFolder, type Description } from './describe';
 import { planInputs, type InputPlan } from './inputs';
 import type { InputRow, LanguageModel, LogitPlace, LogitRows } from './languageModel';
 
-const MEGABYTE = 2 ** 20;
+const MEGABYTE = 1e6;
 
 /** Loads a model. Throws `model-*`, `external-data`, `tokenizer`, `memory`. */
 export async function openModel(
@@ -33,16 +34,15 @@ export async function openModel(
       `tokenizer.json has ${tokenizer.vocabSize} tokens, but the model ${ref.id} predicts ${info.vocabSize}: they do not belong together.`,
       'Use the tokenizer.json that was exported with this model.',
     );
-  const megabytes = info.bytes / MEGABYTE;
-  if (settings.maxModelMegabytes > 0 && megabytes > settings.maxModelMegabytes)
+  if (settings.maxModelMegabytes > 0 && info.bytes > settings.maxModelMegabytes * MEGABYTE)
     throw new LensError(
       'memory',
-      `${ref.id} has ${megabytes.toFixed(0)} MB, more than the limit of ${settings.maxModelMegabytes} MB.`,
+      `${ref.id} has ${fileSize(info.bytes)}, more than the limit of ${settings.maxModelMegabytes} MB.`,
       'Raise the setting onnxLens.engine.maxModelMegabytes if the machine has the memory.',
     );
   const fill = planInputs(info.inputs, { padId: tokenizer.padId, ...headShape(description) });
   const rewritten = description.logits === null ? null : withHeadRows(model, description.logits);
-  onProgress({ message: `Loading ${ref.id} (${megabytes.toFixed(0)} MB)`, fraction: 0.1 });
+  onProgress({ message: `Loading ${ref.id} (${fileSize(info.bytes)})`, fraction: 0.1 });
   let session: InferenceSession;
   try {
     const weights = weightsFile(description);
