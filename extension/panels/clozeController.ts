@@ -456,7 +456,7 @@ export class ClozeController implements vscode.Disposable {
         compared: compared?.result ?? null,
         pinned: this.pinned,
       },
-      rows: clozeRows(result),
+      rows: clozeRows(result, ...(compared?.result == null ? [] : [compared.result])),
     });
   }
 

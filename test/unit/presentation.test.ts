@@ -52,6 +52,13 @@ describe('exports', () => {
       '',
     ]);
   });
+  it('gives the numbers of a compared model too, under its name', () => {
+    const rows = clozeRows(RESULT, { ...RESULT, model: 'other' });
+    assert.deepEqual(
+      rows.map(([model]) => model),
+      ['model', 'm', 'm', 'other', 'other'],
+    );
+  });
   it('is tab-separated for the clipboard', () => {
     assert.equal(toTabs([['a\tb', null, 1.5]]), 'a b\t\t1.5\n');
   });

@@ -25,6 +25,8 @@ const STATES: [view: string, state: string][] = [
     'several',
     'candidates',
     'compared',
+    'compared-several',
+    'compared-unequal',
     'partial',
     'hostile',
   ].map((state): [string, string] => ['cloze', state]),
@@ -237,6 +239,31 @@ describe('webviews', function () {
     assert.deepEqual(await requests('setMasks'), [{ masks: 3 }, { masks: 'auto' }]);
     assert.deepEqual(await requests('setTopK'), [{ topK: 50 }]);
     assert.deepEqual(await requests('compareWith'), [{ model: 'gpt2' }, { model: null }]);
+  });
+
+  it('both sides and left side stand mask by mask, or together where the models divide a word differently', async () => {
+    const lists = (): Promise<(string | null)[]> =>
+      page
+        .getByRole('region', { name: 'Both sides and left side only' })
+        .getByRole('listbox')
+        .evaluateAll((elements) => elements.map((element) => element.getAttribute('aria-label')));
+    const [masked, causal] = ['bert-base-cased', 'gpt2-a-model-with-a-rather-long-name'];
+    await open('cloze', 'compared-several');
+    assert.deepEqual(await lists(), [
+      `P(mask 1 | both sides), ${masked}`,
+      `P(mask 1 | left side), ${causal}`,
+      `P(mask 2 | both sides), ${masked}`,
+      `P(mask 2 | left side), ${causal}`,
+    ]);
+    await open('cloze', 'compared-unequal');
+    assert.deepEqual(await lists(), [
+      `P(mask 1 | both sides), ${masked}`,
+      `P(mask 2 | both sides), ${masked}`,
+      `P(mask 1 | left side), ${causal}`,
+      `P(mask 2 | left side), ${causal}`,
+      `P(mask 3 | left side), ${causal}`,
+    ]);
+    await page.getByText(`“Los Angeles” is 2 tokens to ${masked}, 3 tokens to ${causal}.`).waitFor();
   });
 
   it('history goes back and forth', async () => {

@@ -15,6 +15,7 @@ import { View } from '../common/view';
 import './candidates';
 import {
   bestTexts,
+  comparisons,
   jointRows,
   maskTitle,
   pinnedRows,
@@ -23,6 +24,7 @@ import {
   scaleOf,
   scoreName,
   summary,
+  type Side,
 } from './rows';
 
 const CONTEXT: Record<ContextKind, string> = { sentence: 'Sentence', paragraph: 'Paragraph', window: 'Window' };
@@ -469,7 +471,13 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
       ${
         compared?.result == null
           ? nothing
-          : [result, compared.result].map((shown) => side(shown, scaleOf(result.masks[0], compared.result?.masks[0])))
+          : comparisons(result, compared.result).map(
+              ({ sides, note }) =>
+                html`${note === undefined ? nothing : html`<p class="quiet">${note}</p>`}
+                  <div class="masks">
+                    ${sides.map((each) => side(each, scaleOf(...sides.map(({ mask }) => mask))))}
+                  </div>`,
+            )
       }
     </section>`;
   }
@@ -479,20 +487,17 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
 const pinnedOf = (state: ClozeState): FillMaskResult | null =>
   state.pinned === null || state.pinned.result === state.result ? null : state.pinned.result;
 
-/** One model's best words for the first mask. */
-function side(result: FillMaskResult, scale: number): TemplateResult | typeof nothing {
-  const mask = result.masks[0];
-  if (mask === undefined) return nothing;
-  const given = result.kind === 'masked' ? 'both sides' : 'left side';
-  return html`<h2>
-      <span class="what">P(token | ${given})</span><span class="fill"></span><span class="column">p</span
+/** One model's best words for one mask. */
+function side({ result, mask, index }: Side, scale: number): TemplateResult {
+  const which = result.masks.length > 1 ? `mask ${index + 1}` : 'token';
+  const name = `P(${which} | ${result.kind === 'masked' ? 'both sides' : 'left side'})`;
+  return html`<div>
+    <h2>
+      <span class="what">${name}</span><span class="fill"></span><span class="column">p</span
       ><span class="column">log p</span>
     </h2>
     <p class="quiet">${result.model}</p>
-    <lens-bar-list
-      .rows=${predictionRows(mask, COMPARED_ROWS, scale)}
-      label="P(token | ${given}), ${result.model}"
-    ></lens-bar-list>
+    <lens-bar-list .rows=${predictionRows(mask, COMPARED_ROWS, scale)} label="${name}, ${result.model}"></lens-bar-list>
     ${
       mask.actual === null
         ? nothing
@@ -500,5 +505,6 @@ function side(result: FillMaskResult, scale: number): TemplateResult | typeof no
             was <strong class="mono">${readable(mask.actual.token)}</strong> · rank ${count(mask.actual.rank)} of
             ${count(result.vocabSize)} · p ${probability(mask.actual.prob)}
           </p>`
-    }`;
+    }
+  </div>`;
 }

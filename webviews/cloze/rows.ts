@@ -1,7 +1,7 @@
 /** A result as rows and sentences. Pure. */
 import type { FillMaskResult, JointFill, MaskResult, Prediction } from '../../extension/protocol/engine';
 import type { BarRow } from '../common/barList';
-import { difference, probability, readable, signed, visible } from '../../extension/protocol/format';
+import { counted, difference, probability, readable, signed, visible } from '../../extension/protocol/format';
 
 /** A token as a word; one of white space only by its name in the vocabulary. */
 export const word = ({ text, token }: Prediction): string => visible(text.trim() === '' ? token : text.trim());
@@ -15,6 +15,37 @@ export const scoreName = (kind: FillMaskResult['kind']): string =>
 /** The probability that a whole bar stands for: the largest that any of the masks gives. */
 export const scaleOf = (...masks: (MaskResult | undefined)[]): number =>
   Math.max(Number.MIN_VALUE, ...masks.map((mask) => mask?.predictions[0]?.prob ?? 0));
+
+/** One model's view of one mask. */
+export interface Side {
+  result: FillMaskResult;
+  mask: MaskResult;
+  /** In `result.masks`. */
+  index: number;
+}
+
+/** A place that two models look at. Its lists share a scale. */
+export interface Comparison {
+  sides: Side[];
+  /** Why the masks cannot be compared one by one. */
+  note?: string;
+}
+
+/** Mask beside mask; where the models divide a target into different numbers of tokens, all its masks of one, then of the other. */
+export function comparisons(result: FillMaskResult, other: FillMaskResult): Comparison[] {
+  return result.targets.flatMap((target, at): Comparison[] => {
+    const own = sidesAt(result, at);
+    const others = sidesAt(other, at);
+    if (own.length === others.length) return own.map((side, index) => ({ sides: [side, others[index] as Side] }));
+    const note =
+      `“${visible(target.text)}” is ${counted(own.length, 'token')} to ${result.model}, ` +
+      `${counted(others.length, 'token')} to ${other.model}.`;
+    return [{ sides: [...own, ...others], note }];
+  });
+}
+
+const sidesAt = (result: FillMaskResult, target: number): Side[] =>
+  result.masks.flatMap((mask, index) => (mask.target === target ? [{ result, mask, index }] : []));
 
 /** Numbers: p, log p. */
 export const predictionRows = (mask: MaskResult, length: number, scale: number): BarRow[] =>
