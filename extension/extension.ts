@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import * as vscode from 'vscode';
 import { CLOZE_PANEL, COMMANDS, CONTEXT_KEYS, VIEWS, type CommandHandler, type CommandId } from './commands/ids';
 import { modelCommands } from './commands/modelCommands';
-import { isSilent, log, notify } from './commands/notify';
+import { log, notify } from './commands/notify';
 import { predictionCommands } from './commands/predictionCommands';
 import { ExpectationHover, registerHover } from './editor/hover';
 import { SurprisalController } from './editor/surprisal';
@@ -16,7 +16,7 @@ import { ClozeController } from './panels/clozeController';
 import { webviewOptions } from './panels/html';
 import { ObjectivesController } from './panels/objectivesController';
 import { ViewHost } from './panels/viewHost';
-import type { LensError } from './protocol/errors';
+import { isSilent, type LensError } from './protocol/errors';
 import type { ClozeMethods, ClozeState, ObjectivesMethods, ObjectivesState } from './protocol/view';
 
 /** For tests, and for other extensions that want to look along. */

@@ -1,12 +1,12 @@
 /** What the model expected at the word under the pointer. Quick or nothing: loads no model unless the person says so. */
 import * as vscode from 'vscode';
 import { COMMANDS } from '../commands/ids';
-import { log, isSilent, signalOf } from '../commands/notify';
+import { log, signalOf } from '../commands/notify';
 import * as settings from '../commands/settings';
 import type { EngineService } from '../models/engineService';
 import type { ModelLibrary } from '../models/library';
 import type { FillMaskResult, TextRange } from '../protocol/engine';
-import { LensError } from '../protocol/errors';
+import { isSilent, LensError } from '../protocol/errors';
 import { bits, count, probability, shortened, signed, textBar, visible } from '../protocol/format';
 import { contextOf, rangeOf, wordRange } from './document';
 

@@ -6,8 +6,6 @@ import type { ClozeMethods, ClozeState, ContextKind } from '../../extension/prot
 import '../common/barList';
 import { bits, count, nats, probability, readable, signed, visible } from '../../extension/protocol/format';
 import { EXPORTS, type HeaderAction } from '../common/header';
-import '../common/status';
-import { base } from '../common/styles';
 import '../common/tokenStrip';
 import { stripTokens } from '../common/tokens';
 import '../common/toolkit';
@@ -46,12 +44,8 @@ const HELP: HeaderAction = {
 @customElement('onnx-lens-cloze')
 export class ClozeView extends View<ClozeState, ClozeMethods> {
   static override styles = [
-    base,
+    View.styles,
     css`
-      :host {
-        display: block;
-        padding: 2px 14px 20px;
-      }
       .where {
         display: flex;
         flex-wrap: wrap;
@@ -95,9 +89,6 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
         padding: 4px 9px;
         border-radius: 2px;
       }
-      .warning {
-        color: var(--vscode-editorWarning-foreground);
-      }
       .below {
         justify-content: space-between;
         margin-top: 4px;
@@ -137,32 +128,8 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
   override render(): TemplateResult | typeof nothing {
     const { state } = this;
     if (state === null) return nothing;
-    return html`<main aria-busy=${String(state.status === 'loading')}>
-      ${this.head(state)}
-      ${
-        state.status === 'loading'
-          ? html`<lens-progress .progress=${state.progress} @cancel=${() => this.ask('cancel', null)}></lens-progress>`
-          : nothing
-      }
-      <lens-error
-        .error=${this.refusal ?? (state.status === 'error' ? state.error : undefined)}
-        @log=${() => this.ask('showLog', null)}
-      ></lens-error>
-      ${
-        state.result === null
-          ? state.status === 'empty'
-            ? this.empty()
-            : nothing
-          : html`<div class=${state.status === 'loading' ? 'stale' : ''}>${this.results(state, state.result)}</div>`
-      }
-      <div class="visually-hidden" role="status">
-        ${state.status === 'ready' && state.result ? summary(state.result) : ''}
-      </div>
-    </main>`;
-  }
-
-  private head(state: ClozeState): TemplateResult {
-    const none = state.result === null;
+    const { result } = state;
+    const none = result === null;
     const actions: HeaderAction[] = [
       { name: 'refresh', icon: 'refresh', label: 'Predict Again', disabled: none },
       { name: 'follow', icon: 'eye', label: 'Follow the Selection', pressed: state.follow },
@@ -176,21 +143,19 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
       { name: 'export', icon: 'export', label: 'Copy or Export', disabled: none, items: EXPORTS },
       HELP,
     ];
-    return html`<lens-header
-      name="Cloze"
-      .model=${state.model}
-      .actions=${actions}
-      @model=${() => this.ask('selectModel', null)}
-      @action=${(event: CustomEvent<string>) => this.act(event.detail, state)}
-    ></lens-header>`;
+    return this.frame(state, {
+      name: 'Cloze',
+      actions,
+      content: none ? (state.status === 'empty' ? this.empty() : nothing) : this.results(state, result),
+      said: none ? '' : summary(result),
+    });
   }
 
-  private act(action: string, state: ClozeState): void {
+  protected override act(action: string, state: ClozeState): void {
     if (action === 'follow') this.ask('follow', { on: !state.follow });
     else if (action === 'pin') this.ask('pin', { on: state.pinned === null });
-    else if (action === 'copy') this.ask('export', { format: 'clipboard' });
-    else if (action === 'csv' || action === 'json') this.ask('export', { format: action });
-    else if (action === 'refresh' || action === 'openInEditor' || action === 'help') this.ask(action, null);
+    else if (action === 'openInEditor') this.ask(action, null);
+    else super.act(action, state);
   }
 
   private empty(): TemplateResult {

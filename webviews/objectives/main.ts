@@ -6,8 +6,6 @@ import type { ObjectivesMethods, ObjectivesState } from '../../extension/protoco
 import '../common/barList';
 import { count, nats, probability, readable, signed, visible } from '../../extension/protocol/format';
 import { EXPORTS, type HeaderAction } from '../common/header';
-import '../common/status';
-import { base } from '../common/styles';
 import '../common/tokenStrip';
 import { stripTokens } from '../common/tokens';
 import '../common/toolkit';
@@ -24,12 +22,8 @@ const ACTIONS: Record<CorruptedToken['action'], string> = {
 @customElement('onnx-lens-objectives')
 export class ObjectivesView extends View<ObjectivesState, ObjectivesMethods> {
   static override styles = [
-    base,
+    View.styles,
     css`
-      :host {
-        display: block;
-        padding: 2px 14px 20px;
-      }
       table {
         width: 100%;
         border-collapse: collapse;
@@ -46,9 +40,6 @@ export class ObjectivesView extends View<ObjectivesState, ObjectivesMethods> {
         font-size: 12px;
         overflow-wrap: anywhere;
         white-space: normal;
-      }
-      .warning {
-        color: var(--vscode-editorWarning-foreground);
       }
       td.recovered,
       th.recovered {
@@ -112,36 +103,12 @@ export class ObjectivesView extends View<ObjectivesState, ObjectivesMethods> {
         items: [{ name: 'help', label: 'What the Numbers Mean' }],
       },
     ];
-    return html`<main aria-busy=${String(state.status === 'loading')}>
-      <lens-header
-        name="Objectives"
-        .model=${state.model}
-        .actions=${actions}
-        @model=${() => this.ask('selectModel', null)}
-        @action=${(event: CustomEvent<string>) => this.act(event.detail)}
-      ></lens-header>
-      ${
-        state.status === 'loading'
-          ? html`<lens-progress .progress=${state.progress} @cancel=${() => this.ask('cancel', null)}></lens-progress>`
-          : nothing
-      }
-      <lens-error
-        .error=${this.refusal ?? (state.status === 'error' ? state.error : undefined)}
-        @log=${() => this.ask('showLog', null)}
-      ></lens-error>
-      <div class="columns ${state.status === 'loading' ? 'stale' : ''}">
-        ${this.masked(state)} ${this.nextSentence(state)}
-      </div>
-      <div class="visually-hidden" role="status">
-        ${state.status === 'ready' && state.corrupt !== null ? summary(state.corrupt) : ''}
-      </div>
-    </main>`;
-  }
-
-  private act(action: string): void {
-    if (action === 'copy') this.ask('export', { format: 'clipboard' });
-    else if (action === 'csv' || action === 'json') this.ask('export', { format: action });
-    else if (action === 'refresh' || action === 'help') this.ask(action, null);
+    return this.frame(state, {
+      name: 'Objectives',
+      actions,
+      content: html`<div class="columns">${this.masked(state)} ${this.nextSentence(state)}</div>`,
+      said: state.corrupt === null ? '' : summary(state.corrupt),
+    });
   }
 
   private masked(state: ObjectivesState): TemplateResult {
