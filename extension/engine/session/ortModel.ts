@@ -12,7 +12,7 @@ import { fileSize } from '../../protocol/format';
 import { ROWS_INPUT, withHeadRows } from '../onnx/headRows';
 import { encodeModel } from '../onnx/model';
 import type { LensTokenizer } from '../text/tokenizer';
-import { describeModel, weightsFolder, type Description } from './describe';
+import { describeModel, positionPadding, weightsFolder, type Description } from './describe';
 import { planInputs, type InputPlan } from './inputs';
 import type { InputRow, LanguageModel, LogitPlace, LogitRows } from './languageModel';
 
@@ -40,7 +40,11 @@ export async function openModel(
       `${ref.id} has ${fileSize(info.bytes)}, more than the limit of ${settings.maxModelMegabytes} MB.`,
       'Raise the setting onnxLens.engine.maxModelMegabytes if the machine has the memory.',
     );
-  const fill = planInputs(info.inputs, { padId: tokenizer.padId, ...headShape(description) });
+  const fill = planInputs(info.inputs, {
+    padId: tokenizer.padId,
+    positionPadding: positionPadding(description.config),
+    ...headShape(description),
+  });
   const rewritten = description.logits === null ? null : withHeadRows(model, description.logits);
   onProgress({ message: `Loading ${ref.id} (${fileSize(info.bytes)})`, fraction: 0.1 });
   let session: InferenceSession;
