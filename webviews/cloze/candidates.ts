@@ -104,6 +104,8 @@ export class Candidates extends LitElement {
   }
 
   private drop(text: string): void {
+    // The focus would go with the chip.
+    this.renderRoot.querySelector<HTMLElement>('vscode-text-field')?.focus();
     this.change(this.texts.filter((other) => other !== text));
   }
 

@@ -26,6 +26,8 @@ import {
 } from './rows';
 
 const CONTEXT: Record<ContextKind, string> = { sentence: 'Sentence', paragraph: 'Paragraph', window: 'Window' };
+/** The numbers of a prediction. */
+const COLUMNS = ['p', 'log p'];
 const FIRST_ROWS = 7;
 const COMPARED_ROWS = 5;
 const MAX_MASKS = 8;
@@ -263,25 +265,27 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
         length < 2
           ? nothing
           : html`<span class="history number">
-              ${index + 1} of ${length}
-              <button
-                title="Older Result"
-                aria-label="Older Result"
-                ?disabled=${index <= 0}
-                @click=${() => this.ask('history', { step: -1 })}
-              >
-                <lens-icon name="chevron-left"></lens-icon></button
-              ><button
-                title="Newer Result"
-                aria-label="Newer Result"
-                ?disabled=${index >= length - 1}
-                @click=${() => this.ask('history', { step: 1 })}
-              >
-                <lens-icon name="chevron-right"></lens-icon>
-              </button>
+              ${index + 1} of ${length} ${this.step(state, -1)}${this.step(state, 1)}
             </span>`
       }
     </div>`;
+  }
+
+  private step({ history }: ClozeState, step: -1 | 1): TemplateResult {
+    const label = step < 0 ? 'Older Result' : 'Newer Result';
+    const to = history.index + step;
+    const off = to < 0 || to >= history.length;
+    return html`<button
+      class=${off ? 'off' : ''}
+      title=${label}
+      aria-label=${label}
+      aria-disabled=${String(off)}
+      @click=${() => {
+        if (!off) this.ask('history', { step });
+      }}
+    >
+      <lens-icon name=${step < 0 ? 'chevron-left' : 'chevron-right'}></lens-icon>
+    </button>`;
   }
 
   private mask(state: ClozeState, result: FillMaskResult, mask: MaskResult, index: number): TemplateResult {
@@ -297,6 +301,7 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
       </h2>
       <lens-bar-list
         .rows=${predictionRows(mask, shown, scaleOf(mask, pinnedOf(state)?.masks[index]))}
+        .columns=${COLUMNS}
         label="Predictions, best first${active ? '; Enter puts the word into the document' : ''}"
         ?active=${active}
         @choose=${(event: CustomEvent<number>) => {
@@ -354,6 +359,7 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
       </h2>
       <lens-bar-list
         long
+        .columns=${[score]}
         .rows=${jointRows(this.expanded ? result.joint : result.joint.slice(0, FIRST_ROWS), result.kind)}
         label="Joint fills, best first${state.canInsert ? '; Enter puts the words into the document' : ''}"
         ?active=${state.canInsert}
@@ -377,8 +383,8 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
     if (texts === null) return nothing;
     const shown = texts.map((text) => visible(text.trim())).join(' … ');
     return html`<vscode-button
-      class="insert"
-      ?disabled=${!state.canInsert}
+      class="insert ${state.canInsert ? '' : 'off'}"
+      aria-disabled=${String(!state.canInsert)}
       title="Put the likeliest text into the document"
       @click=${() => {
         if (state.canInsert) this.ask('insert', { texts });
@@ -405,6 +411,7 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
           <p class="quiet">${visible(label)}</p>
           <lens-bar-list
             .rows=${pinnedRows(before, now, FIRST_ROWS, scaleOf(before, now))}
+            .columns=${['p', 'difference of log p']}
             label="Pinned predictions${result.masks.length > 1 ? ` for mask ${index + 1}` : ''}"
           ></lens-bar-list>`;
       })}

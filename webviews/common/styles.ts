@@ -73,6 +73,8 @@ export const base = css`
   button:hover:enabled {
     background: var(--vscode-toolbar-hoverBackground);
   }
+  /* What is only off for now keeps the focus: aria-disabled instead of disabled. */
+  .off,
   button:disabled {
     opacity: 0.4;
     cursor: default;

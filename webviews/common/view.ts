@@ -49,8 +49,20 @@ export abstract class View<
 
   override connectedCallback(): void {
     super.connectedCallback();
+    window.addEventListener('focus', this.onFocus);
     this.ask('ready', null);
   }
+
+  override disconnectedCallback(): void {
+    window.removeEventListener('focus', this.onFocus);
+    super.disconnectedCallback();
+  }
+
+  /** A view that is called by its command has the focus on its text, or on what is to be done to get one. */
+  private readonly onFocus = (): void => {
+    if (document.activeElement !== document.body) return;
+    this.renderRoot.querySelector<HTMLElement>('lens-token-strip, button.link')?.focus({ preventScroll: true });
+  };
 
   protected readonly ask = <K extends keyof M & string>(method: K, params: M[K][0]): void => {
     void this.bridge.request(method, params);

@@ -173,6 +173,7 @@ export const CLOZE_STATES: Record<string, ClozeState> = {
       hint: 'It was probably not downloaded whole; get the file again.',
     },
   },
+  oldest: { ...CLOZE, history: { index: 0, length: 3 } },
   stale: { ...CLOZE, canInsert: false, subject: CLOZE.subject && { ...CLOZE.subject, stale: true } },
   several: { ...CLOZE, result: SEVERAL, masks: 2 },
   candidates: {

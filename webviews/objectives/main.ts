@@ -107,7 +107,7 @@ export class ObjectivesView extends View<ObjectivesState, ObjectivesMethods> {
       name: 'Objectives',
       actions,
       content: html`<div class="columns">${this.masked(state)} ${this.nextSentence(state)}</div>`,
-      said: state.corrupt === null ? '' : summary(state.corrupt),
+      said: state.corrupt !== null ? summary(state.corrupt) : following(state.nextSentence),
     });
   }
 
@@ -128,7 +128,13 @@ export class ObjectivesView extends View<ObjectivesState, ObjectivesMethods> {
           }}
         ></vscode-text-field>
         <button class="bordered" @click=${() => this.ask('setSeed', { seed: state.seed + 1 })}>Next Seed</button>
-        <vscode-checkbox ?checked=${state.wholeWord} @click=${() => this.ask('setWholeWord', { on: !state.wholeWord })}
+        <vscode-checkbox
+          ?checked=${state.wholeWord}
+          @change=${(event: Event) => {
+            // It also says so when the host has changed it.
+            const { checked: on } = event.target as HTMLInputElement;
+            if (on !== this.state?.wholeWord) this.ask('setWholeWord', { on });
+          }}
           >Whole words</vscode-checkbox
         >
       </div>
@@ -253,6 +259,7 @@ export class ObjectivesView extends View<ObjectivesState, ObjectivesMethods> {
                   numbers: [probability(value), signed(Math.log(value))],
                   title: `probability ${value}`,
                 }))}
+                .columns=${['p', 'log p']}
                 label="Next-sentence probability"
               ></lens-bar-list>
               ${pair.result.notes.map((note) => html`<p class="quiet">${note}</p>`)}`
@@ -264,3 +271,6 @@ export class ObjectivesView extends View<ObjectivesState, ObjectivesMethods> {
 /** For the screen reader: the result in a sentence. */
 const summary = ({ chosen, loss }: CorruptResult): string =>
   `${chosen.length} tokens chosen, ${chosen.filter(({ recovered }) => recovered).length} recovered, loss ${nats(loss)} nats.`;
+
+const following = (pair: ObjectivesState['nextSentence']): string =>
+  pair === null ? '' : `The second sentence follows the first with probability ${probability(pair.result.isNext)}.`;
