@@ -42,7 +42,9 @@ export function activate(context: vscode.ExtensionContext): LensApi {
   engine = service;
 
   const adoptClozePanel = (panel: vscode.WebviewPanel): void => {
-    panel.iconPath = vscode.Uri.joinPath(extensionUri, 'media', 'lens.svg');
+    // An editor's tab shows the file as it is, so the icon cannot take the theme's colour.
+    const icon = (theme: string): vscode.Uri => vscode.Uri.joinPath(extensionUri, 'media', `lens-${theme}.svg`);
+    panel.iconPath = { light: icon('light'), dark: icon('dark') };
     clozeHost.adopt(panel);
   };
   const openClozeInEditor = (): void => {

@@ -215,7 +215,7 @@ export class SurprisalController implements vscode.Disposable {
     this.legend.text =
       scored.count === 0
         ? `$(symbol-color) ${vscode.l10n.t('Surprisal…')}`
-        : `$(symbol-color) ${vscode.l10n.t('PPL {0}', perplexity(scored.perplexity))} · ${signed(scored.total)}${partly}`;
+        : `$(symbol-color) ${vscode.l10n.t('PPL {0}', perplexity(scored.perplexity))} · ${kind === 'log-likelihood' ? 'log p' : 'PLL'} ${signed(scored.total)}${partly}`;
     const tooltip = new vscode.MarkdownString('', true);
     const label: string[] = [];
     const line = (text: string): void => {

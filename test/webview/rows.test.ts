@@ -88,14 +88,22 @@ describe('rows of the Cloze view', () => {
     const targets = [target('cat'), target('unhappy')];
     const one = { ...result([at(0), at(1)]), targets, model: 'one' };
     const other = { ...result([at(0), at(1), at(1)]), targets, model: 'other' };
+    const reversed = { targets: [...targets].reverse() };
+    assert.deepEqual(
+      comparisons({ ...one, ...reversed }, { ...result([at(0), at(0), at(1)]), ...reversed })
+        .at(-1)
+        ?.sides.map(({ name }) => name),
+      ['mask 2', 'mask 2'],
+      'one place has one name',
+    );
     assert.deepEqual(
       comparisons(one, other).map(({ sides, note }) => [
-        ...sides.map(({ result: { model }, index }) => `${model} ${index}`),
+        ...sides.map(({ result: { model }, name }) => `${model} ${name}`),
         note,
       ]),
       [
-        ['one 0', 'other 0', undefined],
-        ['one 1', 'other 1', 'other 2', '“unhappy” is 1 token to one, 2 tokens to other.'],
+        ['one mask 1', 'other mask 1', undefined],
+        ['one token', 'other token 1 of 2', 'other token 2 of 2', '“unhappy” is 1 token to one, 2 tokens to other.'],
       ],
     );
   });

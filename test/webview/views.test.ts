@@ -344,13 +344,23 @@ describe('webviews', function () {
     ]);
     await open('cloze', 'compared-unequal');
     assert.deepEqual(await lists(), [
-      `P(mask 1 | both sides), ${masked}`,
-      `P(mask 2 | both sides), ${masked}`,
-      `P(mask 1 | left side), ${causal}`,
-      `P(mask 2 | left side), ${causal}`,
-      `P(mask 3 | left side), ${causal}`,
+      `P(token 1 of 2 | both sides), ${masked}`,
+      `P(token 2 of 2 | both sides), ${masked}`,
+      `P(token 1 of 3 | left side), ${causal}`,
+      `P(token 2 of 3 | left side), ${causal}`,
+      `P(token 3 of 3 | left side), ${causal}`,
     ]);
     await page.getByText(`“Los Angeles” is 2 tokens to ${masked}, 3 tokens to ${causal}.`).waitFor();
+  });
+
+  it('nothing is cut in the narrowest side bar either', async () => {
+    await page.setViewportSize({ width: 170, height: 800 });
+    for (const state of ['ready', 'several', 'compared', 'compared-several', 'candidates']) {
+      await open('cloze', state);
+      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      assert.ok(overflow <= 0, `${overflow} px too wide: ${state}`);
+      await page.screenshot({ path: join(SHOTS, `cloze-${state}-narrowest.png`), fullPage: true });
+    }
   });
 
   it('history goes back and forth', async () => {

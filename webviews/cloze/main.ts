@@ -460,8 +460,7 @@ const pinnedOf = (state: ClozeState): FillMaskResult | null =>
   state.pinned === null || state.pinned.result === state.result ? null : state.pinned.result;
 
 /** One model's best words for one mask. */
-function side({ result, mask, index }: Side, scale: number): TemplateResult {
-  const which = result.masks.length > 1 ? `mask ${index + 1}` : 'token';
+function side({ result, mask, name: which }: Side, scale: number): TemplateResult {
   const name = `P(${which} | ${result.kind === 'masked' ? 'both sides' : 'left side'})`;
   return html`<div>
     <h2>

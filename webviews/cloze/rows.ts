@@ -20,8 +20,8 @@ export const scaleOf = (...masks: (MaskResult | undefined)[]): number =>
 export interface Side {
   result: FillMaskResult;
   mask: MaskResult;
-  /** In `result.masks`. */
-  index: number;
+  /** Which mask it is, in a few letters. */
+  name: string;
 }
 
 /** A place that two models look at. Its lists share a scale. */
@@ -34,18 +34,33 @@ export interface Comparison {
 /** Mask beside mask; where the models divide a target into different numbers of tokens, all its masks of one, then of the other. */
 export function comparisons(result: FillMaskResult, other: FillMaskResult): Comparison[] {
   return result.targets.flatMap((target, at): Comparison[] => {
-    const own = sidesAt(result, at);
-    const others = sidesAt(other, at);
-    if (own.length === others.length) return own.map((side, index) => ({ sides: [side, others[index] as Side] }));
+    const [own, others] = [result, other].map(({ masks }) => masks.filter((mask) => mask.target === at)) as [
+      MaskResult[],
+      MaskResult[],
+    ];
+    if (own.length === others.length)
+      return own.map((mask, index) => {
+        // The other model may count its masks otherwise; the place is the same.
+        const name = result.masks.length > 1 ? `mask ${result.masks.indexOf(mask) + 1}` : 'token';
+        return {
+          sides: [
+            { result, mask, name },
+            { result: other, mask: others[index] as MaskResult, name },
+          ],
+        };
+      });
+    const sidesOf = (whose: FillMaskResult, masks: MaskResult[]): Side[] =>
+      masks.map((mask, index) => ({
+        result: whose,
+        mask,
+        name: masks.length > 1 ? `token ${index + 1} of ${masks.length}` : 'token',
+      }));
     const note =
       `“${visible(target.text)}” is ${counted(own.length, 'token')} to ${result.model}, ` +
       `${counted(others.length, 'token')} to ${other.model}.`;
-    return [{ sides: [...own, ...others], note }];
+    return [{ sides: [...sidesOf(result, own), ...sidesOf(other, others)], note }];
   });
 }
-
-const sidesAt = (result: FillMaskResult, target: number): Side[] =>
-  result.masks.flatMap((mask, index) => (mask.target === target ? [{ result, mask, index }] : []));
 
 /** Numbers: p, log p. */
 export const predictionRows = (mask: MaskResult, length: number, scale: number): BarRow[] =>

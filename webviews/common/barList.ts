@@ -75,8 +75,22 @@ export class BarList extends LitElement {
       }
       .number {
         flex: none;
-        width: 46px;
+        min-width: 46px;
         text-align: right;
+      }
+      /* A side bar can be as narrow as 170 px: the word and its numbers are worth more than the bar. */
+      @media (max-width: 240px) {
+        svg {
+          display: none;
+        }
+        .word,
+        .long .word {
+          flex: 1 1 0;
+          min-width: 0;
+        }
+        [role='option'] {
+          gap: 4px;
+        }
       }
       :not(.marked) > .number + .number {
         color: var(--vscode-descriptionForeground);

@@ -50,6 +50,12 @@ export class Header extends LitElement {
         flex: none;
         font-weight: 600;
       }
+      /* The view's own frame names it too. */
+      @media (max-width: 240px) {
+        .name {
+          display: none;
+        }
+      }
       .model {
         flex: 0 1 auto;
         min-width: 0;

@@ -55,6 +55,11 @@ export class TokenStrip extends LitElement {
         color: var(--vscode-editor-selectionForeground, inherit);
         border-color: var(--vscode-focusBorder);
       }
+      /* Outside the border, which has the same colour. */
+      :is(.mask, .random, .keep):focus-visible {
+        outline-width: 2px;
+        outline-offset: 1px;
+      }
       .random,
       .keep {
         padding: 0 4px;

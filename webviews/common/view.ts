@@ -39,6 +39,8 @@ export abstract class View<
   ];
   @state() protected state: State | null = null;
   @state() protected refusal: ErrorData | undefined;
+  /** The pointer brought the focus, and says itself where it goes. */
+  private pointed = false;
   private readonly bridge = new Bridge<State, M>(
     (state) => {
       this.state = state;
@@ -50,18 +52,28 @@ export abstract class View<
   override connectedCallback(): void {
     super.connectedCallback();
     window.addEventListener('focus', this.onFocus);
+    window.addEventListener('pointerdown', this.onPointer, true);
+    window.addEventListener('blur', this.onBlur);
     this.ask('ready', null);
   }
 
   override disconnectedCallback(): void {
     window.removeEventListener('focus', this.onFocus);
+    window.removeEventListener('pointerdown', this.onPointer, true);
+    window.removeEventListener('blur', this.onBlur);
     super.disconnectedCallback();
   }
 
   /** A view that is called by its command has the focus on its text, or on what is to be done to get one. */
   private readonly onFocus = (): void => {
-    if (document.activeElement !== document.body) return;
-    this.renderRoot.querySelector<HTMLElement>('lens-token-strip, button.link')?.focus({ preventScroll: true });
+    if (this.pointed || document.activeElement !== document.body) return;
+    this.renderRoot.querySelector<HTMLElement>('lens-token-strip, button.link')?.focus();
+  };
+  private readonly onPointer = (): void => {
+    this.pointed = true;
+  };
+  private readonly onBlur = (): void => {
+    this.pointed = false;
   };
 
   protected readonly ask = <K extends keyof M & string>(method: K, params: M[K][0]): void => {
