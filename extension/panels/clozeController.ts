@@ -63,6 +63,8 @@ export class ClozeController implements vscode.Disposable {
   private revealed: vscode.Selection | null = null;
   private lastModel: string | undefined;
   private lastQuery: Query | undefined;
+  /** The last insertion, and the document's version with it. */
+  private inserted: { document: vscode.TextDocument; version: number } | null = null;
   private readonly decoration = vscode.window.createTextEditorDecorationType({
     backgroundColor: new vscode.ThemeColor('onnxLens.maskBackground'),
     border: '1px solid',
@@ -146,6 +148,7 @@ export class ClozeController implements vscode.Disposable {
     },
     insert: ({ texts }) => this.insert(texts),
     insertAt: ({ target, text }) => this.insertAt(target, text),
+    undo: () => this.undo(),
     history: ({ step }) => this.step(step),
     pin: ({ on }) => this.pin(on),
     follow: ({ on }) => this.setFollow(on),
@@ -385,8 +388,25 @@ export class ClozeController implements vscode.Disposable {
     }
     await subject.replace(edits);
     const { document } = subject;
+    this.inserted = document === null ? null : { document, version: document.version };
     // The next choice for the same place should be one click away, so look at it as it reads now.
     if (document !== null) void this.ask({ ...entry, ...this.queryFor(document, places, subject.kind) }, 'add');
+  }
+
+  /** The editor undoes its own last edit, so this is only done while that is the insertion. */
+  private async undo(): Promise<void> {
+    const { inserted } = this;
+    if (inserted === null) return;
+    const { document, version } = inserted;
+    if (document.isClosed || document.version !== version)
+      throw new LensError('bad-input', 'The document was edited since the insertion.', 'Undo in the editor.');
+    this.inserted = null;
+    const visible = vscode.window.visibleTextEditors.find((editor) => editor.document === document);
+    await vscode.window.showTextDocument(
+      document,
+      visible?.viewColumn === undefined ? {} : { viewColumn: visible.viewColumn },
+    );
+    await vscode.commands.executeCommand('undo');
   }
 
   private step(step: -1 | 1): void {

@@ -251,6 +251,16 @@ describe('webviews', function () {
     assert.deepEqual(await requests('insertAt'), [{ target: 0, text: 'Creole' }]);
   });
 
+  it('Ctrl+Z takes an insertion back, but in a field only what was typed', async () => {
+    await open('cloze', 'ready');
+    await page.getByRole('option', { name: /^French/ }).focus();
+    await page.keyboard.press('Control+z');
+    assert.deepEqual(await requests('undo'), [null]);
+    await page.getByRole('textbox', { name: 'Add a candidate' }).fill('Port Louis');
+    await page.keyboard.press('Control+z');
+    assert.deepEqual(await requests('undo'), [null]);
+  });
+
   it('a stale result inserts nothing', async () => {
     await open('cloze', 'stale');
     await page.getByText('the document was changed since').waitFor();

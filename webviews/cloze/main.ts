@@ -127,6 +127,16 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
     `,
   ];
   @state() private expanded = false;
+
+  constructor() {
+    super();
+    this.addEventListener('keydown', (event) => {
+      // An undo in a field is the field's own.
+      if (event.key.toLowerCase() !== 'z' || !(event.ctrlKey || event.metaKey) || event.shiftKey) return;
+      if (!(event.composedPath()[0] instanceof HTMLInputElement)) this.ask('undo', null);
+    });
+  }
+
   override render(): TemplateResult | typeof nothing {
     const { state } = this;
     if (state === null) return nothing;
