@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import * as vscode from 'vscode';
 import { CLOZE_PANEL, COMMANDS, CONTEXT_KEYS, VIEWS, type CommandHandler, type CommandId } from './commands/ids';
 import { modelCommands } from './commands/modelCommands';
-import { isSilent, log, notify } from './commands/notify';
+import { log, notify } from './commands/notify';
 import { predictionCommands } from './commands/predictionCommands';
 import { ExpectationHover, registerHover } from './editor/hover';
 import { SurprisalController } from './editor/surprisal';
@@ -16,7 +16,7 @@ import { ClozeController } from './panels/clozeController';
 import { webviewOptions } from './panels/html';
 import { ObjectivesController } from './panels/objectivesController';
 import { ViewHost } from './panels/viewHost';
-import type { LensError } from './protocol/errors';
+import { isSilent, type LensError } from './protocol/errors';
 import type { ClozeMethods, ClozeState, ObjectivesMethods, ObjectivesState } from './protocol/view';
 
 /** For tests, and for other extensions that want to look along. */
@@ -42,7 +42,9 @@ export function activate(context: vscode.ExtensionContext): LensApi {
   engine = service;
 
   const adoptClozePanel = (panel: vscode.WebviewPanel): void => {
-    panel.iconPath = vscode.Uri.joinPath(extensionUri, 'media', 'lens.svg');
+    // An editor's tab shows the file as it is, so the icon cannot take the theme's colour.
+    const icon = (theme: string): vscode.Uri => vscode.Uri.joinPath(extensionUri, 'media', `lens-${theme}.svg`);
+    panel.iconPath = { light: icon('light'), dark: icon('dark') };
     clozeHost.adopt(panel);
   };
   const openClozeInEditor = (): void => {

@@ -1,6 +1,6 @@
 /** The one way in which a person is told of an error, and the one log. */
 import * as vscode from 'vscode';
-import { LensError, type LensErrorCode } from '../protocol/errors';
+import { isSilent, LensError, type LensErrorCode } from '../protocol/errors';
 import { COMMANDS, type CommandId } from './ids';
 
 let channel: vscode.LogOutputChannel | undefined;
@@ -8,11 +8,6 @@ let channel: vscode.LogOutputChannel | undefined;
 export function log(): vscode.LogOutputChannel {
   channel ??= vscode.window.createOutputChannel('ONNX Lens', { log: true });
   return channel;
-}
-
-/** What ended because the person wanted it so. */
-export function isSilent(error: LensError): boolean {
-  return error.code === 'cancelled' || error.code === 'superseded';
 }
 
 function nextStep(code: LensErrorCode): { title: string; command: CommandId } | undefined {

@@ -1,6 +1,6 @@
 /** The settings, read where they are used, with the types and bounds that package.json promises. */
 import * as vscode from 'vscode';
-import type { EngineSettings } from '../protocol/engine';
+import { DEFAULT_SETTINGS, type EngineSettings } from '../protocol/engine';
 import { LensError } from '../protocol/errors';
 import type { ContextKind } from '../protocol/view';
 
@@ -22,12 +22,12 @@ function integer(name: string, fallback: number, minimum: number, maximum: numbe
 
 export function engineSettings(): EngineSettings {
   return {
-    threads: integer('engine.threads', 0, 0, 256),
+    threads: integer('engine.threads', DEFAULT_SETTINGS.threads, 0, 256),
     executionProvider: oneOf('engine.executionProvider', ['cpu', 'cuda', 'dml', 'coreml']),
     quantised: oneOf('engine.quantizedModels', ['exact', 'fast']),
-    lowMemory: setting('engine.lowMemory', false),
-    idleMinutes: integer('engine.idleMinutes', 15, 0, 1_440),
-    maxModelMegabytes: integer('engine.maxModelMegabytes', 0, 0, 1_048_576),
+    lowMemory: setting('engine.lowMemory', DEFAULT_SETTINGS.lowMemory),
+    idleMinutes: integer('engine.idleMinutes', DEFAULT_SETTINGS.idleMinutes, 0, 1_440),
+    maxModelMegabytes: integer('engine.maxModelMegabytes', DEFAULT_SETTINGS.maxModelMegabytes, 0, 1_048_576),
   };
 }
 

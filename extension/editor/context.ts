@@ -4,6 +4,7 @@
  */
 import type { TextRange } from '../protocol/engine';
 import { LensError } from '../protocol/errors';
+import { count } from '../protocol/format';
 import type { ContextKind } from '../protocol/view';
 
 /** Characters read on each side of the selections. */
@@ -52,7 +53,7 @@ export function rangeToRead(ranges: readonly TextRange[], reach = REACH): TextRa
   if (end - start > MAX_TEXT - 2 * REACH) {
     throw new LensError(
       'bad-input',
-      `The selections span ${(end - start).toLocaleString('en')} characters; at most ${(MAX_TEXT - 2 * REACH).toLocaleString('en')} can be predicted at once.`,
+      `The selections span ${count(end - start)} characters; at most ${count(MAX_TEXT - 2 * REACH)} can be predicted at once.`,
       'Select less, or use “Color by Surprisal” for long texts.',
     );
   }

@@ -1,17 +1,19 @@
 /** What the model expected at the word under the pointer. Quick or nothing: loads no model unless the person says so. */
 import * as vscode from 'vscode';
 import { COMMANDS } from '../commands/ids';
-import { log, isSilent, signalOf } from '../commands/notify';
+import { log, signalOf } from '../commands/notify';
 import * as settings from '../commands/settings';
 import type { EngineService } from '../models/engineService';
 import type { ModelLibrary } from '../models/library';
 import type { FillMaskResult, TextRange } from '../protocol/engine';
-import { LensError } from '../protocol/errors';
+import { isSilent, LensError } from '../protocol/errors';
+import { bits, count, probability, shortened, signed, textBar, visible } from '../protocol/format';
 import { contextOf, rangeOf, wordRange } from './document';
-import { bar, bits, oneLine, percent, signed } from './numbers';
 
 const TOP = 5;
 const BAR_CELLS = 10;
+/** Longer words are cut. */
+const MAX_WORD = 20;
 /** Pieces of one word that get a list each. */
 const MAX_LISTS = 3;
 const CACHE_LENGTH = 32;
@@ -74,7 +76,7 @@ export class ExpectationHover implements vscode.HoverProvider {
   private notLoaded(id: string, state: string): vscode.MarkdownString {
     const content = markdown();
     content.appendMarkdown('**ONNX Lens** · ');
-    content.appendText(oneLine(id));
+    content.appendText(visible(id));
     if (state === 'loading') content.appendText(` ${vscode.l10n.t('is loading…')}`);
     else {
       content.appendText(` ${vscode.l10n.t('is not loaded.')} `);
@@ -89,11 +91,11 @@ export class ExpectationHover implements vscode.HoverProvider {
     for (const mask of lists) {
       const rows = mask.predictions.slice(0, TOP);
       const best = rows[0]?.prob ?? 1;
-      const width = Math.max(...rows.map(({ text }) => Array.from(oneLine(text.trim(), 16)).length), 4);
+      const width = Math.max(...rows.map(({ text }) => Array.from(shortened(text.trim(), MAX_WORD)).length), 4);
       const lines = rows.map(({ text, prob, logprob }) => {
-        const name = oneLine(text.trim(), 16);
+        const name = shortened(text.trim(), MAX_WORD);
         const padding = ' '.repeat(width - Array.from(name).length);
-        return `${name}${padding}  ${bar(prob / best, BAR_CELLS)}  ${percent(prob).padStart(7)}  ${signed(logprob).padStart(6)}`;
+        return `${name}${padding}  ${textBar(prob / best, BAR_CELLS)}  ${probability(prob).padStart(5)}  ${signed(logprob).padStart(6)}`;
       });
       if (mask.actual !== null) content.appendText(actualLine(mask.actual, result));
       content.appendCodeblock(lines.join('\n'), 'text');
@@ -119,12 +121,12 @@ export class ExpectationHover implements vscode.HoverProvider {
 }
 
 function actualLine(actual: NonNullable<FillMaskResult['masks'][number]['actual']>, result: FillMaskResult): string {
-  const rank = vscode.l10n.t(
-    'rank {0} of {1}',
-    actual.rank.toLocaleString('en'),
-    result.vocabSize.toLocaleString('en'),
-  );
-  return `${oneLine(actual.text.trim(), 24)} · ${rank} · ${percent(actual.prob)} · ${vscode.l10n.t('{0} bits', bits(actual.logprob).toFixed(2))}`;
+  return [
+    shortened(actual.text.trim(), MAX_WORD),
+    vscode.l10n.t('rank {0} of {1}', count(actual.rank), count(result.vocabSize)),
+    `p ${probability(actual.prob)}`,
+    vscode.l10n.t('{0} bits', bits(actual.logprob)),
+  ].join(' · ');
 }
 
 function markdown(): vscode.MarkdownString {

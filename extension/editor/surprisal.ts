@@ -10,11 +10,12 @@ import type { EngineService } from '../models/engineService';
 import type { ModelLibrary } from '../models/library';
 import type { ScoreResult, TextRange } from '../protocol/engine';
 import { LensError } from '../protocol/errors';
+import { bits, count, perplexity, precise, probability, readable, share, shortened, signed } from '../protocol/format';
 import type { ContextKind } from '../protocol/view';
 import { chooseContext, cutPoint } from './context';
 import { contextOf, documentName, rangeOf, readRange } from './document';
-import { bits, oneLine, percent, signed, SURPRISAL_BITS, surprisalStep } from './numbers';
 import { ScoredText, type ScoredToken } from './scoredText';
+import { SURPRISAL_BITS, surprisalStep } from './surprisalScale';
 
 /** Longer texts are scored in pieces, one request each. */
 const PIECE = 16_000;
@@ -25,6 +26,8 @@ const MAX_CHARACTERS = 100_000;
 /** Read at once in search of the next word. */
 const LOOK_AHEAD = 1_000;
 const DRAW_EVERY_MS = 250;
+/** Of a token in a hover; longer ones are cut. */
+const MAX_WORD = 40;
 /** The more there is to draw, the more seldom: at most this part of the time. */
 const DRAW_SHARE = 0.05;
 const STEPS = SURPRISAL_BITS.length + 1;
@@ -208,11 +211,11 @@ export class SurprisalController implements vscode.Disposable {
     }
     const { scored, characters, done, beyond, skippedFirst, kind, model, uri } = current;
     const fraction = characters === 0 ? 1 : done / characters;
-    const partly = fraction < 1 ? ` · ${percent(fraction)}` : '';
+    const partly = fraction < 1 ? ` · ${share(fraction)}` : '';
     this.legend.text =
       scored.count === 0
         ? `$(symbol-color) ${vscode.l10n.t('Surprisal…')}`
-        : `$(symbol-color) ${vscode.l10n.t('PPL {0}', scored.perplexity.toPrecision(4))} · ${signed(scored.total, 2)}${partly}`;
+        : `$(symbol-color) ${vscode.l10n.t('PPL {0}', perplexity(scored.perplexity))} · ${kind === 'log-likelihood' ? 'log p' : 'PLL'} ${signed(scored.total)}${partly}`;
     const tooltip = new vscode.MarkdownString('', true);
     const label: string[] = [];
     const line = (text: string): void => {
@@ -224,13 +227,12 @@ export class SurprisalController implements vscode.Disposable {
     if (scored.count > 0) {
       const name = kind === 'log-likelihood' ? vscode.l10n.t('Log-likelihood') : vscode.l10n.t('Pseudo-log-likelihood');
       line(
-        `${name} ${signed(scored.total, 4)} · ${vscode.l10n.t('{0} tokens', scored.count)} · ${vscode.l10n.t('perplexity {0}', scored.perplexity.toPrecision(6))}`,
+        `${name} ${precise(scored.total)} · ${vscode.l10n.t('{0} tokens', count(scored.count))} · ${vscode.l10n.t('perplexity {0}', precise(scored.perplexity))}`,
       );
-      line(vscode.l10n.t('{0} bits a token on average', (bits(scored.total) / scored.count).toFixed(3)));
+      line(vscode.l10n.t('{0} bits a token on average', bits(scored.total / scored.count)));
     }
-    if (fraction < 1) line(vscode.l10n.t('{0} of the text was scored.', percent(fraction)));
-    if (beyond > 0)
-      line(vscode.l10n.t('The last {0} characters were left out: too many to color.', beyond.toLocaleString('en')));
+    if (fraction < 1) line(vscode.l10n.t('{0} of the text was scored.', share(fraction)));
+    if (beyond > 0) line(vscode.l10n.t('The last {0} characters were left out: too many to color.', count(beyond)));
     if (skippedFirst) line(vscode.l10n.t('The first token has no probability: nothing stands left of it.'));
     if (scored.changed) line(vscode.l10n.t('The text was changed since; the sums belong to the text as it was.'));
     tooltip.appendCodeblock(this.scale(), 'text');
@@ -292,11 +294,11 @@ export async function colorBySurprisal(surprisal: SurprisalController, editor: v
 
 export function describeToken({ token, logprob, rank }: ScoredToken): string {
   return [
-    oneLine(token),
-    `${bits(logprob).toFixed(2)} bits`,
-    `p ${percent(Math.exp(logprob))}`,
-    `log p ${signed(logprob, 3)}`,
-    vscode.l10n.t('rank {0}', rank.toLocaleString('en')),
+    shortened(readable(token), MAX_WORD),
+    vscode.l10n.t('{0} bits', bits(logprob)),
+    `p ${probability(Math.exp(logprob))}`,
+    `log p ${signed(logprob)}`,
+    vscode.l10n.t('rank {0}', count(rank)),
   ].join(' · ');
 }
 

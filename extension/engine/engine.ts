@@ -1,13 +1,13 @@
 /** All that the engine can be asked for, wherever it runs: behind its pipe, or in the command line's own process. */
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type {
-  EngineMessage,
-  EngineMethod,
-  EngineParams,
-  EngineResult,
-  EngineSettings,
-  ModelRef,
+import {
+  DEFAULT_SETTINGS,
+  type EngineMessage,
+  type EngineMethod,
+  type EngineParams,
+  type EngineResult,
+  type ModelRef,
 } from '../protocol/engine';
 import { LensError } from '../protocol/errors';
 import { corrupt } from './analysis/corrupt';
@@ -28,15 +28,6 @@ import { inTurns, Turns, type Priority } from './turns';
 
 type EngineEvent = Extract<EngineMessage, { type: 'event' }>['event'];
 type LogLevel = Extract<EngineMessage, { type: 'log' }>['level'];
-
-export const DEFAULT_SETTINGS: EngineSettings = {
-  threads: 0,
-  executionProvider: 'cpu',
-  quantised: 'exact',
-  lowMemory: false,
-  idleMinutes: 10,
-  maxModelMegabytes: 0,
-};
 
 type Handlers = { [M in EngineMethod]: (params: EngineParams<M>, context: RunContext) => Promise<EngineResult<M>> };
 

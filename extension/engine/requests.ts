@@ -15,6 +15,7 @@ import type {
   TraceParams,
 } from '../protocol/engine';
 import { LensError } from '../protocol/errors';
+import { count } from '../protocol/format';
 
 /** UTF-16 units; 10 MB of plain text. */
 const MOST_TEXT = 10 * 2 ** 20;
@@ -40,7 +41,7 @@ function fields(value: unknown, name: string): Fields {
 
 function integer(value: unknown, name: string, least: number, most: number): number {
   if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most) return value;
-  throw wrong(name, `a whole number from ${least.toLocaleString('en')} to ${most.toLocaleString('en')}`);
+  throw wrong(name, `a whole number from ${count(least)} to ${count(most)}`);
 }
 
 function flag(value: unknown, name: string): boolean {
@@ -50,8 +51,7 @@ function flag(value: unknown, name: string): boolean {
 
 function list(value: unknown, name: string, most: number): unknown[] {
   if (!Array.isArray(value)) throw wrong(name, 'a list');
-  if (value.length > most)
-    throw wrong(name, `a list of at most ${most} entries; it has ${value.length.toLocaleString('en')}`);
+  if (value.length > most) throw wrong(name, `a list of at most ${most} entries; it has ${count(value.length)}`);
   return value;
 }
 
@@ -60,7 +60,7 @@ function textOf(value: unknown, name: string, most = MOST_TEXT): string {
   if (value.length <= most) return value;
   throw new LensError(
     'bad-input',
-    `“${name}” has ${value.length.toLocaleString('en')} characters; at most ${most.toLocaleString('en')} are taken.`,
+    `“${name}” has ${count(value.length)} characters; at most ${count(most)} are taken.`,
     'Give a shorter text.',
   );
 }

@@ -1,5 +1,6 @@
 /** What a model is, as rows and as a document for people. No VS Code in here. */
 import type { ModelInfo } from '../protocol/engine';
+import { count, counted, fileSize } from '../protocol/format';
 import type { LibraryModel } from './library';
 
 export interface Detail {
@@ -16,20 +17,6 @@ const KINDS: Record<ModelInfo['kind'], string> = {
   unknown: 'unknown',
 };
 
-const count = (value: number): string => value.toLocaleString('en');
-
-/** Decimal units, as file managers show them. */
-export function formatBytes(bytes: number): string {
-  const units = ['B', 'kB', 'MB', 'GB'];
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1_000 && unit < units.length - 1) {
-    value /= 1_000;
-    unit += 1;
-  }
-  return `${unit === 0 ? value : value.toPrecision(3)} ${units[unit] ?? ''}`;
-}
-
 export function detailsOf(model: LibraryModel): Detail[] {
   const { info, error, ref } = model;
   const rows: Detail[] = [];
@@ -40,9 +27,9 @@ export function detailsOf(model: LibraryModel): Detail[] {
     if (info.layers !== null)
       rows.push({ label: 'Layers', value: `${info.layers}${info.heads === null ? '' : ` × ${info.heads} heads`}` });
     rows.push({ label: 'Parameters', value: count(info.parameters) });
-    rows.push({ label: 'Size', value: formatBytes(info.bytes) });
+    rows.push({ label: 'Size', value: fileSize(info.bytes) });
     if (info.vocabSize !== null) rows.push({ label: 'Vocabulary', value: count(info.vocabSize) });
-    rows.push({ label: 'Longest input', value: `${count(info.maxTokens)} tokens` });
+    rows.push({ label: 'Longest input', value: counted(info.maxTokens, 'token') });
     if (info.tokenizer !== null) rows.push({ label: 'Tokenizer', value: info.tokenizer.type });
   }
   rows.push({ label: 'Folder', value: ref.folder });

@@ -9,10 +9,11 @@ import { shifted } from '../editor/context';
 import { maskRange, rangeOf, selectedRanges } from '../editor/document';
 import type { EngineService } from '../models/engineService';
 import type { ModelLibrary } from '../models/library';
-import type { FillMaskResult, MaskTarget, Progress, TextRange } from '../protocol/engine';
-import { LensError, type ErrorData } from '../protocol/errors';
+import type { FillMaskResult, MaskTarget, TextRange } from '../protocol/engine';
+import { isSilent, LensError, type ErrorData } from '../protocol/errors';
 import type { ClozeMethods, ClozeState, ContextKind } from '../protocol/view';
 import { clozeRows } from './export';
+import { Latest, type WorkOptions } from './latest';
 import { exportAs } from './save';
 import { Subject } from './subject';
 import type { Handlers } from './viewHost';
@@ -44,18 +45,12 @@ interface Entry extends Query {
   followed: boolean;
 }
 
-interface Run {
-  controller: AbortController;
-  query: Query;
-  progress?: Progress;
-}
-
 export class ClozeController implements vscode.Disposable {
   private readonly changed = new vscode.EventEmitter<void>();
   readonly onDidChange = this.changed.event;
   private readonly history: Entry[] = [];
   private index = -1;
-  private run: Run | null = null;
+  private readonly latest = new Latest<Query>(() => this.changed.fire());
   private failure: { error: ErrorData; subject: Subject } | null = null;
   private pinned: ClozeState['pinned'] = null;
   private compareWith: string | null = null;
@@ -68,6 +63,8 @@ export class ClozeController implements vscode.Disposable {
   private revealed: vscode.Selection | null = null;
   private lastModel: string | undefined;
   private lastQuery: Query | undefined;
+  /** The last insertion, and the document's version with it. */
+  private inserted: { document: vscode.TextDocument; version: number } | null = null;
   private readonly decoration = vscode.window.createTextEditorDecorationType({
     backgroundColor: new vscode.ThemeColor('onnxLens.maskBackground'),
     border: '1px solid',
@@ -96,15 +93,16 @@ export class ClozeController implements vscode.Disposable {
   }
 
   get state(): ClozeState {
-    const { current, run, failure } = this;
+    const { current, latest, failure } = this;
+    const loading = latest.question !== null;
     const model = this.library.selected;
-    const subject = failure?.subject ?? current?.subject ?? run?.query.subject ?? null;
+    const subject = failure?.subject ?? current?.subject ?? latest.question?.subject ?? null;
     const shown = failure === null ? current : undefined;
     const comparedModel = shown?.compared === null ? undefined : this.library.get(shown?.compared?.model ?? '');
     return {
-      status: run !== null ? 'loading' : failure !== null ? 'error' : current === undefined ? 'empty' : 'ready',
-      ...(run?.progress === undefined ? {} : { progress: run.progress }),
-      ...(failure === null || run !== null ? {} : { error: failure.error }),
+      status: loading ? 'loading' : failure !== null ? 'error' : current === undefined ? 'empty' : 'ready',
+      ...(latest.progress === undefined ? {} : { progress: latest.progress }),
+      ...(failure === null || loading ? {} : { error: failure.error }),
       model: model === undefined ? null : this.library.summary(model),
       subject: subject === null ? null : subject.summary(),
       result: shown?.result ?? null,
@@ -128,7 +126,7 @@ export class ClozeController implements vscode.Disposable {
       candidates: [...this.candidates],
       topK: this.topK,
       history: { index: Math.max(this.index, 0), length: this.history.length },
-      canInsert: run === null && shown?.subject.canEdit === true,
+      canInsert: !loading && shown?.subject.canEdit === true,
     };
   }
 
@@ -150,11 +148,12 @@ export class ClozeController implements vscode.Disposable {
     },
     insert: ({ texts }) => this.insert(texts),
     insertAt: ({ target, text }) => this.insertAt(target, text),
+    undo: () => this.undo(),
     history: ({ step }) => this.step(step),
     pin: ({ on }) => this.pin(on),
     follow: ({ on }) => this.setFollow(on),
     refresh: () => this.refresh(),
-    cancel: () => this.cancel(),
+    cancel: () => this.latest.cancel(),
     reveal: async ({ range }) => {
       const { current } = this;
       if (current !== undefined) this.revealed = await current.subject.reveal(range);
@@ -215,14 +214,8 @@ export class ClozeController implements vscode.Disposable {
     await this.ask({ ...base, subject, targets }, 'replace');
   }
 
-  cancel(): void {
-    this.run?.controller.abort();
-    this.run = null;
-    this.changed.fire();
-  }
-
   dispose(): void {
-    this.cancel();
+    this.latest.cancel();
     if (this.followTimer !== null) clearTimeout(this.followTimer);
     for (const subscription of this.subscriptions) subscription.dispose();
     this.changed.dispose();
@@ -266,60 +259,41 @@ export class ClozeController implements vscode.Disposable {
   }
 
   private async ask(query: Query, placement: 'add' | 'follow' | 'replace'): Promise<void> {
-    const model = this.library.selected;
-    this.run?.controller.abort();
-    const run: Run = { controller: new AbortController(), query };
-    this.run = run;
     this.lastQuery = query;
     this.failure = null;
-    this.changed.fire();
-    try {
-      if (model === undefined) this.library.require();
-      const result = await this.fill(query, this.library.require().ref.id, 'cloze', run);
-      if (this.run !== run) return;
-      this.run = null;
+    const outcome = await this.latest.start(query, (options) =>
+      this.fill(query, this.library.require().ref.id, { ...options, supersedes: 'cloze' }),
+    );
+    if (outcome !== null && 'result' in outcome) {
+      const { result } = outcome;
       this.place({ ...query, result, compared: null, followed: placement === 'follow' }, placement);
       const { current, compareWith } = this;
       if (current !== undefined && compareWith !== null && compareWith !== result.model)
         await this.runComparison(current, compareWith);
-    } catch (thrown) {
-      if (this.run !== run) return;
-      this.run = null;
-      const error = LensError.from(thrown);
-      if (error.code !== 'cancelled' && error.code !== 'superseded')
-        this.failure = { error: error.toData(), subject: query.subject };
-      this.changed.fire();
-      this.decorate();
+      return;
     }
+    if (outcome !== null) this.failure = { error: outcome.error, subject: query.subject };
+    this.changed.fire();
+    this.decorate();
   }
 
-  private fill(query: Query, modelId: string, key: string, run?: Run): Promise<FillMaskResult> {
+  private fill(
+    query: Query,
+    modelId: string,
+    options: { supersedes: string } & Partial<WorkOptions>,
+  ): Promise<FillMaskResult> {
     const { ref } = this.library.require(modelId);
     const beam = settings.jointBeam();
     const targets = query.targets.map((range): MaskTarget => ({ range, masks: query.masks }));
-    return this.engine.request(
-      'fillMask',
-      {
-        model: ref,
-        text: query.subject.text,
-        targets,
-        topK: query.topK,
-        ...(query.candidates.length === 0 ? {} : { candidates: [...query.candidates] }),
-        ...(beam === 0 ? {} : { joint: { beam } }),
-      },
-      {
-        supersedes: key,
-        ...(run === undefined
-          ? {}
-          : {
-              signal: run.controller.signal,
-              progress: (progress: Progress) => {
-                run.progress = progress;
-                if (this.run === run) this.changed.fire();
-              },
-            }),
-      },
-    );
+    const parameters = {
+      model: ref,
+      text: query.subject.text,
+      targets,
+      topK: query.topK,
+      ...(query.candidates.length === 0 ? {} : { candidates: [...query.candidates] }),
+      ...(beam === 0 ? {} : { joint: { beam } }),
+    };
+    return this.engine.request('fillMask', parameters, options);
   }
 
   private place(entry: Entry, placement: 'add' | 'follow' | 'replace'): void {
@@ -340,10 +314,10 @@ export class ClozeController implements vscode.Disposable {
   private async runComparison(entry: Entry, model: string): Promise<void> {
     const comparison: Comparison = { model, result: null };
     try {
-      comparison.result = await this.fill(entry, model, 'cloze-compare');
+      comparison.result = await this.fill(entry, model, { supersedes: 'cloze-compare' });
     } catch (thrown) {
       const error = LensError.from(thrown);
-      if (error.code === 'cancelled' || error.code === 'superseded') return;
+      if (isSilent(error)) return;
       comparison.error = error.toData();
     }
     if (this.compareWith !== model) return;
@@ -353,7 +327,7 @@ export class ClozeController implements vscode.Disposable {
 
   private async again(part: Partial<Query>): Promise<void> {
     this.changed.fire();
-    const base = this.run?.query ?? this.lastQuery;
+    const base = this.latest.question ?? this.lastQuery;
     if (base !== undefined) await this.ask({ ...base, ...part }, this.index < 0 ? 'add' : 'replace');
   }
 
@@ -402,7 +376,7 @@ export class ClozeController implements vscode.Disposable {
 
   private async replaceTargets(entry: Entry, texts: ReadonlyMap<number, string>): Promise<void> {
     const { subject, result } = entry;
-    if (this.run !== null)
+    if (this.latest.question !== null)
       throw new LensError('bad-input', 'A newer prediction is being computed.', 'Wait for it, then insert.');
     const edits = result.targets.flatMap(({ range }, index) => {
       const text = texts.get(index);
@@ -416,8 +390,25 @@ export class ClozeController implements vscode.Disposable {
     }
     await subject.replace(edits);
     const { document } = subject;
+    this.inserted = document === null ? null : { document, version: document.version };
     // The next choice for the same place should be one click away, so look at it as it reads now.
     if (document !== null) void this.ask({ ...entry, ...this.queryFor(document, places, subject.kind) }, 'add');
+  }
+
+  /** The editor undoes its own last edit, so this is only done while that is the insertion. */
+  private async undo(): Promise<void> {
+    const { inserted } = this;
+    if (inserted === null) return;
+    const { document, version } = inserted;
+    if (document.isClosed || document.version !== version)
+      throw new LensError('bad-input', 'The document was edited since the insertion.', 'Undo in the editor.');
+    this.inserted = null;
+    const visible = vscode.window.visibleTextEditors.find((editor) => editor.document === document);
+    await vscode.window.showTextDocument(
+      document,
+      visible?.viewColumn === undefined ? {} : { viewColumn: visible.viewColumn },
+    );
+    await vscode.commands.executeCommand('undo');
   }
 
   private step(step: -1 | 1): void {
@@ -458,7 +449,7 @@ export class ClozeController implements vscode.Disposable {
         compared: compared?.result ?? null,
         pinned: this.pinned,
       },
-      rows: clozeRows(result),
+      rows: clozeRows(result, ...(compared?.result == null ? [] : [compared.result])),
     });
   }
 

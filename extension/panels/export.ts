@@ -19,11 +19,15 @@ export function toTabs(rows: readonly (readonly Cell[])[]): string {
   return rows.map((row) => `${row.map(cell).join('\t')}\n`).join('');
 }
 
+/** Of one model, and of those it is compared with. */
+export const clozeRows = (...results: readonly FillMaskResult[]): Cell[][] => [
+  ['model', 'kind', 'target', 'position', 'start', 'end', 'rank', 'id', 'token', 'text', 'logprob', 'prob'],
+  ...results.flatMap(rowsOf),
+];
+
 /** One row a prediction; what really stood there has its own row, of kind `actual`. */
-export function clozeRows(result: FillMaskResult): Cell[][] {
-  const rows: Cell[][] = [
-    ['model', 'kind', 'target', 'position', 'start', 'end', 'rank', 'id', 'token', 'text', 'logprob', 'prob'],
-  ];
+function rowsOf(result: FillMaskResult): Cell[][] {
+  const rows: Cell[][] = [];
   for (const mask of result.masks) {
     const { start, end } = result.targets[mask.target]?.range ?? { start: null, end: null };
     const place = [mask.target, mask.position, start, end];

@@ -6,10 +6,11 @@ import { REACH, sentencesOf } from '../editor/context';
 import { contextOf, readRange } from '../editor/document';
 import type { EngineService } from '../models/engineService';
 import type { ModelLibrary } from '../models/library';
-import type { CorruptResult, NextSentenceResult, Progress, TextRange } from '../protocol/engine';
+import type { CorruptResult, TextRange } from '../protocol/engine';
 import { LensError, type ErrorData } from '../protocol/errors';
 import type { ObjectivesMethods, ObjectivesState } from '../protocol/view';
 import { corruptRows, nextSentenceRows } from './export';
+import { Latest, type WorkOptions } from './latest';
 import { exportAs } from './save';
 import { Subject } from './subject';
 import type { Handlers } from './viewHost';
@@ -23,7 +24,7 @@ export class ObjectivesController implements vscode.Disposable {
   private readonly changed = new vscode.EventEmitter<void>();
   readonly onDidChange = this.changed.event;
   private question: Question | null = null;
-  private run: { controller: AbortController; progress?: Progress } | null = null;
+  private readonly latest = new Latest<Question>(() => this.changed.fire());
   private error: ErrorData | null = null;
   private corrupted: CorruptResult | null = null;
   private nextSentence: ObjectivesState['nextSentence'] = null;
@@ -44,12 +45,13 @@ export class ObjectivesController implements vscode.Disposable {
   }
 
   get state(): ObjectivesState {
-    const { run, error, question } = this;
+    const { latest, error, question } = this;
+    const loading = latest.question !== null;
     const model = this.library.selected;
     return {
-      status: run !== null ? 'loading' : error !== null ? 'error' : this.hasResult ? 'ready' : 'empty',
-      ...(run?.progress === undefined ? {} : { progress: run.progress }),
-      ...(error === null || run !== null ? {} : { error }),
+      status: loading ? 'loading' : error !== null ? 'error' : this.hasResult ? 'ready' : 'empty',
+      ...(latest.progress === undefined ? {} : { progress: latest.progress }),
+      ...(error === null || loading ? {} : { error }),
       model: model === undefined ? null : this.library.summary(model),
       subject: question === null ? null : question.subject.summary(),
       seed: this.seed,
@@ -70,7 +72,7 @@ export class ObjectivesController implements vscode.Disposable {
       return this.ask();
     },
     refresh: () => this.refresh(),
-    cancel: () => this.cancel(),
+    cancel: () => this.latest.cancel(),
     reveal: async ({ range }) => {
       await this.question?.subject.reveal(range);
     },
@@ -112,14 +114,8 @@ export class ObjectivesController implements vscode.Disposable {
     await this.ask();
   }
 
-  cancel(): void {
-    this.run?.controller.abort();
-    this.run = null;
-    this.changed.fire();
-  }
-
   dispose(): void {
-    this.cancel();
+    this.latest.cancel();
     for (const subscription of this.subscriptions) subscription.dispose();
     this.changed.dispose();
   }
@@ -143,45 +139,31 @@ export class ObjectivesController implements vscode.Disposable {
 
   private async ask(): Promise<void> {
     const { question } = this;
-    this.run?.controller.abort();
-    this.run = null;
     if (question === null) {
       this.changed.fire();
       return;
     }
-    const run: { controller: AbortController; progress?: Progress } = { controller: new AbortController() };
-    this.run = run;
     this.error = null;
+    const outcome = await this.latest.start(question, (options) => this.answer(question, options));
+    if (outcome !== null && 'error' in outcome) this.error = outcome.error;
+    else if (outcome !== null) ({ corrupt: this.corrupted, nextSentence: this.nextSentence } = outcome.result);
     this.changed.fire();
-    const options = {
-      supersedes: 'objectives',
-      signal: run.controller.signal,
-      progress: (progress: Progress) => {
-        run.progress = progress;
-        if (this.run === run) this.changed.fire();
-      },
-    };
-    try {
-      const { ref: model } = this.library.require();
-      if (question.kind === 'corrupt') {
-        const { seed, wholeWord } = this;
-        const parameters = { model, text: question.subject.text, seed, wholeWord, topK: settings.topK() };
-        const result = await this.engine.request('corrupt', parameters, options);
-        if (this.run !== run) return;
-        this.corrupted = result;
-      } else {
-        const { first, second } = question;
-        const result: NextSentenceResult = await this.engine.request('nextSentence', { model, first, second }, options);
-        if (this.run !== run) return;
-        this.nextSentence = { first, second, result };
-      }
-    } catch (thrown) {
-      if (this.run !== run) return;
-      const error = LensError.from(thrown);
-      if (error.code !== 'cancelled' && error.code !== 'superseded') this.error = error.toData();
+  }
+
+  private async answer(
+    question: Question,
+    options: WorkOptions,
+  ): Promise<Pick<ObjectivesState, 'corrupt' | 'nextSentence'>> {
+    const { ref: model } = this.library.require();
+    const request = { ...options, supersedes: 'objectives' };
+    if (question.kind === 'corrupt') {
+      const { seed, wholeWord } = this;
+      const parameters = { model, text: question.subject.text, seed, wholeWord, topK: settings.topK() };
+      return { corrupt: await this.engine.request('corrupt', parameters, request), nextSentence: null };
     }
-    this.run = null;
-    this.changed.fire();
+    const { first, second } = question;
+    const result = await this.engine.request('nextSentence', { model, first, second }, request);
+    return { corrupt: null, nextSentence: { first, second, result } };
   }
 
   private async export(format: 'json' | 'csv' | 'clipboard'): Promise<void> {

@@ -115,6 +115,15 @@ export interface EngineSettings {
   maxModelMegabytes: number;
 }
 
+export const DEFAULT_SETTINGS: EngineSettings = {
+  threads: 0,
+  executionProvider: 'cpu',
+  quantised: 'exact',
+  lowMemory: false,
+  idleMinutes: 15,
+  maxModelMegabytes: 0,
+};
+
 /** The part of the given text that went into the model, and why it is not the whole of it. */
 export interface WindowInfo {
   range: TextRange;

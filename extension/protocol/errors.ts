@@ -55,3 +55,6 @@ export class LensError extends Error {
     return { code: this.code, message: this.message, ...(this.hint === undefined ? {} : { hint: this.hint }) };
   }
 }
+
+/** What ended because the person wanted it so: nothing to tell. */
+export const isSilent = ({ code }: LensError): boolean => code === 'cancelled' || code === 'superseded';

@@ -74,6 +74,8 @@ export interface ClozeMethods {
   /** Put texts into the document, one a target, as one undo step. */
   insert: [{ texts: string[] }, null];
   insertAt: [{ target: number; text: string }, null];
+  /** Takes the last insertion back, in its editor. */
+  undo: [null, null];
   history: [{ step: -1 | 1 }, null];
   pin: [{ on: boolean }, null];
   follow: [{ on: boolean }, null];

@@ -9,19 +9,12 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import * as ort from 'onnxruntime-node';
 import { EngineClient } from '../../extension/client/engineClient';
-import type { EngineSettings, ModelRef } from '../../extension/protocol/engine';
+import { DEFAULT_SETTINGS, type EngineSettings, type ModelRef } from '../../extension/protocol/engine';
 import { median, quantile, reporter, timed, type Figure } from './figure';
 import { windowFigures } from './window';
 
 const MODEL: ModelRef = { id: 'bert-base-cased', folder: resolve('models/bert-base-cased') };
-const SETTINGS: EngineSettings = {
-  threads: 2,
-  executionProvider: 'cpu',
-  quantised: 'exact',
-  lowMemory: false,
-  idleMinutes: 0,
-  maxModelMegabytes: 0,
-};
+const SETTINGS: EngineSettings = { ...DEFAULT_SETTINGS, threads: 2, idleMinutes: 0 };
 const ENGINE = resolve('dist/engine.js');
 const SENTENCE = 'The old man walked along the shore and looked at the sea while the boats came home . ';
 const ROUNDS = 15;

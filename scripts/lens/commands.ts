@@ -11,8 +11,18 @@ import type {
   Prediction,
 } from '../../extension/protocol/engine';
 import { LensError } from '../../extension/protocol/errors';
+import {
+  count,
+  counted,
+  fileSize,
+  nats,
+  perplexity,
+  probability,
+  signed,
+  textBar,
+} from '../../extension/protocol/format';
 import { encodeSafetensors, writeChunks } from './safetensors';
-import { number, percent, table, visible } from './table';
+import { table, visible } from './table';
 import { fixtureFolders, verifyFixture, type Check } from './verify';
 
 export interface OptionSpec {
@@ -58,6 +68,9 @@ const FULL: OptionSpec = {
   type: 'boolean',
   help: 'with --json: everything that the engine found, not only the predictions',
 };
+
+/** Characters of a bar for a probability of one. */
+const BAR_WIDTH = 20;
 
 const ALL_DIGITS = /^\d+$/u;
 
@@ -167,18 +180,18 @@ const inspect: Command = {
       ['architecture', info.architecture ?? '–'],
       ['inputs', info.inputs.map(tensor).join('; ')],
       ['outputs', info.outputs.map(tensor).join('; ')],
-      ['size', `${(info.bytes / 2 ** 20).toFixed(1)} MB, ${info.parameters.toLocaleString('en')} parameters`],
+      ['size', `${fileSize(info.bytes)}, ${count(info.parameters)} parameters`],
       ...anatomyRows(info.anatomy),
-      ['longest input', `${info.maxTokens} tokens`],
+      ['longest input', counted(info.maxTokens, 'token')],
       [
         'tokenizer',
         info.tokenizer === null
           ? 'none'
-          : `${info.tokenizer.type}, ${info.tokenizer.vocabSize.toLocaleString('en')} tokens` +
+          : `${info.tokenizer.type}, ${counted(info.tokenizer.vocabSize, 'token')}` +
             (info.tokenizer.maskToken === null ? '' : `, mask ${info.tokenizer.maskToken}`) +
             (info.tokenizer.lowercase ? ', lower case' : ''),
       ],
-      ['vocabulary of the head', info.vocabSize?.toLocaleString('en') ?? '–'],
+      ['vocabulary of the head', info.vocabSize === null ? '–' : count(info.vocabSize)],
       ['next-sentence head', info.hasNextSentenceHead ? 'yes' : 'no'],
       [
         'format',
@@ -222,9 +235,9 @@ function predictionRows(predictions: readonly Prediction[]): string[][] {
   return predictions.map(({ token, logprob, prob }, index) => [
     `${index + 1}`,
     token,
-    percent(prob),
-    number(logprob),
-    '█'.repeat(Math.round(20 * prob)),
+    probability(prob),
+    signed(logprob),
+    textBar(prob, BAR_WIDTH).trimEnd(),
   ]);
 }
 
@@ -234,11 +247,11 @@ function fillMaskText(result: FillMaskResult): string {
     const real =
       actual === null
         ? ''
-        : ` · really ${visible(actual.token)}: ${percent(actual.prob)}, rank ${actual.rank.toLocaleString('en')}`;
+        : ` · really ${visible(actual.token)}: p ${probability(actual.prob)}, rank ${count(actual.rank)}`;
     return (
       `Mask at position ${position} (${visible(place?.text ?? '')}, ${place?.range.start}–${place?.range.end}) · ` +
-      `entropy ${number(entropy)} nats${real}\n` +
-      table(['rank', 'token', 'probability', 'log p', ''], predictionRows(predictions), [
+      `entropy ${nats(entropy)} nats${real}\n` +
+      table(['rank', 'token', 'p', 'log p', ''], predictionRows(predictions), [
         'right',
         'left',
         'right',
@@ -254,12 +267,12 @@ function fillMaskText(result: FillMaskResult): string {
           ['text', 'sum of log p', ''],
           result.joint.map(({ texts, logprob, independent }) => [
             texts.join(' … '),
-            number(logprob),
+            signed(logprob),
             independent ? 'each mask alone' : '',
           ]),
           ['left', 'right', 'left'],
         ) +
-        (result.actualLogprob === null ? '' : `\nWhat really stands there: ${number(result.actualLogprob)}`),
+        (result.actualLogprob === null ? '' : `\nWhat really stands there: ${signed(result.actualLogprob)}`),
     );
   if (result.candidates.length > 0)
     parts.push(
@@ -269,10 +282,10 @@ function fillMaskText(result: FillMaskResult): string {
           result.candidates.map(({ text, tokens: pieces, logprob, meanLogprob, share, rank }) => [
             text,
             pieces.join(' '),
-            number(logprob),
-            number(meanLogprob),
-            percent(share),
-            rank?.toLocaleString('en') ?? '–',
+            signed(logprob),
+            signed(meanLogprob),
+            probability(share),
+            rank === null ? '–' : count(rank),
           ]),
           ['left', 'left', 'right', 'right', 'right', 'right'],
         ),
@@ -339,10 +352,16 @@ const scoreCommand: Command = {
       text:
         table(
           ['token', 'start', 'end', 'log p', 'rank'],
-          rows.map(({ token, start, end, logprob, rank }) => [token, `${start}`, `${end}`, number(logprob), `${rank}`]),
+          rows.map(({ token, start, end, logprob, rank }) => [
+            token,
+            `${start}`,
+            `${end}`,
+            signed(logprob),
+            count(rank),
+          ]),
           ['left', 'right', 'right', 'right', 'right'],
         ) +
-        `\n${result.kind} ${number(result.total, 4)} · perplexity ${number(result.perplexity, 2)}` +
+        `\n${result.kind} ${signed(result.total)} · perplexity ${perplexity(result.perplexity)}` +
         (result.skippedFirst ? '\nNote: this model gives no probability to the first token.' : ''),
     };
   },
@@ -363,8 +382,8 @@ const nsp: Command = {
     return {
       json: { isNext, notNext },
       text: [
-        `is next   ${percent(isNext)}`,
-        `not next  ${percent(notNext)}`,
+        `is next   ${probability(isNext)}`,
+        `not next  ${probability(notNext)}`,
         ...notes.map((note) => `Note: ${visible(note)}`),
       ].join('\n'),
     };
@@ -398,14 +417,14 @@ const corruptCommand: Command = {
             original.token,
             action,
             replacement.token,
-            percent(actual.prob),
-            `${actual.rank}`,
+            probability(actual.prob),
+            count(actual.rank),
             predictions[0]?.token ?? '',
             recovered ? '✓' : '',
           ]),
           ['right', 'left', 'left', 'left', 'right', 'right', 'left', 'left'],
         ) +
-        `\nloss ${number(result.loss, 4)} nats`,
+        `\nloss ${nats(result.loss)} nats`,
     };
   },
 };

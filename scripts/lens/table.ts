@@ -32,11 +32,3 @@ export function visible(text: string): string {
     character === '\n' ? '\\n' : character === '\t' ? '\\t' : `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`,
   );
 }
-
-export function number(value: number, digits = 3): string {
-  return value.toFixed(digits);
-}
-
-export function percent(probability: number): string {
-  return `${(100 * probability).toFixed(2)} %`;
-}

@@ -8,7 +8,7 @@ import { Tensor } from 'onnxruntime-node';
 import { LensError } from '../../extension/protocol/errors';
 import type { Anatomy } from '../../extension/engine/anatomy/anatomy';
 import { floatToHalf } from '../../extension/engine/onnx/elements';
-import { DEFAULT_SETTINGS } from '../../extension/engine/engine';
+import { DEFAULT_SETTINGS } from '../../extension/protocol/engine';
 import { describeModel, type Description } from '../../extension/engine/session/describe';
 import type { InputRow } from '../../extension/engine/session/languageModel';
 import type { Activation, Intervention } from '../../extension/engine/session/internals';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import type { FrameLocator } from 'playwright-core';
+import type { FrameLocator, Locator } from 'playwright-core';
 import { artifacts, THEMES, Workbench, type ThemeName, type WorkbenchWindow } from '../../scripts/rig/driver';
 import {
   expectedPredictions,
@@ -15,6 +15,7 @@ import {
 } from './support';
 
 const FILE = 'journey.md';
+const MOST_PRESSES = 25;
 
 export function describeJourney(vsix: () => string): void {
   describe('a first use of the package', function () {
@@ -72,6 +73,56 @@ export function describeJourney(vsix: () => string): void {
       await window.screenshot(artifacts(process.cwd(), 'e2e/surprisal.png'));
       await window.runCommand('ONNX Lens: Clear Surprisal Colors');
       await window.page.locator('.statusbar-item', { hasText: 'PPL' }).waitFor({ state: 'hidden' });
+    });
+
+    it('goes the whole way with the keyboard alone', async () => {
+      const at = (name: RegExp | string): Locator => view.getByRole('button', { name });
+      /** Presses a key until it has led to the target. */
+      const go = async (key: string, target: Locator): Promise<void> => {
+        for (let presses = 0; presses < MOST_PRESSES; presses++) {
+          if (await target.evaluate((element) => element.matches(':focus'))) return;
+          await window.press(key);
+        }
+        assert.fail(`${key} does not lead to ${String(target)}`);
+      };
+      const line = (text: string): Promise<void> => window.page.locator('.view-line', { hasText: text }).waitFor();
+
+      await window.openFile(FILE);
+      await window.press('Control+Home', 'ArrowDown', 'ArrowDown', 'End', 'ArrowLeft', 'Control+Shift+ArrowLeft');
+      await window.press('Control+Alt+M');
+      view = await window.webview('onnx-lens-cloze');
+      await view.getByText('was mat', { exact: true }).waitFor();
+
+      await window.runCommand('ONNX Lens: Open Cloze View');
+      await view.locator('lens-token-strip button.mask:focus').waitFor();
+      await go('ArrowLeft', at('cat, token 2: mask it'));
+      await window.press('Enter');
+      await view.getByText('was cat', { exact: true }).waitFor();
+
+      const second = predictionsOf(view).nth(1);
+      await go('Tab', predictionsOf(view).first());
+      await window.press('ArrowDown');
+      const word = (await second.getAttribute('title'))?.split(' ')[0] ?? '';
+      await window.press('Enter');
+      await line(SENTENCE.replace('cat', word));
+      await view.getByText(`was ${word}`, { exact: true }).waitFor();
+      assert.ok(await second.evaluate((element) => element.matches(':focus')), 'the focus stays in the list');
+      await window.press('Control+Z');
+      await line(SENTENCE);
+
+      await window.runCommand('ONNX Lens: Open Cloze View');
+      await go('Tab', view.getByRole('textbox', { name: 'Add a candidate' }));
+      await window.page.keyboard.type('dog');
+      await window.press('Enter');
+      await at('Remove dog').waitFor();
+      await go('Shift+Tab', at('Predict Again'));
+      await go('ArrowRight', at('Pin This Result to Compare'));
+      await window.press('Enter');
+      await view.locator('button[aria-pressed="true"]:focus').waitFor();
+      await go('ArrowRight', at('Copy or Export'));
+      await window.press('ArrowDown', 'Enter');
+      await view.getByRole('menu').waitFor({ state: 'detached' });
+      await view.locator('.toggle:focus').waitFor();
     });
 
     it('breaks no content security policy', () => {

@@ -1,7 +1,7 @@
 /** BERT's corruption through the bundled model: what the model reads, and the loss. */
 import assert from 'node:assert/strict';
-import { Engine } from '../../extension/engine/engine';
 import type { CorruptResult } from '../../extension/protocol/engine';
+import { suiteEngine } from '../support/engine';
 import { quiet } from '../support/fakeModel';
 import { BUNDLED, fixture } from '../support/fixtures';
 
@@ -11,11 +11,7 @@ const TEXT =
 
 describe('corrupt', function () {
   this.timeout(60_000);
-  const engine = new Engine(
-    () => undefined,
-    () => undefined,
-  );
-  after(() => engine.dispose());
+  const engine = suiteEngine();
   const ask = (seed: number, wholeWord = false, model = BUNDLED): Promise<CorruptResult> =>
     engine.handle('corrupt', { model, text: TEXT, seed, wholeWord, topK: 3 }, quiet());
 

@@ -1,8 +1,8 @@
 /** Fill-mask on the bundled model against PyTorch's lists, and on a tiny causal model against PyTorch's logits. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { Engine } from '../../extension/engine/engine';
 import type { FillMaskParams, FillMaskResult } from '../../extension/protocol/engine';
+import { suiteEngine } from '../support/engine';
 import { logSoftmax, quiet } from '../support/fakeModel';
 import { BUNDLED, fixture, reference } from '../support/fixtures';
 
@@ -22,11 +22,7 @@ const close = (actual: number | undefined, wanted: number, what = ''): void => {
 
 describe('fill-mask', function () {
   this.timeout(120_000);
-  const engine = new Engine(
-    () => undefined,
-    () => undefined,
-  );
-  after(() => engine.dispose());
+  const engine = suiteEngine();
   const ask = (params: Partial<FillMaskParams> & { text: string }): Promise<FillMaskResult> =>
     engine.handle('fillMask', { model: BUNDLED, targets: [], topK: 10, ...params }, quiet());
   const select = (text: string, part: string): { range: { start: number; end: number } } => {

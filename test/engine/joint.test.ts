@@ -1,9 +1,9 @@
 /** Joint fills against independent ones on real text, with the bundled model. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { Engine } from '../../extension/engine/engine';
 import { randomBelow, seededRandom } from '../../extension/engine/analysis/random';
 import type { FillMaskResult, TextRange } from '../../extension/protocol/engine';
+import { suiteEngine } from '../support/engine';
 import { quiet } from '../support/fakeModel';
 import { BUNDLED as MODEL, extraData } from '../support/fixtures';
 
@@ -27,11 +27,7 @@ function sentences(file: string): string[] {
 
 describe('joint fill on WikiText-2', function () {
   this.timeout(600_000);
-  const engine = new Engine(
-    () => undefined,
-    () => undefined,
-  );
-  after(() => engine.dispose());
+  const engine = suiteEngine();
 
   it(`finds likelier spans than each mask alone, and at least as many exact ones, on ${SPANS} spans`, async function () {
     if (TEXT === null) {

@@ -176,7 +176,7 @@ describe('lens', function () {
     assert.match(out, /index\s+id\s+token\s+start\s+end/u);
     assert.equal(out.includes('\u001b'), false);
     const score = await lens(['score', join(FIXTURES, 'bert'), '--text', 'the old house']);
-    assert.match(score.out, /pseudo-log-likelihood -\d/u);
+    assert.match(score.out, /pseudo-log-likelihood −\d/u);
   });
 
   it('takes texts that begin with a dash', async () => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { nextSentence } from '../../extension/engine/analysis/nextSentence';
-import { Engine } from '../../extension/engine/engine';
+import { suiteEngine } from '../support/engine';
 import { FakeModel, FakeTokenizer, quiet } from '../support/fakeModel';
 import { BUNDLED, fixture } from '../support/fixtures';
 
@@ -12,11 +12,7 @@ const expected = JSON.parse(readFileSync('test/fixtures/bert-base-cased/expected
 
 describe('next sentence', function () {
   this.timeout(60_000);
-  const engine = new Engine(
-    () => undefined,
-    () => undefined,
-  );
-  after(() => engine.dispose());
+  const engine = suiteEngine();
 
   it('gives the reference probabilities, and says that the head was refitted', async () => {
     assert.ok(expected.next_sentence.length > 0);

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { score } from '../../extension/engine/analysis/score';
-import { Engine } from '../../extension/engine/engine';
 import type { ModelRef, Progress, ScoreResult } from '../../extension/protocol/engine';
+import { suiteEngine } from '../support/engine';
 import { FakeModel, FakeTokenizer, logSoftmax, quiet, type LogitRule } from '../support/fakeModel';
 import { BUNDLED, fixture, reference } from '../support/fixtures';
 
@@ -17,11 +17,7 @@ const close = (actual: number | undefined, wanted: number, tolerance = 1e-3): vo
 
 describe('score', function () {
   this.timeout(120_000);
-  const engine = new Engine(
-    () => undefined,
-    () => undefined,
-  );
-  after(() => engine.dispose());
+  const engine = suiteEngine();
   const ask = (model: ModelRef, text: string, more = {}): Promise<ScoreResult> =>
     engine.handle('score', { model, text, ...more }, quiet());
 

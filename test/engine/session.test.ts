@@ -1,6 +1,6 @@
 /** Plain outputs of every tiny fixture and of the included model against PyTorch, with the head computed only where wanted. */
 import assert from 'node:assert/strict';
-import { cpSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -12,6 +12,7 @@ import {
   type GraphNode,
   type OnnxModel,
 } from '../../extension/engine/onnx/model';
+import { inspectModel } from '../../extension/engine/session/describe';
 import { openModel, type OrtModel } from '../../extension/engine/session/ortModel';
 import type { InputRow, LogitPlace } from '../../extension/engine/session/languageModel';
 import type { ReferenceCase } from '../../scripts/lens/verify';
@@ -240,6 +241,61 @@ describe('sessions', function () {
     const alone = await togetherAndAlone(maskless, ROWS);
     near(alone[0], Float32Array.from(alone[1].flatMap((row) => [...row])));
     near(alone[0], plain[0]);
+  });
+
+  it("feeds RoBERTa's positions from its padding id on, where the export asks for them", async () => {
+    const ref = changed('roberta', (model) => {
+      // Where the fixture counts the tokens that are no padding, the graph takes what it is given.
+      const counted = model.graph.nodes.find(({ outputs }) => outputs[0] === 'add_22');
+      assert.equal(counted?.opType, 'Add');
+      return {
+        ...model,
+        graph: {
+          ...model.graph,
+          inputs: [...model.graph.inputs, newValueInfo('position_ids', INT64, ['batch', 'sequence'])],
+          nodes: model.graph.nodes.map((node) =>
+            node === counted ? newNode('Identity', ['position_ids'], ['add_22']) : node,
+          ),
+        },
+      };
+    });
+    await compareLogits(ref, (model) => {
+      assert.ok(model.info.inputs.some(({ name }) => name === 'position_ids'));
+    });
+    // A padding token that stands in a text takes no position either.
+    const rows = [{ ids: Int32Array.of(0, 9, 1, 7, 8, 2) }];
+    const places = [{ row: 0, position: 4 }];
+    const [given, own] = await Promise.all(
+      [ref, fixture('roberta')].map((each) => openModel(each, SETTINGS, () => undefined)),
+    );
+    near((await given!.logitsAt(rows, places)).data, (await own!.logitsAt(rows, places)).data);
+    await given!.release();
+    await own!.release();
+  });
+
+  it('takes no more tokens than graph, config and tokenizer all allow', async () => {
+    const limit = async (name: string, edit: object | null, config: object = {}): Promise<number> => {
+      const ref = changed(name, (model) => model);
+      const write = (file: string, more: object): void =>
+        writeFileSync(
+          join(ref.folder, file),
+          JSON.stringify({ ...(JSON.parse(readFileSync(join(ref.folder, file), 'utf8')) as object), ...more }),
+        );
+      if (edit === null) rmSync(join(ref.folder, 'tokenizer_config.json'));
+      else write('tokenizer_config.json', edit);
+      write('config.json', config);
+      return (await inspectModel(ref)).maxTokens;
+    };
+    assert.equal(await limit('bert', { model_max_length: 32 }), 32);
+    assert.equal(await limit('bert', { model_max_length: 1e30 }), 64, 'a tokenizer saved without a limit');
+    assert.equal(await limit('bert', { model_max_length: 512 }), 64, 'more than there are positions');
+    assert.equal(await limit('bert', { model_max_length: -1 }), 64);
+    assert.equal(await limit('bert', null), 64);
+    assert.equal(await limit('roberta', { model_max_length: 1e30 }), 64, '66 positions, two of them for padding');
+    assert.equal(await limit('roberta', null, { model_type: 'mpnet' }), 64);
+    const none = { max_position_embeddings: null, model_type: 'bert' };
+    assert.equal(await limit('bert', { model_max_length: 48 }, none), 48);
+    assert.equal(await limit('bert', { model_max_length: 1e30 }, none), 512);
   });
 
   it('an export of a fixed shape gives the same numbers, and says how many tokens it takes', async () => {

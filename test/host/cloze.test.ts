@@ -117,6 +117,27 @@ describe('Cloze', () => {
     assert.equal(state().result?.targets[0]?.text, 'France');
   });
 
+  it('takes its own insertion back, but no later edit of the person', async () => {
+    const text = 'The old man walked along the shore.';
+    const editor = await open(text);
+    select(editor, 'old');
+    await run(MASK);
+    await settled();
+    await api.cloze.handlers.insert({ texts: ['young'] });
+    await settled();
+    await api.cloze.handlers.undo(null);
+    await until('the old text', () => editor.document.getText() === text);
+    await api.cloze.handlers.undo(null);
+    assert.equal(editor.document.getText(), text, 'there is nothing more to take back');
+    select(editor, 'old');
+    await run(MASK);
+    await settled();
+    await api.cloze.handlers.insert({ texts: ['young'] });
+    await settled();
+    await editor.edit((edit) => edit.insert(new vscode.Position(0, 0), 'Once. '));
+    await assert.rejects(async () => api.cloze.handlers.undo(null), /edited since/);
+  });
+
   it('marks a result as stale when its text changes, and does not insert into the newer text', async () => {
     const editor = await open('First line.\n\nAdolphe Adam died in Paris .');
     select(editor, 'Paris');

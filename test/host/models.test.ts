@@ -80,6 +80,18 @@ describe('Model library', () => {
     assert.equal(compared?.result?.kind, 'causal');
     assert.equal(result?.kind, 'masked');
     assert.equal(compared.result.targets[0]?.text, 'walked');
+    select(editor, 'man', 'shore');
+    await api.cloze.predictSelection(editor);
+    const both = api.cloze.state;
+    assert.deepEqual(
+      [both.result, both.compared?.result].map((side) => side?.targets.map(({ text }) => text)),
+      [
+        ['man', 'shore'],
+        ['man', 'shore'],
+      ],
+    );
+    for (const { result: side } of [both, both.compared ?? { result: null }])
+      assert.deepEqual([...new Set(side?.masks.map(({ target }) => target))], [0, 1], 'masks of both places');
     await api.cloze.handlers.compareWith({ model: null });
     assert.equal(api.cloze.state.compared, null);
   });

@@ -1,18 +1,11 @@
 /** The tiny models of test/fixtures with their PyTorch references, and the settings that tests run with. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import type { EngineSettings, ModelRef } from '../../extension/protocol/engine';
+import { DEFAULT_SETTINGS, type EngineSettings, type ModelRef } from '../../extension/protocol/engine';
 import { readSafetensors, type ReferenceTensor } from '../../scripts/lens/safetensors';
 import type { Reference } from '../../scripts/lens/verify';
 
-export const SETTINGS: EngineSettings = {
-  threads: 2,
-  executionProvider: 'cpu',
-  quantised: 'exact',
-  lowMemory: false,
-  idleMinutes: 0,
-  maxModelMegabytes: 0,
-};
+export const SETTINGS: EngineSettings = { ...DEFAULT_SETTINGS, threads: 2, idleMinutes: 0 };
 
 export const BUNDLED: ModelRef = { id: 'bert-base-cased', folder: resolve('models/bert-base-cased') };
 

@@ -1,41 +1,20 @@
-/** Numbers, scales and exports as people see them, and scored text that follows edits. */
+/** Scales, details and exports as people see them, and scored text that follows edits. */
 import assert from 'node:assert/strict';
-import { bar, bits, oneLine, percent, signed, surprisalStep } from '../../extension/editor/numbers';
 import { ScoredText } from '../../extension/editor/scoredText';
-import { detailsOf, formatBytes } from '../../extension/models/details';
+import { surprisalStep } from '../../extension/editor/surprisalScale';
+import { detailsOf } from '../../extension/models/details';
 import { clozeRows, toCsv, toTabs } from '../../extension/panels/export';
 import type { FillMaskResult, ScoreColumns } from '../../extension/protocol/engine';
 
-describe('numbers for people', () => {
-  it('writes probabilities, signs and bits', () => {
-    assert.equal(percent(0.1734), '17.3 %');
-    assert.equal(percent(0.0004), '< 0.1 %');
-    assert.equal(percent(0), '0.0 %');
-    assert.equal(signed(-1.757), '\u22121.76');
-    assert.equal(bits(Math.log(0.25)).toFixed(6), '2.000000');
-    assert.equal(bits(0), 0);
-  });
-
-  it('steps the surprisal scale at 1, 2, 4, 6, 9 and 12 bits', () => {
+describe('the surprisal scale', () => {
+  it('steps at 1, 2, 4, 6, 9 and 12 bits', () => {
     const step = (value: number): number => surprisalStep(-value * Math.LN2);
     assert.deepEqual([0, 0.99, 1.01, 2.01, 4.01, 6.01, 9.01, 12.01, 40].map(step), [0, 0, 1, 2, 3, 4, 5, 6, 6]);
   });
+});
 
-  it('draws bars of a fixed width', () => {
-    assert.equal(bar(1, 4), '████');
-    assert.equal(bar(0.5, 4), '██  ');
-    assert.equal(bar(0.03125, 4), '▏   ');
-    assert.equal(bar(0, 4), '    ');
-  });
-
-  it('keeps tokens on one line and shows what is invisible', () => {
-    assert.equal(oneLine('a\r\nb\tc\u202Ed'), 'a⏎b⇥c·d');
-    assert.equal(oneLine('abcdef', 4), 'abc…');
-  });
-
-  it('writes sizes in decimal units', () => {
-    assert.equal(formatBytes(108_500_000), '109 MB');
-    assert.equal(formatBytes(12), '12 B');
+describe('details of a model', () => {
+  it('are known in part before it is read', () => {
     assert.deepEqual(detailsOf({ ref: { id: 'a', folder: '/b/a' }, bundled: false, state: 'not-loaded' }), [
       { label: 'Folder', value: '/b/a' },
     ]);
@@ -72,6 +51,13 @@ describe('exports', () => {
       'm,actual,0,2,2,5,4,8,-,-,-2.5,0.082',
       '',
     ]);
+  });
+  it('gives the numbers of a compared model too, under its name', () => {
+    const rows = clozeRows(RESULT, { ...RESULT, model: 'other' });
+    assert.deepEqual(
+      rows.map(([model]) => model),
+      ['model', 'm', 'm', 'other', 'other'],
+    );
   });
   it('is tab-separated for the clipboard', () => {
     assert.equal(toTabs([['a\tb', null, 1.5]]), 'a b\t\t1.5\n');

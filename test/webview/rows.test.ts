@@ -1,7 +1,15 @@
 /** What the Cloze view makes of a result, on a result written down by hand. */
 import assert from 'node:assert/strict';
 import type { FillMaskResult, MaskResult, Prediction } from '../../extension/protocol/engine';
-import { bestTexts, jointRows, pinnedRows, predictionRows, scaleOf, summary } from '../../webviews/cloze/rows';
+import {
+  bestTexts,
+  comparisons,
+  jointRows,
+  pinnedRows,
+  predictionRows,
+  scaleOf,
+  summary,
+} from '../../webviews/cloze/rows';
 
 const prediction = (id: number, token: string, prob: number): Prediction => ({
   id,
@@ -64,6 +72,38 @@ describe('rows of the Cloze view', () => {
       [
         ['.500', '–', '0.667'],
         ['.250', '+1.10', '0.333'],
+      ],
+    );
+  });
+
+  it('puts two models side by side, mask by mask, also where they divide a word differently', () => {
+    const at = (target: number): MaskResult => ({ ...mask([red]), target });
+    const target = (text: string): FillMaskResult['targets'][number] => ({
+      range: { start: 0, end: 1 },
+      text,
+      masks: 1,
+      maskIndices: [],
+      fit: 'tokens',
+    });
+    const targets = [target('cat'), target('unhappy')];
+    const one = { ...result([at(0), at(1)]), targets, model: 'one' };
+    const other = { ...result([at(0), at(1), at(1)]), targets, model: 'other' };
+    const reversed = { targets: [...targets].reverse() };
+    assert.deepEqual(
+      comparisons({ ...one, ...reversed }, { ...result([at(0), at(0), at(1)]), ...reversed })
+        .at(-1)
+        ?.sides.map(({ name }) => name),
+      ['mask 2', 'mask 2'],
+      'one place has one name',
+    );
+    assert.deepEqual(
+      comparisons(one, other).map(({ sides, note }) => [
+        ...sides.map(({ result: { model }, name }) => `${model} ${name}`),
+        note,
+      ]),
+      [
+        ['one mask 1', 'other mask 1', undefined],
+        ['one token', 'other token 1 of 2', 'other token 2 of 2', '“unhappy” is 1 token to one, 2 tokens to other.'],
       ],
     );
   });

@@ -25,6 +25,8 @@ const STATES: [view: string, state: string][] = [
     'several',
     'candidates',
     'compared',
+    'compared-several',
+    'compared-unequal',
     'partial',
     'hostile',
   ].map((state): [string, string] => ['cloze', state]),
@@ -147,6 +149,93 @@ describe('webviews', function () {
     assert.deepEqual((await requests('maskToken')).at(-1), { index: 8, additive: true });
   });
 
+  /** The name of what has the focus, however deep in shadow roots. */
+  const focused = (): Promise<string> =>
+    page.evaluate(() => {
+      let element = document.activeElement;
+      while (element?.shadowRoot?.activeElement) element = element.shadowRoot.activeElement;
+      return element === document.body
+        ? ''
+        : (element?.getAttribute('aria-label') ?? element?.textContent?.trim() ?? '');
+    });
+
+  it('Ctrl+Enter and Shift+Space mask a token beside the others', async () => {
+    await open('cloze', 'ready');
+    await page.getByRole('button', { name: 'The, token 1' }).focus();
+    await page.keyboard.press('Control+Enter');
+    await page.keyboard.press('Shift+Space');
+    await page.keyboard.press('Space');
+    assert.deepEqual(await requests('maskToken'), [
+      { index: 1, additive: true },
+      { index: 1, additive: true },
+      { index: 1, additive: false },
+    ]);
+  });
+
+  it('a view that gets the focus gives it to the mask, or to the first thing to do', async () => {
+    const enter = (): Promise<boolean> => page.evaluate(() => window.dispatchEvent(new Event('focus')));
+    await open('cloze', 'ready');
+    await enter();
+    assert.match(await focused(), /^mask 1/);
+    await page.getByRole('option', { name: /^French/ }).focus();
+    await enter();
+    assert.match(await focused(), /^French/, 'who was somewhere stays there');
+    await open('cloze', 'empty');
+    await enter();
+    assert.equal(await focused(), 'mask it');
+    await open('objectives', 'ready');
+    await enter();
+    assert.match(await focused(), /official replaced by the mask/);
+  });
+
+  it('the head has one tab stop for its actions; arrow keys lead over those that can be used', async () => {
+    await open('cloze', 'empty');
+    await page.getByRole('button', { name: 'bert-base-cased' }).focus();
+    await page.keyboard.press('Tab');
+    assert.equal(await focused(), 'Follow the Selection');
+    await page.keyboard.press('ArrowRight');
+    assert.equal(await focused(), 'More Actions');
+    await page.keyboard.press('ArrowDown');
+    await page.getByRole('menuitem', { name: 'Open in Editor Area' }).waitFor();
+    await page.keyboard.press('End');
+    assert.equal(await focused(), 'What the Numbers Mean');
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('Home');
+    assert.equal(await focused(), 'Follow the Selection');
+    await page.keyboard.press('End');
+    await page.keyboard.press('Tab');
+    assert.equal(await focused(), 'mask it');
+    await page.keyboard.press('Shift+Tab');
+    assert.equal(await focused(), 'More Actions');
+  });
+
+  it('no key press loses the focus: at the end of the history, without a candidate, while nothing can be inserted', async () => {
+    await open('cloze', 'followed');
+    await page.getByRole('button', { name: 'Remove French' }).focus();
+    await page.keyboard.press('Enter');
+    assert.equal(await focused(), 'Add a candidate');
+    await open('cloze', 'oldest');
+    await page.getByRole('button', { name: 'Older Result' }).focus();
+    await page.keyboard.press('Enter');
+    assert.equal(await focused(), 'Older Result');
+    assert.deepEqual(await requests('history'), []);
+    await open('cloze', 'stale');
+    const insert = page.getByRole('button', { name: 'Insert “French”' });
+    await insert.focus();
+    await page.keyboard.press('Enter');
+    assert.equal(await insert.evaluate((button) => button.matches(':focus')), true);
+    assert.deepEqual(await requests('insert'), []);
+  });
+
+  it('names the numbers of a row', async () => {
+    await open('cloze', 'ready');
+    await page
+      .getByRole('option', { name: /^English\s?, p \.188\s?, log p −1\.67\s?, what really stood there$/ })
+      .waitFor();
+    await open('cloze', 'several');
+    await page.getByRole('option', { name: /^Los Angeles\s?, pseudo-log-likelihood −0\.34$/ }).waitFor();
+  });
+
   it('special tokens cannot be masked', async () => {
     await open('cloze', 'ready');
     await page.getByRole('button', { name: '[CLS]' }).click({ force: true });
@@ -160,6 +249,16 @@ describe('webviews', function () {
     await page.keyboard.press('ArrowDown');
     await page.keyboard.press('Enter');
     assert.deepEqual(await requests('insertAt'), [{ target: 0, text: 'Creole' }]);
+  });
+
+  it('Ctrl+Z takes an insertion back, but in a field only what was typed', async () => {
+    await open('cloze', 'ready');
+    await page.getByRole('option', { name: /^French/ }).focus();
+    await page.keyboard.press('Control+z');
+    assert.deepEqual(await requests('undo'), [null]);
+    await page.getByRole('textbox', { name: 'Add a candidate' }).fill('Port Louis');
+    await page.keyboard.press('Control+z');
+    assert.deepEqual(await requests('undo'), [null]);
   });
 
   it('a stale result inserts nothing', async () => {
@@ -239,6 +338,41 @@ describe('webviews', function () {
     assert.deepEqual(await requests('compareWith'), [{ model: 'gpt2' }, { model: null }]);
   });
 
+  it('both sides and left side stand mask by mask, or together where the models divide a word differently', async () => {
+    const lists = (): Promise<(string | null)[]> =>
+      page
+        .getByRole('region', { name: 'Both sides and left side only' })
+        .getByRole('listbox')
+        .evaluateAll((elements) => elements.map((element) => element.getAttribute('aria-label')));
+    const [masked, causal] = ['bert-base-cased', 'gpt2-a-model-with-a-rather-long-name'];
+    await open('cloze', 'compared-several');
+    assert.deepEqual(await lists(), [
+      `P(mask 1 | both sides), ${masked}`,
+      `P(mask 1 | left side), ${causal}`,
+      `P(mask 2 | both sides), ${masked}`,
+      `P(mask 2 | left side), ${causal}`,
+    ]);
+    await open('cloze', 'compared-unequal');
+    assert.deepEqual(await lists(), [
+      `P(token 1 of 2 | both sides), ${masked}`,
+      `P(token 2 of 2 | both sides), ${masked}`,
+      `P(token 1 of 3 | left side), ${causal}`,
+      `P(token 2 of 3 | left side), ${causal}`,
+      `P(token 3 of 3 | left side), ${causal}`,
+    ]);
+    await page.getByText(`“Los Angeles” is 2 tokens to ${masked}, 3 tokens to ${causal}.`).waitFor();
+  });
+
+  it('nothing is cut in the narrowest side bar either', async () => {
+    await page.setViewportSize({ width: 170, height: 800 });
+    for (const state of ['ready', 'several', 'compared', 'compared-several', 'candidates']) {
+      await open('cloze', state);
+      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      assert.ok(overflow <= 0, `${overflow} px too wide: ${state}`);
+      await page.screenshot({ path: join(SHOTS, `cloze-${state}-narrowest.png`), fullPage: true });
+    }
+  });
+
   it('history goes back and forth', async () => {
     await open('cloze', 'ready');
     await page.getByText('2 of 3').waitFor();
@@ -288,7 +422,8 @@ describe('webviews', function () {
   it('controls of the objectives view ask the host', async () => {
     await open('objectives', 'ready');
     await page.getByRole('button', { name: 'Next Seed' }).click();
-    await page.getByRole('checkbox', { name: 'Whole words' }).click();
+    await page.getByRole('checkbox', { name: 'Whole words' }).focus();
+    await page.keyboard.press('Space');
     await page.getByRole('textbox', { name: 'Seed' }).fill('42');
     await page.keyboard.press('Enter');
     await page.getByRole('textbox', { name: 'Seed' }).fill('many');

@@ -2,7 +2,7 @@
 import { css, html, LitElement, nothing, type TemplateResult } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
 import type { CandidateScore } from '../../extension/protocol/engine';
-import { signed, visible } from '../common/format';
+import { signed, visible } from '../../extension/protocol/format';
 import '../common/icon';
 import { base } from '../common/styles';
 import '../common/toolkit';
@@ -72,9 +72,7 @@ export class Candidates extends LitElement {
       </div>
       ${
         lengths.size > 1
-          ? html`<p class="quiet">
-              Of different lengths: a sum over more tokens is lower. The mean a token is in the tooltip.
-            </p>`
+          ? html`<p class="quiet">Of different lengths: a sum over more tokens is lower. Behind it: tokens × mean.</p>`
           : nothing
       }`;
   }
@@ -96,7 +94,7 @@ export class Candidates extends LitElement {
         score === null ? nothing : html`<span class="number">${signed(score.logprob)}</span>`
       }${
         score !== null && score.tokens.length > 1
-          ? html`<span class="quiet">${score.tokens.length} tokens</span>`
+          ? html`<span class="quiet number">${score.tokens.length} × ${signed(score.meanLogprob)}</span>`
           : nothing
       }<button aria-label="Remove ${text}" title="Remove" @click=${() => this.drop(text)}>
         <lens-icon name="close"></lens-icon></button
@@ -104,6 +102,8 @@ export class Candidates extends LitElement {
   }
 
   private drop(text: string): void {
+    // The focus would go with the chip.
+    this.renderRoot.querySelector<HTMLElement>('vscode-text-field')?.focus();
     this.change(this.texts.filter((other) => other !== text));
   }
 

@@ -4,10 +4,8 @@ import { customElement, state } from 'lit/decorators.js';
 import type { FillMaskResult, MaskResult, TargetResult } from '../../extension/protocol/engine';
 import type { ClozeMethods, ClozeState, ContextKind } from '../../extension/protocol/view';
 import '../common/barList';
-import { bits, count, probability, readable, signed, visible } from '../common/format';
+import { bits, count, nats, probability, readable, signed, visible } from '../../extension/protocol/format';
 import { EXPORTS, type HeaderAction } from '../common/header';
-import '../common/status';
-import { base } from '../common/styles';
 import '../common/tokenStrip';
 import { stripTokens } from '../common/tokens';
 import '../common/toolkit';
@@ -15,6 +13,7 @@ import { View } from '../common/view';
 import './candidates';
 import {
   bestTexts,
+  comparisons,
   jointRows,
   maskTitle,
   pinnedRows,
@@ -23,9 +22,12 @@ import {
   scaleOf,
   scoreName,
   summary,
+  type Side,
 } from './rows';
 
 const CONTEXT: Record<ContextKind, string> = { sentence: 'Sentence', paragraph: 'Paragraph', window: 'Window' };
+/** The numbers of a prediction. */
+const COLUMNS = ['p', 'log p'];
 const FIRST_ROWS = 7;
 const COMPARED_ROWS = 5;
 const MAX_MASKS = 8;
@@ -44,12 +46,8 @@ const HELP: HeaderAction = {
 @customElement('onnx-lens-cloze')
 export class ClozeView extends View<ClozeState, ClozeMethods> {
   static override styles = [
-    base,
+    View.styles,
     css`
-      :host {
-        display: block;
-        padding: 2px 14px 20px;
-      }
       .where {
         display: flex;
         flex-wrap: wrap;
@@ -93,9 +91,6 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
         padding: 4px 9px;
         border-radius: 2px;
       }
-      .warning {
-        color: var(--vscode-editorWarning-foreground);
-      }
       .below {
         justify-content: space-between;
         margin-top: 4px;
@@ -132,35 +127,21 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
     `,
   ];
   @state() private expanded = false;
+
+  constructor() {
+    super();
+    this.addEventListener('keydown', (event) => {
+      // An undo in a field is the field's own.
+      if (event.key.toLowerCase() !== 'z' || !(event.ctrlKey || event.metaKey) || event.shiftKey) return;
+      if (!(event.composedPath()[0] instanceof HTMLInputElement)) this.ask('undo', null);
+    });
+  }
+
   override render(): TemplateResult | typeof nothing {
     const { state } = this;
     if (state === null) return nothing;
-    return html`<main aria-busy=${String(state.status === 'loading')}>
-      ${this.head(state)}
-      ${
-        state.status === 'loading'
-          ? html`<lens-progress .progress=${state.progress} @cancel=${() => this.ask('cancel', null)}></lens-progress>`
-          : nothing
-      }
-      <lens-error
-        .error=${this.refusal ?? (state.status === 'error' ? state.error : undefined)}
-        @log=${() => this.ask('showLog', null)}
-      ></lens-error>
-      ${
-        state.result === null
-          ? state.status === 'empty'
-            ? this.empty()
-            : nothing
-          : html`<div class=${state.status === 'loading' ? 'stale' : ''}>${this.results(state, state.result)}</div>`
-      }
-      <div class="visually-hidden" role="status">
-        ${state.status === 'ready' && state.result ? summary(state.result) : ''}
-      </div>
-    </main>`;
-  }
-
-  private head(state: ClozeState): TemplateResult {
-    const none = state.result === null;
+    const { result } = state;
+    const none = result === null;
     const actions: HeaderAction[] = [
       { name: 'refresh', icon: 'refresh', label: 'Predict Again', disabled: none },
       { name: 'follow', icon: 'eye', label: 'Follow the Selection', pressed: state.follow },
@@ -174,21 +155,19 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
       { name: 'export', icon: 'export', label: 'Copy or Export', disabled: none, items: EXPORTS },
       HELP,
     ];
-    return html`<lens-header
-      name="Cloze"
-      .model=${state.model}
-      .actions=${actions}
-      @model=${() => this.ask('selectModel', null)}
-      @action=${(event: CustomEvent<string>) => this.act(event.detail, state)}
-    ></lens-header>`;
+    return this.frame(state, {
+      name: 'Cloze',
+      actions,
+      content: none ? (state.status === 'empty' ? this.empty() : nothing) : this.results(state, result),
+      said: none ? '' : summary(result),
+    });
   }
 
-  private act(action: string, state: ClozeState): void {
+  protected override act(action: string, state: ClozeState): void {
     if (action === 'follow') this.ask('follow', { on: !state.follow });
     else if (action === 'pin') this.ask('pin', { on: state.pinned === null });
-    else if (action === 'copy') this.ask('export', { format: 'clipboard' });
-    else if (action === 'csv' || action === 'json') this.ask('export', { format: action });
-    else if (action === 'refresh' || action === 'openInEditor' || action === 'help') this.ask(action, null);
+    else if (action === 'openInEditor') this.ask(action, null);
+    else super.act(action, state);
   }
 
   private empty(): TemplateResult {
@@ -296,25 +275,27 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
         length < 2
           ? nothing
           : html`<span class="history number">
-              ${index + 1} of ${length}
-              <button
-                title="Older Result"
-                aria-label="Older Result"
-                ?disabled=${index <= 0}
-                @click=${() => this.ask('history', { step: -1 })}
-              >
-                <lens-icon name="chevron-left"></lens-icon></button
-              ><button
-                title="Newer Result"
-                aria-label="Newer Result"
-                ?disabled=${index >= length - 1}
-                @click=${() => this.ask('history', { step: 1 })}
-              >
-                <lens-icon name="chevron-right"></lens-icon>
-              </button>
+              ${index + 1} of ${length} ${this.step(state, -1)}${this.step(state, 1)}
             </span>`
       }
     </div>`;
+  }
+
+  private step({ history }: ClozeState, step: -1 | 1): TemplateResult {
+    const label = step < 0 ? 'Older Result' : 'Newer Result';
+    const to = history.index + step;
+    const off = to < 0 || to >= history.length;
+    return html`<button
+      class=${off ? 'off' : ''}
+      title=${label}
+      aria-label=${label}
+      aria-disabled=${String(off)}
+      @click=${() => {
+        if (!off) this.ask('history', { step });
+      }}
+    >
+      <lens-icon name=${step < 0 ? 'chevron-left' : 'chevron-right'}></lens-icon>
+    </button>`;
   }
 
   private mask(state: ClozeState, result: FillMaskResult, mask: MaskResult, index: number): TemplateResult {
@@ -330,6 +311,7 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
       </h2>
       <lens-bar-list
         .rows=${predictionRows(mask, shown, scaleOf(mask, pinnedOf(state)?.masks[index]))}
+        .columns=${COLUMNS}
         label="Predictions, best first${active ? '; Enter puts the word into the document' : ''}"
         ?active=${active}
         @choose=${(event: CustomEvent<number>) => {
@@ -350,7 +332,7 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
             : html`<span></span>`
         }
         <span class="quiet number" title="${mask.entropy} nats; at most ${Math.log(result.vocabSize)}"
-          >entropy ${mask.entropy.toFixed(2)} nats</span
+          >entropy ${nats(mask.entropy)} nats</span
         >
       </div>
     </section>`;
@@ -387,6 +369,7 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
       </h2>
       <lens-bar-list
         long
+        .columns=${[score]}
         .rows=${jointRows(this.expanded ? result.joint : result.joint.slice(0, FIRST_ROWS), result.kind)}
         label="Joint fills, best first${state.canInsert ? '; Enter puts the words into the document' : ''}"
         ?active=${state.canInsert}
@@ -410,8 +393,8 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
     if (texts === null) return nothing;
     const shown = texts.map((text) => visible(text.trim())).join(' … ');
     return html`<vscode-button
-      class="insert"
-      ?disabled=${!state.canInsert}
+      class="insert ${state.canInsert ? '' : 'off'}"
+      aria-disabled=${String(!state.canInsert)}
       title="Put the likeliest text into the document"
       @click=${() => {
         if (state.canInsert) this.ask('insert', { texts });
@@ -438,6 +421,7 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
           <p class="quiet">${visible(label)}</p>
           <lens-bar-list
             .rows=${pinnedRows(before, now, FIRST_ROWS, scaleOf(before, now))}
+            .columns=${['p', 'difference of log p']}
             label="Pinned predictions${result.masks.length > 1 ? ` for mask ${index + 1}` : ''}"
           ></lens-bar-list>`;
       })}
@@ -469,7 +453,13 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
       ${
         compared?.result == null
           ? nothing
-          : [result, compared.result].map((shown) => side(shown, scaleOf(result.masks[0], compared.result?.masks[0])))
+          : comparisons(result, compared.result).map(
+              ({ sides, note }) =>
+                html`${note === undefined ? nothing : html`<p class="quiet">${note}</p>`}
+                  <div class="masks">
+                    ${sides.map((each) => side(each, scaleOf(...sides.map(({ mask }) => mask))))}
+                  </div>`,
+            )
       }
     </section>`;
   }
@@ -479,20 +469,16 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
 const pinnedOf = (state: ClozeState): FillMaskResult | null =>
   state.pinned === null || state.pinned.result === state.result ? null : state.pinned.result;
 
-/** One model's best words for the first mask. */
-function side(result: FillMaskResult, scale: number): TemplateResult | typeof nothing {
-  const mask = result.masks[0];
-  if (mask === undefined) return nothing;
-  const given = result.kind === 'masked' ? 'both sides' : 'left side';
-  return html`<h2>
-      <span class="what">P(token | ${given})</span><span class="fill"></span><span class="column">p</span
+/** One model's best words for one mask. */
+function side({ result, mask, name: which }: Side, scale: number): TemplateResult {
+  const name = `P(${which} | ${result.kind === 'masked' ? 'both sides' : 'left side'})`;
+  return html`<div>
+    <h2>
+      <span class="what">${name}</span><span class="fill"></span><span class="column">p</span
       ><span class="column">log p</span>
     </h2>
     <p class="quiet">${result.model}</p>
-    <lens-bar-list
-      .rows=${predictionRows(mask, COMPARED_ROWS, scale)}
-      label="P(token | ${given}), ${result.model}"
-    ></lens-bar-list>
+    <lens-bar-list .rows=${predictionRows(mask, COMPARED_ROWS, scale)} label="${name}, ${result.model}"></lens-bar-list>
     ${
       mask.actual === null
         ? nothing
@@ -500,5 +486,6 @@ function side(result: FillMaskResult, scale: number): TemplateResult | typeof no
             was <strong class="mono">${readable(mask.actual.token)}</strong> · rank ${count(mask.actual.rank)} of
             ${count(result.vocabSize)} · p ${probability(mask.actual.prob)}
           </p>`
-    }`;
+    }
+  </div>`;
 }

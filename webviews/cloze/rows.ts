@@ -1,7 +1,7 @@
 /** A result as rows and sentences. Pure. */
 import type { FillMaskResult, JointFill, MaskResult, Prediction } from '../../extension/protocol/engine';
 import type { BarRow } from '../common/barList';
-import { difference, probability, readable, signed, visible } from '../common/format';
+import { counted, difference, probability, readable, signed, visible } from '../../extension/protocol/format';
 
 /** A token as a word; one of white space only by its name in the vocabulary. */
 export const word = ({ text, token }: Prediction): string => visible(text.trim() === '' ? token : text.trim());
@@ -15,6 +15,52 @@ export const scoreName = (kind: FillMaskResult['kind']): string =>
 /** The probability that a whole bar stands for: the largest that any of the masks gives. */
 export const scaleOf = (...masks: (MaskResult | undefined)[]): number =>
   Math.max(Number.MIN_VALUE, ...masks.map((mask) => mask?.predictions[0]?.prob ?? 0));
+
+/** One model's view of one mask. */
+export interface Side {
+  result: FillMaskResult;
+  mask: MaskResult;
+  /** Which mask it is, in a few letters. */
+  name: string;
+}
+
+/** A place that two models look at. Its lists share a scale. */
+export interface Comparison {
+  sides: Side[];
+  /** Why the masks cannot be compared one by one. */
+  note?: string;
+}
+
+/** Mask beside mask; where the models divide a target into different numbers of tokens, all its masks of one, then of the other. */
+export function comparisons(result: FillMaskResult, other: FillMaskResult): Comparison[] {
+  return result.targets.flatMap((target, at): Comparison[] => {
+    const [own, others] = [result, other].map(({ masks }) => masks.filter((mask) => mask.target === at)) as [
+      MaskResult[],
+      MaskResult[],
+    ];
+    if (own.length === others.length)
+      return own.map((mask, index) => {
+        // The other model may count its masks otherwise; the place is the same.
+        const name = result.masks.length > 1 ? `mask ${result.masks.indexOf(mask) + 1}` : 'token';
+        return {
+          sides: [
+            { result, mask, name },
+            { result: other, mask: others[index] as MaskResult, name },
+          ],
+        };
+      });
+    const sidesOf = (whose: FillMaskResult, masks: MaskResult[]): Side[] =>
+      masks.map((mask, index) => ({
+        result: whose,
+        mask,
+        name: masks.length > 1 ? `token ${index + 1} of ${masks.length}` : 'token',
+      }));
+    const note =
+      `“${visible(target.text)}” is ${counted(own.length, 'token')} to ${result.model}, ` +
+      `${counted(others.length, 'token')} to ${other.model}.`;
+    return [{ sides: [...sidesOf(result, own), ...sidesOf(other, others)], note }];
+  });
+}
 
 /** Numbers: p, log p. */
 export const predictionRows = (mask: MaskResult, length: number, scale: number): BarRow[] =>

@@ -1,6 +1,7 @@
 /** Words with bars and numbers, in 22 px rows. One tab stop; arrow keys move, Enter chooses. */
 import { css, html, LitElement, nothing, svg, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
+import { destination } from './roving';
 import { base } from './styles';
 
 export interface BarRow {
@@ -74,8 +75,22 @@ export class BarList extends LitElement {
       }
       .number {
         flex: none;
-        width: 46px;
+        min-width: 46px;
         text-align: right;
+      }
+      /* A side bar can be as narrow as 170 px: the word and its numbers are worth more than the bar. */
+      @media (max-width: 240px) {
+        svg {
+          display: none;
+        }
+        .word,
+        .long .word {
+          flex: 1 1 0;
+          min-width: 0;
+        }
+        [role='option'] {
+          gap: 4px;
+        }
       }
       :not(.marked) > .number + .number {
         color: var(--vscode-descriptionForeground);
@@ -87,6 +102,8 @@ export class BarList extends LitElement {
   ];
   @property({ attribute: false }) rows: readonly BarRow[] = [];
   @property() label = '';
+  /** What the numbers of a row are, for the screen reader. */
+  @property({ attribute: false }) columns: readonly string[] = [];
   /** Labels are phrases rather than words. */
   @property({ type: Boolean }) long = false;
   /** Rows can be chosen. */
@@ -120,8 +137,13 @@ export class BarList extends LitElement {
             <svg aria-hidden="true" preserveAspectRatio="none" viewBox="0 0 100 10">
               ${svg`<rect width=${Math.max(0.5, 100 * Math.min(1, row.fraction)).toFixed(2)} height="10" rx="1"></rect>`}
             </svg>
-            ${row.numbers.map((number) => html`<span class="number">${number}</span>`)}
-            ${row.marked ? html`<span class="visually-hidden">what really stood there</span>` : nothing}
+            ${row.numbers.map(
+              (number, column) =>
+                html`<span class="number"
+                  ><span class="visually-hidden">, ${this.columns[column] ?? ''} </span>${number}</span
+                >`,
+            )}
+            ${row.marked ? html`<span class="visually-hidden">, what really stood there</span>` : nothing}
           </div>`,
       )}
     </div>`;
@@ -137,11 +159,10 @@ export class BarList extends LitElement {
       this.choose(this.current);
       return;
     }
-    const last = this.rows.length - 1;
-    const next = { ArrowDown: this.current + 1, ArrowUp: this.current - 1, Home: 0, End: last }[event.key];
+    const next = destination(event.key, this.current, this.rows.length);
     if (next === undefined) return;
     event.preventDefault();
-    this.current = Math.max(0, Math.min(last, next));
+    this.current = next;
     void this.updateComplete.then(() => {
       this.renderRoot.querySelector<HTMLElement>('[tabindex="0"]')?.focus();
     });

@@ -1,9 +1,10 @@
-/** The same head on every view: its name, the model, and what can be done with the whole view. */
+/** The same head on every view: its name, the model, and what can be done with the whole view (one tab stop, arrow keys). */
 import { css, html, LitElement, nothing, type TemplateResult } from 'lit';
-import { customElement, property } from 'lit/decorators.js';
+import { customElement, property, state } from 'lit/decorators.js';
 import type { ModelSummary } from '../../extension/protocol/view';
 import type { IconName } from './icon';
 import type { MenuItem } from './menu';
+import { destination } from './roving';
 import { base } from './styles';
 import './icon';
 import './menu';
@@ -49,6 +50,12 @@ export class Header extends LitElement {
         flex: none;
         font-weight: 600;
       }
+      /* The view's own frame names it too. */
+      @media (max-width: 240px) {
+        .name {
+          display: none;
+        }
+      }
       .model {
         flex: 0 1 auto;
         min-width: 0;
@@ -78,6 +85,9 @@ export class Header extends LitElement {
   @property({ attribute: false }) model: ModelSummary | null = null;
   @property({ attribute: false }) actions: readonly HeaderAction[] = [];
 
+  /** The action that Tab leads to. */
+  @state() private current = 0;
+
   override render(): TemplateResult {
     const { model } = this;
     const state = model === null ? '' : STATES[model.state];
@@ -90,18 +100,25 @@ export class Header extends LitElement {
       >
         ${text}
       </button>
-      <span class="actions" role="toolbar" aria-label=${this.name}>
-        ${this.actions.map((action) => this.action(action))}
+      <span class="actions" role="toolbar" aria-label=${this.name} @keydown=${this.onKey}>
+        ${this.actions.map((action, index) => this.action(action, index))}
       </span>`;
   }
 
-  private action({ name, icon, label, pressed, disabled, items }: HeaderAction): TemplateResult {
+  private action({ name, icon, label, pressed, disabled, items }: HeaderAction, index: number): TemplateResult {
+    const first = this.actions.findIndex((action) => !action.disabled);
+    const stop = index === (this.actions[this.current]?.disabled === true ? first : this.current) ? 0 : -1;
+    const focused = (): void => {
+      this.current = index;
+    };
     if (items !== undefined)
       return html`<lens-menu
         icon=${icon}
         label=${label}
         .items=${items}
         ?disabled=${disabled ?? false}
+        .stop=${stop}
+        @focusin=${focused}
         @pick=${(event: CustomEvent<string>) => this.act(event.detail)}
       ></lens-menu>`;
     return html`<button
@@ -109,10 +126,21 @@ export class Header extends LitElement {
       aria-label=${label}
       aria-pressed=${pressed === undefined ? nothing : String(pressed)}
       ?disabled=${disabled ?? false}
+      tabindex=${stop}
+      @focus=${focused}
       @click=${() => this.act(name)}
     >
       <lens-icon name=${icon}></lens-icon>
     </button>`;
+  }
+
+  private onKey(event: KeyboardEvent): void {
+    if (event.defaultPrevented || event.key === 'ArrowUp' || event.key === 'ArrowDown') return;
+    const stops = [...this.renderRoot.querySelectorAll<HTMLElement>('.actions > :not([disabled])')];
+    const next = destination(event.key, stops.indexOf(event.target as HTMLElement), stops.length);
+    if (next === undefined) return;
+    event.preventDefault();
+    stops[next]?.focus();
   }
 
   private act(name: string): void {

@@ -54,6 +54,8 @@ export class Menu extends LitElement {
   @property() icon: IconName = 'ellipsis';
   @property() label = '';
   @property({ type: Boolean }) disabled = false;
+  /** Of the button, where the menu is one of several things with one tab stop. */
+  @property({ type: Number }) stop = 0;
   @property({ attribute: false }) items: readonly MenuItem[] = [];
   @state() private open = false;
 
@@ -63,6 +65,7 @@ export class Menu extends LitElement {
         title=${this.label}
         aria-label=${this.label}
         aria-haspopup="menu"
+        tabindex=${this.stop}
         aria-expanded=${String(this.open)}
         ?disabled=${this.disabled}
         @click=${() => this.show(!this.open)}
@@ -87,6 +90,10 @@ export class Menu extends LitElement {
       }`;
   }
 
+  override focus(options?: FocusOptions): void {
+    this.renderRoot.querySelector<HTMLElement>('.toggle')?.focus(options);
+  }
+
   private get entries(): HTMLElement[] {
     return [...this.renderRoot.querySelectorAll<HTMLElement>('[role="menuitem"]')];
   }
@@ -94,7 +101,7 @@ export class Menu extends LitElement {
   private show(open: boolean): void {
     this.open = open;
     void this.updateComplete.then(() => {
-      (open ? this.entries[0] : this.renderRoot.querySelector<HTMLElement>('.toggle'))?.focus();
+      (open ? this.entries[0] : this)?.focus();
     });
   }
 

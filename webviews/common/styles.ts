@@ -11,8 +11,9 @@ export const base = css`
   }
   h2 {
     display: flex;
+    flex-wrap: wrap;
     align-items: baseline;
-    gap: 6px;
+    gap: 0 6px;
     margin: 14px 0 2px;
     font-size: 11px;
     font-weight: 600;
@@ -28,7 +29,7 @@ export const base = css`
     letter-spacing: 0;
     text-transform: none;
     color: var(--vscode-descriptionForeground);
-    overflow-wrap: anywhere;
+    overflow-wrap: break-word;
   }
   h2 .column {
     flex: none;
@@ -43,6 +44,9 @@ export const base = css`
   }
   h2 .fill {
     flex: 1;
+  }
+  h2 .fill + .column {
+    margin-left: auto; /* where a narrow heading has two lines */
   }
   .was,
   button.bordered {
@@ -73,6 +77,8 @@ export const base = css`
   button:hover:enabled {
     background: var(--vscode-toolbar-hoverBackground);
   }
+  /* What is only off for now keeps the focus: aria-disabled instead of disabled. */
+  .off,
   button:disabled {
     opacity: 0.4;
     cursor: default;

@@ -4,6 +4,7 @@
  */
 import { css, html, LitElement, nothing, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
+import { destination } from './roving';
 import { base } from './styles';
 
 export interface StripToken {
@@ -54,6 +55,11 @@ export class TokenStrip extends LitElement {
         color: var(--vscode-editor-selectionForeground, inherit);
         border-color: var(--vscode-focusBorder);
       }
+      /* Outside the border, which has the same colour. */
+      :is(.mask, .random, .keep):focus-visible {
+        outline-width: 2px;
+        outline-offset: 1px;
+      }
       .random,
       .keep {
         padding: 0 4px;
@@ -79,7 +85,19 @@ export class TokenStrip extends LitElement {
   /** Text was cut there, and why. */
   @property() cutStart = '';
   @property() cutEnd = '';
-  @state() private current = 0;
+  /** Null until the person has been here: then the first mask, or the first token of the text. */
+  @state() private current: number | null = null;
+
+  private get here(): number {
+    const { current, tokens } = this;
+    if (current !== null) return Math.min(current, tokens.length - 1);
+    const start = tokens.findIndex(({ look }) => look !== 'plain');
+    return Math.max(0, start < 0 ? tokens.findIndex(({ special }) => !special) : start);
+  }
+
+  override focus(options?: FocusOptions): void {
+    this.renderRoot.querySelector<HTMLElement>('button[tabindex="0"]')?.focus(options);
+  }
 
   override render(): TemplateResult {
     const words: number[][] = [];
@@ -101,17 +119,16 @@ export class TokenStrip extends LitElement {
 
   private button(index: number): TemplateResult {
     const token = this.tokens[index] as StripToken;
-    const current = Math.min(this.current, this.tokens.length - 1);
     return html`<button
       class="${token.special ? 'special' : ''} ${token.look}"
       title=${token.title}
       aria-label=${token.title}
       aria-pressed=${this.toggles ? String(token.look === 'mask') : nothing}
       aria-disabled=${String(token.special && token.look === 'plain')}
-      tabindex=${index === current ? 0 : -1}
+      tabindex=${index === this.here ? 0 : -1}
       @focus=${() => (this.current = index)}
       @click=${(event: MouseEvent) => {
-        this.act(index, event.ctrlKey || event.metaKey || event.shiftKey);
+        this.act(index, isAdditive(event));
       }}
     >
       ${token.text}${token.tag === undefined ? nothing : html` <span class="tag">${token.tag}</span>`}
@@ -125,20 +142,21 @@ export class TokenStrip extends LitElement {
   }
 
   private onKey(event: KeyboardEvent): void {
-    const last = this.tokens.length - 1;
-    const next = {
-      ArrowRight: this.current + 1,
-      ArrowDown: this.current + 1,
-      ArrowLeft: this.current - 1,
-      ArrowUp: this.current - 1,
-      Home: 0,
-      End: last,
-    }[event.key];
+    // A button's own Enter does nothing with Ctrl held down.
+    if (event.key === 'Enter' || event.key === ' ') {
+      event.preventDefault();
+      this.act(this.here, isAdditive(event));
+      return;
+    }
+    const next = destination(event.key, this.here, this.tokens.length);
     if (next === undefined) return;
     event.preventDefault();
-    this.current = Math.max(0, Math.min(last, next));
+    this.current = next;
     void this.updateComplete.then(() => {
-      this.renderRoot.querySelector<HTMLElement>('button[tabindex="0"]')?.focus();
+      this.focus();
     });
   }
 }
+
+const isAdditive = ({ ctrlKey, metaKey, shiftKey }: KeyboardEvent | MouseEvent): boolean =>
+  ctrlKey || metaKey || shiftKey;

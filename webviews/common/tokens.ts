@@ -1,6 +1,6 @@
 /** Tokens of a result as strip tokens. */
 import type { Token } from '../../extension/protocol/engine';
-import { readable } from './format';
+import { readable } from '../../extension/protocol/format';
 import type { StripToken } from './tokenStrip';
 
 export function stripTokens<T extends Token>(

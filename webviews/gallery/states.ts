@@ -107,6 +107,16 @@ const SEVERAL: FillMaskResult = {
   actualLogprob: -0.34,
 };
 
+/** Two words masked, one token each. */
+const TWO_PLACES: FillMaskResult = {
+  ...SEVERAL,
+  targets: [
+    { range: { start: 12, end: 15 }, text: 'Los', masks: 1, maskIndices: [0], fit: 'tokens' },
+    { range: { start: 16, end: 23 }, text: 'Angeles', masks: 1, maskIndices: [1], fit: 'tokens' },
+  ],
+  masks: SEVERAL.masks.map((each, target) => ({ ...each, target })),
+};
+
 const HOSTILE = '<img src=x onerror=alert(1)>';
 
 const CLOZE: ClozeState = {
@@ -134,6 +144,19 @@ const causal: FillMaskResult = {
   ],
 };
 
+/** The same text to a model that reads “Los Angeles” as three tokens. */
+const causalSeveral: FillMaskResult = {
+  ...SEVERAL,
+  model: causal.model,
+  kind: 'causal',
+  targets: [{ range: { start: 12, end: 23 }, text: 'Los Angeles', masks: 3, maskIndices: [0, 1, 2], fit: 'tokens' }],
+  masks: [
+    mask(4, 0, predictions(['the', 0.21], ['Los', 0.11], ['London', 0.07]), 1),
+    mask(5, 0, predictions(['Ange', 0.88], ['Al', 0.04], ['G', 0.01]), 0),
+    mask(6, 0, predictions(['les', 0.97], ['los', 0.01], ['ls', 0.005]), 0),
+  ],
+};
+
 export const CLOZE_STATES: Record<string, ClozeState> = {
   ready: CLOZE,
   followed: { ...CLOZE, follow: true, candidates: ['French'], history: { index: 0, length: 1 } },
@@ -150,6 +173,7 @@ export const CLOZE_STATES: Record<string, ClozeState> = {
       hint: 'It was probably not downloaded whole; get the file again.',
     },
   },
+  oldest: { ...CLOZE, history: { index: 0, length: 3 } },
   stale: { ...CLOZE, canInsert: false, subject: CLOZE.subject && { ...CLOZE.subject, stale: true } },
   several: { ...CLOZE, result: SEVERAL, masks: 2 },
   candidates: {
@@ -178,6 +202,21 @@ export const CLOZE_STATES: Record<string, ClozeState> = {
     },
     comparable: ['gpt2', causal.model],
     compared: { model: { id: causal.model, kind: 'causal', state: 'ready' }, result: causal },
+  },
+  'compared-several': {
+    ...CLOZE,
+    result: TWO_PLACES,
+    comparable: [causal.model],
+    compared: {
+      model: { id: causal.model, kind: 'causal', state: 'ready' },
+      result: { ...TWO_PLACES, model: causal.model, kind: 'causal' },
+    },
+  },
+  'compared-unequal': {
+    ...CLOZE,
+    result: SEVERAL,
+    comparable: [causal.model],
+    compared: { model: { id: causal.model, kind: 'causal', state: 'ready' }, result: causalSeveral },
   },
   partial: {
     ...CLOZE,

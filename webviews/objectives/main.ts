@@ -4,10 +4,8 @@ import { customElement } from 'lit/decorators.js';
 import type { CorruptedToken, CorruptResult } from '../../extension/protocol/engine';
 import type { ObjectivesMethods, ObjectivesState } from '../../extension/protocol/view';
 import '../common/barList';
-import { count, probability, readable, signed, visible } from '../common/format';
+import { count, nats, probability, readable, signed, visible } from '../../extension/protocol/format';
 import { EXPORTS, type HeaderAction } from '../common/header';
-import '../common/status';
-import { base } from '../common/styles';
 import '../common/tokenStrip';
 import { stripTokens } from '../common/tokens';
 import '../common/toolkit';
@@ -24,12 +22,8 @@ const ACTIONS: Record<CorruptedToken['action'], string> = {
 @customElement('onnx-lens-objectives')
 export class ObjectivesView extends View<ObjectivesState, ObjectivesMethods> {
   static override styles = [
-    base,
+    View.styles,
     css`
-      :host {
-        display: block;
-        padding: 2px 14px 20px;
-      }
       table {
         width: 100%;
         border-collapse: collapse;
@@ -46,9 +40,6 @@ export class ObjectivesView extends View<ObjectivesState, ObjectivesMethods> {
         font-size: 12px;
         overflow-wrap: anywhere;
         white-space: normal;
-      }
-      .warning {
-        color: var(--vscode-editorWarning-foreground);
       }
       td.recovered,
       th.recovered {
@@ -112,36 +103,12 @@ export class ObjectivesView extends View<ObjectivesState, ObjectivesMethods> {
         items: [{ name: 'help', label: 'What the Numbers Mean' }],
       },
     ];
-    return html`<main aria-busy=${String(state.status === 'loading')}>
-      <lens-header
-        name="Objectives"
-        .model=${state.model}
-        .actions=${actions}
-        @model=${() => this.ask('selectModel', null)}
-        @action=${(event: CustomEvent<string>) => this.act(event.detail)}
-      ></lens-header>
-      ${
-        state.status === 'loading'
-          ? html`<lens-progress .progress=${state.progress} @cancel=${() => this.ask('cancel', null)}></lens-progress>`
-          : nothing
-      }
-      <lens-error
-        .error=${this.refusal ?? (state.status === 'error' ? state.error : undefined)}
-        @log=${() => this.ask('showLog', null)}
-      ></lens-error>
-      <div class="columns ${state.status === 'loading' ? 'stale' : ''}">
-        ${this.masked(state)} ${this.nextSentence(state)}
-      </div>
-      <div class="visually-hidden" role="status">
-        ${state.status === 'ready' && state.corrupt !== null ? summary(state.corrupt) : ''}
-      </div>
-    </main>`;
-  }
-
-  private act(action: string): void {
-    if (action === 'copy') this.ask('export', { format: 'clipboard' });
-    else if (action === 'csv' || action === 'json') this.ask('export', { format: action });
-    else if (action === 'refresh' || action === 'help') this.ask(action, null);
+    return this.frame(state, {
+      name: 'Objectives',
+      actions,
+      content: html`<div class="columns">${this.masked(state)} ${this.nextSentence(state)}</div>`,
+      said: state.corrupt !== null ? summary(state.corrupt) : following(state.nextSentence),
+    });
   }
 
   private masked(state: ObjectivesState): TemplateResult {
@@ -161,7 +128,13 @@ export class ObjectivesView extends View<ObjectivesState, ObjectivesMethods> {
           }}
         ></vscode-text-field>
         <button class="bordered" @click=${() => this.ask('setSeed', { seed: state.seed + 1 })}>Next Seed</button>
-        <vscode-checkbox ?checked=${state.wholeWord} @click=${() => this.ask('setWholeWord', { on: !state.wholeWord })}
+        <vscode-checkbox
+          ?checked=${state.wholeWord}
+          @change=${(event: Event) => {
+            // It also says so when the host has changed it.
+            const { checked: on } = event.target as HTMLInputElement;
+            if (on !== this.state?.wholeWord) this.ask('setWholeWord', { on });
+          }}
           >Whole words</vscode-checkbox
         >
       </div>
@@ -206,9 +179,7 @@ export class ObjectivesView extends View<ObjectivesState, ObjectivesMethods> {
         ${counts.keep} kept (on average 80 : 10 : 10)
       </p>
       <p class="number">
-        <span title="mean over the chosen tokens: ${result.loss} nats"
-          >loss <strong>${result.loss.toFixed(3)}</strong></span
-        >
+        <span title="mean over the chosen tokens: ${result.loss} nats">loss <strong>${nats(result.loss)}</strong></span>
         <span class="quiet">nats ·</span> ${recovered} of ${result.chosen.length} recovered
         ${
           state.subject?.stale
@@ -288,6 +259,7 @@ export class ObjectivesView extends View<ObjectivesState, ObjectivesMethods> {
                   numbers: [probability(value), signed(Math.log(value))],
                   title: `probability ${value}`,
                 }))}
+                .columns=${['p', 'log p']}
                 label="Next-sentence probability"
               ></lens-bar-list>
               ${pair.result.notes.map((note) => html`<p class="quiet">${note}</p>`)}`
@@ -298,4 +270,7 @@ export class ObjectivesView extends View<ObjectivesState, ObjectivesMethods> {
 
 /** For the screen reader: the result in a sentence. */
 const summary = ({ chosen, loss }: CorruptResult): string =>
-  `${chosen.length} tokens chosen, ${chosen.filter(({ recovered }) => recovered).length} recovered, loss ${loss.toFixed(3)} nats.`;
+  `${chosen.length} tokens chosen, ${chosen.filter(({ recovered }) => recovered).length} recovered, loss ${nats(loss)} nats.`;
+
+const following = (pair: ObjectivesState['nextSentence']): string =>
+  pair === null ? '' : `The second sentence follows the first with probability ${probability(pair.result.isNext)}.`;

@@ -53,6 +53,14 @@ interface Answers {
   actualLogprob: number | null;
 }
 
+type Ask = (
+  model: LanguageModel,
+  plan: Plan,
+  masks: readonly Mask[],
+  beam: number,
+  signal: AbortSignal,
+) => Promise<Answers>;
+
 export async function fillMask(
   model: LanguageModel,
   params: Omit<FillMaskParams, 'model'>,
@@ -125,13 +133,7 @@ function actualIds(masks: readonly Mask[]): number[] | null {
   return ids.length === masks.length ? ids : null;
 }
 
-async function askMasked(
-  model: LanguageModel,
-  plan: Plan,
-  masks: readonly Mask[],
-  beam: number,
-  signal: AbortSignal,
-): Promise<Answers> {
+const askMasked: Ask = async (model, plan, masks, beam, signal) => {
   const span = new MaskedSpan(
     model,
     plan.ids,
@@ -147,15 +149,9 @@ async function askMasked(
     joint: beam > 0 ? await fillTogether(span, model, beam) : [],
     actualLogprob: scored[0]?.logprob ?? null,
   };
-}
+};
 
-async function askCausal(
-  model: LanguageModel,
-  plan: Plan,
-  masks: readonly Mask[],
-  beam: number,
-  signal: AbortSignal,
-): Promise<Answers> {
+const askCausal: Ask = async (model, plan, masks, beam, signal) => {
   const holes = masks.map(({ position }) => position);
   const accept = fillFilter(model.tokenizer);
   const filled: number[] = [];
@@ -185,4 +181,4 @@ async function askCausal(
     actualLogprob:
       actual?.reduce((total, id, index) => total + (distributions[index] as Distribution).logprob(id), 0) ?? null,
   };
-}
+};

@@ -2,7 +2,7 @@
 import type { Token } from '../../protocol/engine';
 import { LensError } from '../../protocol/errors';
 import type { LensTokenizer } from '../text/tokenizer';
-import type { Plan, PlannedTarget } from './masking';
+import { planWithin, type Plan, type PlannedTarget, type Planner } from './masking';
 import { countNote, cutNote, fitOf, hull, inTextOrder, isWhole, type Fit, type Target } from './targets';
 import { chooseWindow, windowInfo } from './window';
 
@@ -27,21 +27,8 @@ export function startTokens(tokenizer: LensTokenizer): number {
  * The input up to the last target's end; `HOLE_ID` where tokens are to be predicted. Tokens to the right of a target are
  * those that really stand there. Throws `bad-input` when there is nothing to predict from.
  */
-export function planHoles(
-  text: string,
-  targets: readonly Target[],
-  tokenizer: LensTokenizer,
-  maxTokens: number,
-  reserve = 0,
-): Plan {
-  let needed = reserve;
-  for (;;) {
-    const plan = planOnce(text, targets, tokenizer, maxTokens, needed);
-    const excess = plan.ids.length + reserve - maxTokens;
-    if (excess <= 0) return plan;
-    needed += excess;
-  }
-}
+export const planHoles: Planner = (text, targets, tokenizer, maxTokens, reserve = 0) =>
+  planWithin(maxTokens, reserve, (needed) => planOnce(text, targets, tokenizer, maxTokens, needed));
 
 function planOnce(
   text: string,

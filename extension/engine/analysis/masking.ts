@@ -47,24 +47,30 @@ export function requireMask(tokenizer: LensTokenizer): { id: number; token: stri
 }
 
 /** `reserve`: tokens that candidates need beside those of the text. Throws `LensError`. */
-export function planMasks(
+export type Planner = (
   text: string,
   targets: readonly Target[],
   tokenizer: LensTokenizer,
   maxTokens: number,
-  reserve = 0,
-): Plan {
-  const focus = hull(targets);
-  // Masks can need more room than the text that they replace, which is only known once they are in place.
+  reserve?: number,
+) => Plan;
+
+/** Masks can need more room than the text that they replace, which is only known once they are in place. */
+export function planWithin(maxTokens: number, reserve: number, planWith: (needed: number) => Plan): Plan {
   let needed = reserve;
   for (;;) {
-    const window = chooseWindow(text, focus, tokenizer, { maxTokens, reserve: needed });
-    const plan = planInWindow(text, window, targets, tokenizer);
+    const plan = planWith(needed);
     const excess = plan.ids.length + reserve - maxTokens;
     if (excess <= 0) return plan;
     needed += excess;
   }
 }
+
+export const planMasks: Planner = (text, targets, tokenizer, maxTokens, reserve = 0) =>
+  planWithin(maxTokens, reserve, (needed) => {
+    const window = chooseWindow(text, hull(targets), tokenizer, { maxTokens, reserve: needed });
+    return planInWindow(text, window, targets, tokenizer);
+  });
 
 function planInWindow(text: string, window: TextWindow, targets: readonly Target[], tokenizer: LensTokenizer): Plan {
   const mask = requireMask(tokenizer);

@@ -1,9 +1,9 @@
 /** The probability that a second text follows the first, from a next-sentence head (Devlin et al. 2019). */
 import type { NextSentenceParams, NextSentenceResult } from '../../protocol/engine';
 import { LensError } from '../../protocol/errors';
+import { counted } from '../../protocol/format';
 import type { LanguageModel } from '../session/languageModel';
 import { logSumExp } from './distribution';
-import { count } from './predictions';
 
 /** Label 0: the second follows the first. A pair that is too long loses the begin of the first and the end of the second. */
 export async function nextSentence(
@@ -41,7 +41,7 @@ export async function nextSentence(
       ...info.notes.filter((note) => /next-sentence/iu.test(note)),
       ...(full > ids.length
         ? [
-            `The two texts have ${count(full, 'token')} and the model takes ${info.maxTokens}: the begin of the first or the end ` +
+            `The two texts have ${counted(full, 'token')} and the model takes ${info.maxTokens}: the begin of the first or the end ` +
               'of the second text was left out.',
           ]
         : []),

@@ -38,8 +38,3 @@ export function actualToken(tokenizer: LensTokenizer, distribution: Distribution
 export function fillFilter(tokenizer: LensTokenizer): (id: number) => boolean {
   return (id) => !tokenizer.isSpecial(id) && hasToken(tokenizer, id);
 }
-
-/** A quantity with its noun: `1 token`, `2 tokens`. */
-export function count(number: number, noun: string): string {
-  return `${number.toLocaleString('en')} ${noun}${number === 1 ? '' : 's'}`;
-}

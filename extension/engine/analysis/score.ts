@@ -5,6 +5,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ScoreColumns, ScoreParams, ScoreResult, TextRange } from '../../protocol/engine';
 import { LensError } from '../../protocol/errors';
+import { count, counted } from '../../protocol/format';
 import type { LanguageModel, RunContext } from '../session/languageModel';
 import type { LensTokenizer } from '../text/tokenizer';
 import type { Distribution } from './distribution';
@@ -12,7 +13,6 @@ import { requireLanguageModel } from './fillMask';
 import { batches, runBatch, throwIfCancelled, type Question } from './forward';
 import { startTokens } from './leftToRight';
 import { requireMask } from './masking';
-import { count } from './predictions';
 import { chooseWindow } from './window';
 
 /** A masked model needs a row for each token, so that more than this takes hours. */
@@ -75,11 +75,11 @@ function tokensOf(
   const tooLong = (what: string): LensError =>
     new LensError(
       'bad-input',
-      `The text to be scored has ${what}; at most ${count(most, 'token')} are scored at once.`,
+      `The text to be scored has ${what}; at most ${counted(most, 'token')} are scored at once.`,
       'Select a part of it.',
     );
   if (wanted.end - wanted.start > most * CHARACTERS_PER_TOKEN)
-    throw tooLong(count(wanted.end - wanted.start, 'character'));
+    throw tooLong(counted(wanted.end - wanted.start, 'character'));
   // Of a long text only what can be context is cut into tokens: as much as a model takes, on each side.
   const reach = 2 * (wanted.end - wanted.start) + 2 * maxTokens;
   const { range, text } =
@@ -100,7 +100,7 @@ function tokensOf(
       'There is no token to score: the text is empty or only white space.',
       'Select some text.',
     );
-  if (to - from > most) throw tooLong(count(to - from, 'token'));
+  if (to - from > most) throw tooLong(counted(to - from, 'token'));
   return { ids: encoding.ids, tokens: encoding.tokens, ranges, from, to };
 }
 
@@ -144,7 +144,7 @@ export async function score(
     scored.forEach((index, place) => addToken(columns, all, index, distributions[place] as Distribution));
     done += scored.length;
     progress({
-      message: `${done.toLocaleString('en')} of ${count(expected, 'token')}`,
+      message: `${count(done)} of ${counted(expected, 'token')}`,
       fraction: done / expected,
       partial: part(columns, first, columns.tokens.length),
     });

@@ -1,9 +1,9 @@
 /** What a person asked to be masked, cleaned up and checked, and how it stands to the tokens. */
 import type { MaskTarget, TextRange } from '../../protocol/engine';
 import { LensError } from '../../protocol/errors';
+import { counted } from '../../protocol/format';
 import type { Encoding } from '../text/encoding';
 import type { LensTokenizer } from '../text/tokenizer';
-import { count } from './predictions';
 import { tokensIn } from './window';
 
 export interface Target {
@@ -131,7 +131,7 @@ export function cutNote(encoding: Encoding, fit: Fit, sees: string): string {
 
 /** Why there is nothing to compare the masks with, if another number of masks was wanted. */
 export function countNote(tokens: number, masks: number): string {
-  return `The text there has ${count(tokens, 'token')}, the masks are ${masks}; so there is no rank of what stood there.`;
+  return `The text there has ${counted(tokens, 'token')}, the masks are ${masks}; so there is no rank of what stood there.`;
 }
 
 /** The word around [start, end) of a text, shortened. */

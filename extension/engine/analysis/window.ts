@@ -1,9 +1,9 @@
 /** The part of a text that goes into the model when the whole text is too long for it. */
 import type { TextRange, WindowInfo } from '../../protocol/engine';
 import { LensError } from '../../protocol/errors';
+import { counted } from '../../protocol/format';
 import type { Encoding } from '../text/encoding';
 import type { LensTokenizer } from '../text/tokenizer';
-import { count } from './predictions';
 
 /** Ranges are those of the text, not of the part. `encoding` is exactly what the tokenizer gives for the part. */
 export interface TextWindow {
@@ -126,7 +126,7 @@ export function chooseWindow(
   }
   throw new LensError(
     'bad-input',
-    `The selected text has ${count(size, 'token')}${reserve > 0 ? ` and needs ${count(reserve, 'token')} more` : ''}; ` +
+    `The selected text has ${counted(size, 'token')}${reserve > 0 ? ` and needs ${counted(reserve, 'token')} more` : ''}; ` +
       `the model takes at most ${maxTokens - specials} at once.`,
     'Select less text.',
   );

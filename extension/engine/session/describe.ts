@@ -31,6 +31,7 @@ export interface Description {
 /** Without a stated limit; larger inputs make attention matrices that no editor waits for. */
 const DEFAULT_MAX_TOKENS = 512;
 const LONGEST_MAX_TOKENS = 4096;
+const UNLIMITED = 1e9;
 
 /** Reads header, config and tokenizer. Throws `model-not-found`, `model-invalid`, `external-data`; never loads weights. */
 export async function describeModel(ref: ModelRef): Promise<Description> {
@@ -82,7 +83,7 @@ export async function describeModel(ref: ModelRef): Promise<Description> {
             lowercase: tokenizer.lowercase,
           },
     vocabSize,
-    maxTokens: fixedLength(inputs) ?? maxTokens(config),
+    maxTokens: maxTokens(inputs, config, readCompanion(ref, 'tokenizer_config.json') ?? {}),
     hasNextSentenceHead: nextSentence !== null,
     notes,
   };
@@ -182,16 +183,42 @@ function fixedLength(inputs: readonly TensorInfo[]): number | null {
   return typeof length === 'number' ? length : null;
 }
 
-/** Longest input in tokens. RoBERTa counts positions from its padding id + 1. */
-function maxTokens(config: Record<string, unknown>): number {
+/** Their position tables begin with rows for padding that no token uses. */
+const COUNT_FROM_PADDING = new Set([
+  'camembert',
+  'data2vec-text',
+  'ibert',
+  'longformer',
+  'mpnet',
+  'roberta',
+  'roberta-prelayernorm',
+  'xlm-roberta',
+  'xlm-roberta-xl',
+  'xmod',
+]);
+
+/** The padding id after which a model of RoBERTa's family counts positions; null for models that count from 0. */
+export function positionPadding(config: Record<string, unknown>): number | null {
+  if (!COUNT_FROM_PADDING.has(String(config.model_type))) return null;
+  return number(config, 'pad_token_id') ?? 1;
+}
+
+/** Longest input in tokens: the least of what graph, config and tokenizer say. */
+function maxTokens(
+  inputs: readonly TensorInfo[],
+  config: Record<string, unknown>,
+  tokenizerConfig: Record<string, unknown>,
+): number {
   const positions = number(config, 'max_position_embeddings', 'n_positions', 'n_ctx', 'max_sequence_length');
-  if (positions === null) return DEFAULT_MAX_TOKENS;
-  const offset = /^(roberta|xlm-roberta|camembert|longformer|mpnet|xlm-roberta-xl|data2vec-text)$/.test(
-    String(config.model_type),
-  )
-    ? 2
-    : 0;
-  return Math.min(positions - offset, LONGEST_MAX_TOKENS);
+  const padding = positionPadding(config);
+  const ofTokenizer = number(tokenizerConfig, 'model_max_length');
+  const limits = [
+    fixedLength(inputs),
+    positions === null || padding === null ? positions : positions - padding - 1,
+    // A tokenizer that was saved without a limit says 1e30.
+    ofTokenizer !== null && ofTokenizer < UNLIMITED ? ofTokenizer : null,
+  ].filter((limit) => limit !== null);
+  return limits.length === 0 ? DEFAULT_MAX_TOKENS : Math.min(...limits, LONGEST_MAX_TOKENS);
 }
 
 /** The description as people and programs see it. */

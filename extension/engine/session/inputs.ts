@@ -6,6 +6,8 @@ import type { InputRow } from './languageModel';
 
 export interface InputShape {
   padId: number;
+  /** RoBERTa counts positions from this padding id + 1 and leaves padding out; null: every model that counts from 0. */
+  positionPadding: number | null;
   /** For empty key/value caches whose shape the graph leaves open. */
   heads: number | null;
   headWidth: number | null;
@@ -60,10 +62,10 @@ export function planInputs(inputs: readonly TensorInfo[], shape: InputShape): In
 }
 
 function planInput(input: TensorInfo, shape: InputShape): Fill {
-  const perToken = (valueAt: (row: InputRow, position: number) => number): Fill => {
+  const perRow = (valuesOf: (row: InputRow, length: number) => number[]): Fill => {
     if (!/^int(32|64)$/.test(input.type) && input.type !== 'float') throw unfillable(input);
     return (rows, length) => {
-      const values = rows.flatMap((row) => Array.from({ length }, (_, position) => valueAt(row, position)));
+      const values = rows.flatMap((row) => valuesOf(row, length));
       const dims = [rows.length, length];
       if (input.type === 'int64') return new Tensor('int64', BigInt64Array.from(values, BigInt), dims);
       return input.type === 'int32'
@@ -71,6 +73,8 @@ function planInput(input: TensorInfo, shape: InputShape): Fill {
         : new Tensor('float32', Float32Array.from(values), dims);
     };
   };
+  const perToken = (valueAt: (row: InputRow, position: number) => number): Fill =>
+    perRow((row, length) => Array.from({ length }, (_, position) => valueAt(row, position)));
   switch (input.name) {
     case 'input_ids':
       return perToken((row, position) => row.ids[position] ?? shape.padId);
@@ -81,7 +85,7 @@ function planInput(input: TensorInfo, shape: InputShape): Fill {
     case 'segment_ids':
       return perToken((row, position) => row.segments?.[position] ?? 0);
     case 'position_ids':
-      return perToken((_row, position) => position);
+      return perRow((row, length) => positionsOf(row, length, shape.positionPadding));
     case 'cache_position':
       return (_rows, length) =>
         new Tensor(
@@ -98,6 +102,13 @@ function planInput(input: TensorInfo, shape: InputShape): Fill {
   }
   if (/^past(_key_values)?[._]/.test(input.name)) return planEmptyCache(input, shape);
   throw unfillable(input);
+}
+
+/** 0, 1, 2 …; after a padding id, that id + 1, + 2 … for tokens that are no padding, and the id itself for those that are. */
+function positionsOf({ ids }: InputRow, length: number, padding: number | null): number[] {
+  if (padding === null) return Array.from({ length }, (_, position) => position);
+  let last = padding;
+  return Array.from({ length }, (_, position) => ((ids[position] ?? padding) === padding ? padding : ++last));
 }
 
 /** A key/value cache of no tokens: [B, heads, 0, width], or [2, B, heads, 0, width] for both in one. */

@@ -6,6 +6,7 @@ import { basename } from 'node:path';
 import { Tensor, type InferenceSession } from 'onnxruntime-node';
 import type { EngineSettings, ModelInfo, ModelRef, Progress } from '../../protocol/engine';
 import { LensError } from '../../protocol/errors';
+import { fileSize } from '../../protocol/format';
 import type { Anatomy } from '../anatomy/anatomy';
 import { ROWS_INPUT, withHeadRows } from '../instrument/headRows';
 import { encodeModel, type OnnxModel } from '../onnx/model';
@@ -17,7 +18,7 @@ import type { InputRow, LanguageModel, LogitPlace, LogitRows } from './languageM
 import { createSession, floats, runtimeError, weightsFile } from './runtime';
 import { Tracer } from './tracer';
 
-const MEGABYTE = 2 ** 20;
+const MEGABYTE = 1e6;
 
 /**
  * Opens a model, and loads its weights now or when a prediction is first asked of it (its internals have a session of their own).
@@ -39,11 +40,10 @@ export async function openModel(
       `tokenizer.json has ${tokenizer.vocabSize} tokens, but the model ${ref.id} predicts ${info.vocabSize}: they do not belong together.`,
       'Use the tokenizer.json that was exported with this model.',
     );
-  const megabytes = info.bytes / MEGABYTE;
-  if (settings.maxModelMegabytes > 0 && megabytes > settings.maxModelMegabytes)
+  if (settings.maxModelMegabytes > 0 && info.bytes > settings.maxModelMegabytes * MEGABYTE)
     throw new LensError(
       'memory',
-      `${ref.id} has ${megabytes.toFixed(0)} MB, more than the limit of ${settings.maxModelMegabytes} MB.`,
+      `${ref.id} has ${fileSize(info.bytes)}, more than the limit of ${settings.maxModelMegabytes} MB.`,
       'Raise the setting onnxLens.engine.maxModelMegabytes if the machine has the memory.',
     );
   if (settings.lowMemory)
@@ -104,7 +104,7 @@ export class OrtModel implements LanguageModel, Internals {
   /** Loads the weights for predictions, once. Throws `model-*`, `memory`. */
   async load(onProgress: (progress: Progress) => void = () => undefined): Promise<void> {
     if (this.loaded === null) {
-      onProgress({ message: `Loading ${this.info.id} (${(this.info.bytes / MEGABYTE).toFixed(0)} MB)`, fraction: 0.1 });
+      onProgress({ message: `Loading ${this.info.id} (${fileSize(this.info.bytes)})`, fraction: 0.1 });
       this.loaded = this.createSession();
       const { description, info } = this;
       try {

@@ -5,7 +5,7 @@ import type { Anatomy } from '../anatomy/anatomy';
 import { contradictions } from '../anatomy/check';
 import type { Site } from '../anatomy/hooks';
 import { BFLOAT16, FLOAT16 } from '../onnx/model';
-import type { Description } from './describe';
+import { positionPadding, type Description } from './describe';
 import { planInputs, type InputPlan } from './inputs';
 import { atSites, InstrumentedSession, type Feeds } from './instrumentedSession';
 import type { Intervention, Trace } from './internals';
@@ -28,7 +28,11 @@ export class Tracer {
     private readonly settings: EngineSettings,
   ) {
     const padId = description.tokenizer?.padId ?? 0;
-    this.fill = planInputs(description.info.inputs, { padId, ...headShape(description) });
+    this.fill = planInputs(description.info.inputs, {
+      padId,
+      positionPadding: positionPadding(description.config),
+      ...headShape(description),
+    });
   }
 
   /** The anatomy without the hooks that a test run contradicts. */

@@ -20,7 +20,7 @@ export function withTimeLimit<T>(milliseconds: number, what: string, work: () =>
     if (!isTimeout(error)) throw error;
     throw new LensError(
       'time-limit',
-      `${what} took longer than ${(milliseconds / 1000).toLocaleString('en')} seconds and was stopped.`,
+      `${what} took longer than ${milliseconds / 1000} seconds and was stopped.`,
       'Choose a shorter text. If a short text fails too, the tokenizer.json of the model is not usable.',
       { cause: error },
     );

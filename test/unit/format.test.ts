@@ -1,6 +1,21 @@
-/** Numbers and tokens as the views write them. */
+/** Numbers and tokens as people see them, wherever they see them. */
 import assert from 'node:assert/strict';
-import { bits, count, difference, probability, readable, signed, visible } from '../../webviews/common/format';
+import {
+  bits,
+  count,
+  counted,
+  difference,
+  fileSize,
+  perplexity,
+  precise,
+  probability,
+  readable,
+  share,
+  shortened,
+  signed,
+  textBar,
+  visible,
+} from '../../extension/protocol/format';
 
 describe('format', () => {
   it('writes probabilities with three places and no leading zero', () => {
@@ -33,6 +48,40 @@ describe('format', () => {
 
   it('groups large counts', () => {
     assert.equal(count(28996), '28,996');
+    assert.equal(counted(1, 'token'), '1 token');
+    assert.equal(counted(1234, 'token'), '1,234 tokens');
+  });
+
+  it('keeps every digit where all are wanted', () => {
+    assert.equal(precise(-1.25e-7), '−1.25e−7');
+    assert.equal(precise(-0.9441234567890123), '−0.9441234567890123');
+  });
+
+  it('writes a perplexity of any size without losing its order', () => {
+    assert.deepEqual([1, 18.444, 999.994, 1234.5, 999_999, 12_345_678].map(perplexity), [
+      '1.00',
+      '18.44',
+      '999.99',
+      '1,235',
+      '999,999',
+      '1.23e7',
+    ]);
+  });
+
+  it('says that a whole is done only when it is', () => {
+    assert.deepEqual([0, 0.456, 0.9999, 1].map(share), ['0 %', '45 %', '99 %', '100 %']);
+  });
+
+  it('writes sizes in decimal units', () => {
+    assert.equal(fileSize(108_500_000), '109 MB');
+    assert.equal(fileSize(12), '12 B');
+  });
+
+  it('draws bars of a fixed width', () => {
+    assert.equal(textBar(1, 4), '████');
+    assert.equal(textBar(0.5, 4), '██  ');
+    assert.equal(textBar(0.03125, 4), '▏   ');
+    assert.equal(textBar(0, 4), '    ');
   });
 
   it('takes the marks of every kind of tokenizer away', () => {
@@ -56,5 +105,7 @@ describe('format', () => {
     assert.equal(visible('   '), '␣␣␣');
     assert.equal(visible('\u202eevil\u0000'), '·evil·');
     assert.equal(visible('a b'), 'a b');
+    assert.equal(shortened('abcdef', 4), 'abc…');
+    assert.equal(shortened('a\tb', 4), 'a⇥b');
   });
 });
