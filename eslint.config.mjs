@@ -16,6 +16,8 @@ const RUNTIME = ['onnxruntime-node', 'Only extension/engine/session talks to the
 const VSCODE = ['vscode', 'Only the extension host has VS Code: this code also runs in plain Node.'];
 const ENGINE = [['**/engine/**', '!**/protocol/**'], 'The engine is another process: ask it through extension/client.'];
 const TOOLKIT = ['@vscode/webview-ui-toolkit', 'Registered once, in webviews/common/toolkit.ts.'];
+/** Folders of the extension host. */
+const HOST = ['client', 'commands', 'editor', 'panels'];
 const UPWARD = (folders) => [folders.map((name) => `**/${name}/**`), 'Imports go one way, see ARCHITECTURE.md.'];
 
 export default defineConfig(
@@ -59,19 +61,27 @@ export default defineConfig(
   { files: ['extension/client/**/*.ts', 'extension/protocol/**/*.ts'], rules: forbid(RUNTIME, VSCODE, ENGINE) },
   {
     files: ['extension/engine/**/*.ts'],
-    rules: forbid(RUNTIME, VSCODE, UPWARD(['client', 'commands', 'editor', 'panels'])),
+    rules: forbid(RUNTIME, VSCODE, UPWARD(HOST)),
   },
   {
     files: ['extension/engine/analysis/**/*.ts'],
-    rules: forbid(RUNTIME, VSCODE, UPWARD(['client', 'commands', 'editor', 'panels', 'onnx'])),
+    rules: forbid(RUNTIME, VSCODE, UPWARD([...HOST, 'onnx'])),
   },
   {
     files: ['extension/engine/onnx/**/*.ts', 'extension/engine/text/**/*.ts'],
-    rules: forbid(RUNTIME, VSCODE, UPWARD(['client', 'commands', 'editor', 'panels', 'session', 'analysis'])),
+    rules: forbid(RUNTIME, VSCODE, UPWARD([...HOST, 'session', 'analysis', 'instrument', 'anatomy'])),
+  },
+  {
+    files: ['extension/engine/anatomy/**/*.ts'],
+    rules: forbid(RUNTIME, VSCODE, UPWARD([...HOST, 'session', 'analysis', 'instrument'])),
+  },
+  {
+    files: ['extension/engine/instrument/**/*.ts'],
+    rules: forbid(RUNTIME, VSCODE, UPWARD([...HOST, 'session', 'analysis'])),
   },
   {
     files: ['extension/engine/session/**/*.ts'],
-    rules: forbid(VSCODE, UPWARD(['client', 'commands', 'editor', 'panels', 'analysis'])),
+    rules: forbid(VSCODE, UPWARD([...HOST, 'analysis'])),
   },
   {
     files: ['webviews/**/*.ts'],

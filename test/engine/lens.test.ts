@@ -1,9 +1,11 @@
 /** The command line as a program: what it prints, where, and its exit codes. */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { readSafetensors } from '../../scripts/lens/safetensors';
+import type { Reference } from '../../scripts/lens/verify';
 
 const LENS = resolve('dist/lens.js');
 const FIXTURES = resolve('test/fixtures');
@@ -62,6 +64,100 @@ const shell = (line: string): { status: string; err: string } => {
 
 describe('lens', function () {
   this.timeout(180_000);
+
+  describe('the inside of a model', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'onnx-lens-trace-'));
+    after(() => rmSync(folder, { recursive: true }));
+    const meta = JSON.parse(readFileSync(join(FIXTURES, 'llama', 'reference.json'), 'utf8')) as Reference;
+    const text = meta.cases[0]?.text[0] as string;
+
+    it('inspect: what the graph is, under the names of Hugging Face configs', async () => {
+      const found = (await json(['inspect', join(FIXTURES, 'llama')])) as Record<string, unknown>;
+      for (const name of [
+        'architecture',
+        'layers',
+        'heads',
+        'kv_heads',
+        'd_head',
+        'd_model',
+        'd_ffn',
+        'vocab',
+        'causal',
+        'norm',
+      ] as const)
+        assert.equal(found[name], meta[name], name);
+      assert.equal(found['positions'], 'rotary');
+      assert.ok((found['hooks'] as string[]).includes('blocks.2.attn.hook_pattern'));
+      assert.deepEqual(found['missing'], []);
+    });
+
+    it('trace: the hooks asked for, in a file that equals the reference, with the tokens in its metadata', async () => {
+      const file = join(folder, 'trace.safetensors');
+      const hooks = 'blocks.*.attn.hook_pattern, unembed.logits';
+      await json(['trace', join(FIXTURES, 'llama'), '--text', text, '--hooks', hooks, '--out', file]);
+      const tensors = readSafetensors(file);
+      const wanted = readSafetensors(join(FIXTURES, 'llama', 'reference.safetensors'));
+      assert.deepEqual(
+        [...tensors.keys()],
+        [0, 1, 2].map((layer) => `blocks.${layer}.attn.hook_pattern`).concat('unembed.logits'),
+      );
+      for (const [name, { shape, data }] of tensors) {
+        const reference = wanted.get(`a/${name}`);
+        assert.deepEqual(shape, reference?.shape);
+        data.forEach((value, index) => close(value, reference?.data[index] as number, meta.tolerance.default));
+      }
+      const bytes = readFileSync(file);
+      const header = JSON.parse(bytes.subarray(8, 8 + Number(bytes.readBigUInt64LE(0))).toString()) as {
+        __metadata__: { tokens: string };
+      };
+      const tokens = JSON.parse(header.__metadata__.tokens) as { token: string; text: number }[];
+      assert.deepEqual(
+        tokens.map(({ token }) => token),
+        meta.cases[0]?.tokens[0],
+      );
+    });
+
+    it('trace: says which hooks there are not, and what cannot be written', async () => {
+      const unknown = await lens([
+        'trace',
+        join(FIXTURES, 'llama'),
+        '--text',
+        text,
+        '--hooks',
+        'blocks.7.hook_resid_pre',
+        '--out',
+        'x',
+      ]);
+      assert.equal(unknown.code, 2);
+      assert.match(unknown.err, /no hook “blocks\.7\.hook_resid_pre”/u);
+      const unwritable = await lens([
+        'trace',
+        join(FIXTURES, 'llama'),
+        '--text',
+        text,
+        '--out',
+        join(folder, 'no', 'such', 'place'),
+      ]);
+      assert.equal(unwritable.code, 1);
+      assert.match(unwritable.err, /could not be written/u);
+    });
+
+    it('verify: 0 when all is right, 1 when a tensor is off, 2 when there is no fixture', async () => {
+      const right = await lens(['verify', join(FIXTURES, 'llama'), join(FIXTURES, 'gpt2')]);
+      assert.equal(right.code, 0, right.out);
+      const copy = join(folder, 'wrong');
+      cpSync(join(FIXTURES, 'llama'), copy, { recursive: true });
+      const file = join(copy, 'reference.safetensors');
+      const bytes = readFileSync(file);
+      // One number of the last tensor.
+      bytes.writeFloatLE(1e3, bytes.length - 4);
+      writeFileSync(file, bytes);
+      const wrong = await lens(['verify', copy]);
+      assert.equal(wrong.code, 1);
+      assert.match(wrong.out, / off$/mu);
+      assert.equal((await lens(['verify', folder + '-none'])).code, 2);
+    });
+  });
 
   it('fill-mask: the bundled model when none is named, exactly these fields', async () => {
     const [entry] = expected.fill_mask;
