@@ -51,6 +51,10 @@ export interface Reference {
   d_ffn: number;
   vocab: number;
   norm: 'pre' | 'post';
+  rotary: boolean;
+  gated_ffn: boolean;
+  parallel_residual: boolean;
+  tied_layers: boolean;
   inputs: string[];
   /** ONNX output → tensor after the case's name. */
   outputs: Record<string, string>;

@@ -20,70 +20,86 @@ const STEPS = 12;
 export function findVisibility(subject: Subject, attentions: readonly Attention[]): (Visibility | null)[] {
   const inputs = imaginedInputs(subject.model.graph.inputs, 1, TEXT_LENGTH);
   const values = evaluate(subject.wires, inputs, subject.opset);
-  return attentions.map(({ scores }) => {
-    const [queries, keys] = values.get(scores)?.dims.slice(-2) ?? [];
+  return attentions.map((attention) => {
+    const [queries, keys] = values.get(attention.scores)?.dims.slice(-2) ?? [];
     if (queries === undefined || queries !== keys) return null;
-    const hidden = hiddenKeys(subject, values, scores, queries);
+    const hidden = hiddenKeys(subject, values, attention, queries);
     return hidden === null ? null : visibility(hidden, queries);
   });
 }
 
-/** [T,T]: 1 where a mask between the product and the softmax hides the key; null when a term of unknown elements is added. */
+/** [T,T]: 1 where a mask between the product and the softmax hides the key; null when a term could hide keys that we cannot see. */
 function hiddenKeys(
   { wires }: Subject,
   values: ReadonlyMap<string, Value>,
-  scores: string,
+  { scores, heads }: Attention,
   length: number,
 ): Uint8Array | null {
   const hidden = new Uint8Array(length * length);
-  const add = (value: Value, hides: (element: number) => boolean): boolean => {
-    const { dims, data } = value;
-    if (data === null) return false;
+  const hide = ({ dims, data }: Value, hides: (element: number) => boolean): void => {
     const rows = dims.at(-2) ?? 1;
     const columns = dims.at(-1) ?? 1;
     for (let row = 0; row < length; row++)
       for (let column = 0; column < length; column++) {
         const at = (rows === 1 ? 0 : row) * columns + (columns === 1 ? 0 : column);
-        if (hides(data[at] as number)) hidden[row * length + column] = 1;
+        if (hides((data as Float64Array)[at] as number)) hidden[row * length + column] = 1;
       }
-    return true;
   };
-  let known = true;
-  let name = scores;
-  for (let step = 0; step < STEPS; step++) {
+  /** Takes what a term of the scores hides; false when it cannot be told. */
+  const take = (name: string, depth: number): boolean => {
+    const value = values.get(name);
     const maker = wires.maker(name);
-    if (maker === undefined || isActivationProduct(wires, maker)) return known ? hidden : null;
-    const dims = values.get(name)?.dims;
-    // The way on is the input that holds scores; whatever else comes in is a mask, a scale or a position bias.
-    const [onward] = maker.inputs.filter(
-      (input) =>
-        values.get(input)?.data == null &&
-        values.get(input)?.dims.length === dims?.length &&
-        leadsToProduct(wires, input),
-    );
-    if (onward === undefined) return null;
-    for (const input of maker.inputs) {
-      if (input === onward) continue;
-      const value = values.get(input);
-      if (maker.opType === 'Add' && value !== undefined) known = add(value, (element) => element < MASKED) && known;
-      else if (maker.opType === 'Where' && input === maker.inputs[0] && value !== undefined) {
-        const keepsOnTrue = maker.inputs[1] === onward;
-        known = add(value, (element) => (element !== 0) !== keepsOnTrue) && known;
-      }
+    if (value === undefined || depth > STEPS) return false;
+    // The same for every query: padding, not position.
+    if ((value.dims.at(-2) ?? 1) === 1) return true;
+    if (value.data !== null) {
+      hide(value, (element) => element < MASKED);
+      return true;
     }
-    name = onward;
-  }
-  return null;
-}
-
-function leadsToProduct(wires: Subject['wires'], from: string): boolean {
-  let frontier = [from];
-  for (let step = 0; step < STEPS; step++) {
-    const makers = frontier.flatMap((name) => wires.maker(name) ?? []);
-    if (makers.some((maker) => isActivationProduct(wires, maker))) return true;
-    frontier = [...new Set(makers.flatMap(({ inputs }) => inputs.filter((input) => !wires.isConstant(input))))];
-  }
-  return false;
+    if (maker === undefined) return false;
+    if (isActivationProduct(wires, maker)) return true;
+    const data = maker.inputs.filter((input) => !wires.isConstant(input) || values.get(input)?.data !== null);
+    switch (maker.opType) {
+      case 'Where': {
+        const [condition, yes, no] = maker.inputs as [string, string, string];
+        const choice = values.get(condition);
+        const scoresAt = [yes, no].find((each) => values.get(each)?.data == null);
+        if (choice?.data == null || scoresAt === undefined) return false;
+        hide(choice, (element) => (element !== 0) !== (scoresAt === yes));
+        return take(scoresAt, depth + 1);
+      }
+      // A bias for each head from a table [buckets,H] of relative positions; a table of another form may be a mask.
+      case 'Gather':
+        return wires.isConstant(maker.inputs[0]) && values.get(maker.inputs[0] ?? '')?.dims[1] === heads;
+      // Products with positions, looked up by distance.
+      case 'GatherElements':
+        return take(maker.inputs[0] as string, depth + 1);
+      case 'Mul':
+      case 'Div':
+      case 'Add':
+      case 'Sub':
+      case 'Tanh':
+      case 'Cast':
+      case 'Reshape':
+      case 'Transpose':
+      case 'Expand':
+      case 'Unsqueeze':
+      case 'Squeeze':
+      case 'Identity':
+      case 'Clip':
+      case 'Max':
+        return data
+          .filter((input) => (values.get(input)?.dims.length ?? 0) >= 2)
+          .every((input) =>
+            maker.opType === 'Mul' || maker.opType === 'Div' ? factor(input, depth) : take(input, depth + 1),
+          );
+      default:
+        return false;
+    }
+  };
+  /** A factor of the scores is a scale, or scores itself. */
+  const factor = (name: string, depth: number): boolean => values.get(name)?.data != null || take(name, depth + 1);
+  return take(scores, 0) ? hidden : null;
 }
 
 function visibility(hidden: Uint8Array, length: number): Visibility {

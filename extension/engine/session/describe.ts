@@ -55,11 +55,15 @@ export async function describeModel(ref: ModelRef): Promise<Description> {
   const vocabSize = logits === null ? null : (fixedVocab(outputs, logits) ?? vocab);
   if (tokenizer !== null && vocabSize !== null && tokenizer.vocabSize < vocabSize)
     notes.push(`The head has ${vocabSize} rows, the tokenizer ${tokenizer.vocabSize} tokens; the rest are unused.`);
+  const kind = kindOf(config, outputs, inputs, logits, tokenizer);
+  const inside = summary(anatomy);
+  // Where the mask cannot be read off the graph, what the config says.
+  if (isStated(config, inputs) && (kind === 'masked' || kind === 'causal')) inside.causal ??= kind === 'causal';
   const info: ModelInfo = {
     id: ref.id,
     folder: ref.folder,
     file: relative(ref.folder, path),
-    kind: kindOf(config, outputs, inputs, logits, tokenizer),
+    kind,
     architecture: typeof config.model_type === 'string' ? config.model_type : null,
     inputs: inputs.map(tensorInfo),
     outputs: outputs.map(tensorInfo),
@@ -72,7 +76,7 @@ export async function describeModel(ref: ModelRef): Promise<Description> {
       anatomy.layers > 0 ? anatomy.layers : number(config, 'num_hidden_layers', 'n_layer', 'n_layers', 'num_layers'),
     heads: anatomy.heads ?? number(config, 'num_attention_heads', 'n_head', 'n_heads'),
     hiddenSize: anatomy.width ?? number(config, 'hidden_size', 'n_embd', 'dim', 'd_model'),
-    anatomy: summary(anatomy),
+    anatomy: inside,
     tokenizer:
       tokenizer === null
         ? null
