@@ -22,6 +22,7 @@ import { inspectModel } from './session/describe';
 import type { Internals } from './session/internals';
 import type { LanguageModel, RunContext } from './session/languageModel';
 import { openModel } from './session/ortModel';
+import { tokensOf } from './text/encoding';
 import { loadTokenizer } from './text/huggingFaceTokenizer';
 import type { LensTokenizer } from './text/tokenizer';
 import { inTurns, Turns, type Priority } from './turns';
@@ -82,18 +83,7 @@ export class Engine {
       await this.models.unload(model);
       return null;
     },
-    tokens: async ({ model, text }) => {
-      const { ids, tokens, ranges, special } = (await this.tokenizerOf(model)).encode(text);
-      return {
-        tokens: tokens.map((token, index) => ({
-          index,
-          id: ids[index] as number,
-          token,
-          range: ranges[index] ?? null,
-          special: special[index] === 1,
-        })),
-      };
-    },
+    tokens: async ({ model, text }) => ({ tokens: tokensOf((await this.tokenizerOf(model)).encode(text)) }),
     fillMask: ({ model, ...params }, context) =>
       this.run(model, 'interactive', context, (loaded) => fillMask(loaded, params, context)),
     score: ({ model, ...params }, context) =>

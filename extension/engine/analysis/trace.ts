@@ -4,6 +4,7 @@ import { LensError } from '../../protocol/errors';
 import type { Anatomy } from '../anatomy/anatomy';
 import { matchHooks } from '../anatomy/hooks';
 import type { Internals } from '../session/internals';
+import { tokensOf } from '../text/encoding';
 
 /** What may cross the pipe in one answer. */
 const MOST_BYTES = 900 * 2 ** 20;
@@ -15,7 +16,7 @@ export async function traceText(model: Internals, params: Omit<TraceParams, 'mod
   const anatomy = await model.anatomy();
   const hooks = matchHooks(params.hooks, anatomy.hooks);
   const encoding = pair === undefined ? model.tokenizer.encode(text) : model.tokenizer.encodePair(text, pair);
-  const { ids, tokens, ranges, special, segments } = encoding;
+  const { ids, ranges, segments } = encoding;
   if (ids.length === 0) throw new LensError('bad-input', 'The text is empty.', 'Give a text of at least one token.');
   if (ids.length > model.info.maxTokens)
     throw new LensError(
@@ -35,14 +36,7 @@ export async function traceText(model: Internals, params: Omit<TraceParams, 'mod
   const second = pair === undefined ? ids.length : secondStart(ranges);
   return {
     model: model.info.id,
-    tokens: tokens.map((token, index) => ({
-      index,
-      id: ids[index] as number,
-      token,
-      range: ranges[index] ?? null,
-      special: special[index] === 1,
-      text: index < second ? 0 : 1,
-    })),
+    tokens: tokensOf(encoding).map((token) => ({ ...token, text: token.index < second ? 0 : 1 })),
     activations: hooks.map((hook) => {
       const { dims, data } = trace.get(hook) as { dims: readonly number[]; data: Float32Array };
       return { hook, dims: [...dims], data };

@@ -1,4 +1,4 @@
-import type { TextRange } from '../../protocol/engine';
+import type { TextRange, Token } from '../../protocol/engine';
 
 /** Text as the model reads it. All arrays have one entry a token. */
 export interface Encoding {
@@ -11,3 +11,13 @@ export interface Encoding {
   /** Segment ids of the pair template; zeros for a single text. */
   segments: Int32Array;
 }
+
+/** The same, token by token. */
+export const tokensOf = ({ ids, tokens, ranges, special }: Encoding): Token[] =>
+  tokens.map((token, index) => ({
+    index,
+    id: ids[index] as number,
+    token,
+    range: ranges[index] ?? null,
+    special: special[index] === 1,
+  }));
