@@ -85,7 +85,8 @@ const suite = (name, command, limitMs) => async () => {
     ONNX_LENS_REPORT: report,
     ONNX_LENS_GREP: options.grep ?? '',
   });
-  if (status === RIG_UNAVAILABLE)
+  // Mocha ends with the number of failures, so that this number means something only where nothing was reported.
+  if (status === RIG_UNAVAILABLE && !existsSync(report))
     return { passed: 0, failed: 0, skipped: 1, note: 'this machine cannot run it, see above' };
   if (!existsSync(report)) return { passed: 0, failed: 1, skipped: 0, note: `crashed (${status})` };
   const counts = JSON.parse(readFileSync(report, 'utf8'));

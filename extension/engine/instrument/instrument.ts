@@ -29,10 +29,9 @@ export const offsetInput = (value: string): string => `onnx_lens.offset.${value}
 export function instrument(subject: Subject, taps: ReadonlySet<string>, gates: ReadonlySet<string>): Instrumented {
   const { model } = subject;
   const { graph } = model;
-  const wanted = new Set([...taps, ...gates]);
   const gateInputs: ValueInfo[] = [];
   const nodes: GraphNode[] = [];
-  for (const node of openNodes(subject, wanted)) {
+  for (const node of openNodes(subject, taps, gates)) {
     const gated = node.outputs.filter((output) => gates.has(output));
     if (gated.length === 0) {
       nodes.push(node);
@@ -79,14 +78,20 @@ export function instrument(subject: Subject, taps: ReadonlySet<string>, gates: R
   };
 }
 
-/** The model's nodes, with those fused ones taken apart that hide a wanted value. */
-function openNodes({ model, lowerings }: Subject, wanted: ReadonlySet<string>): GraphNode[] {
+/**
+ * The model's nodes, with those fused ones taken apart that hide a wanted value, or that would go on with a gated one as it was: the
+ * norm inside SkipLayerNormalization reads the sum that it also hands out.
+ */
+function openNodes({ model, lowerings }: Subject, taps: ReadonlySet<string>, gates: ReadonlySet<string>): GraphNode[] {
   return model.graph.nodes.flatMap((node) => {
-    const parts = lowerings.get(node);
-    const hides = parts?.some(({ outputs }) =>
-      outputs.some((output) => wanted.has(output) && !node.outputs.includes(output)),
+    const parts = lowerings.get(node) ?? [];
+    const isHidden = (value: string): boolean => !node.outputs.includes(value);
+    const mustOpen = parts.some(
+      ({ inputs, outputs }) =>
+        outputs.some((value) => (taps.has(value) || gates.has(value)) && isHidden(value)) ||
+        inputs.some((value) => gates.has(value) && node.outputs.includes(value)),
     );
-    return parts !== undefined && hides === true ? parts : [node];
+    return mustOpen ? parts : [node];
   });
 }
 
