@@ -7,6 +7,7 @@ import * as vscode from 'vscode';
 import type { LensApi } from '../../extension/extension';
 
 const EXTENSION = 'onnx-lens.onnx-lens';
+const OPEN_LIMIT_MS = 15_000;
 
 export function extension(): vscode.Extension<LensApi> {
   const found = vscode.extensions.getExtension<LensApi>(EXTENSION);
@@ -33,10 +34,14 @@ export const expected = (): Expected =>
   JSON.parse(readFileSync(fixture('bert-base-cased', 'expected.json'), 'utf8')) as Expected;
 
 export async function open(content: string, language = 'plaintext'): Promise<vscode.TextEditor> {
-  const document = await vscode.workspace.openTextDocument({ content, language });
-  // A name that was closed a moment ago is given out again, and may still have its old text.
-  await until('the text of the new document', () => document.getText() === content);
-  return vscode.window.showTextDocument(document);
+  // A name that was closed a moment ago is given out again, and may keep its old text; the next name is another.
+  const end = Date.now() + OPEN_LIMIT_MS;
+  for (;;) {
+    const document = await vscode.workspace.openTextDocument({ content, language });
+    if (document.getText() === content) return vscode.window.showTextDocument(document);
+    if (Date.now() > end) assert.fail(`Not within ${OPEN_LIMIT_MS} ms: the text of the new document`);
+    await sleep(100);
+  }
 }
 
 /** Selects the first occurrence of each. */

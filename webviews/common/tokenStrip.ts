@@ -2,7 +2,7 @@
  * The text as the model reads it: pieces of a word stand together over a dotted line, special tokens are quiet, masks are marked.
  * One tab stop; arrow keys move, Enter or Space acts, with Ctrl or Shift beside what is already masked.
  */
-import { css, html, LitElement, nothing, type TemplateResult } from 'lit';
+import { css, html, LitElement, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
 import { destination } from './roving';
 import { base } from './styles';
@@ -93,6 +93,14 @@ export class TokenStrip extends LitElement {
     if (current !== null) return Math.min(current, tokens.length - 1);
     const start = tokens.findIndex(({ look }) => look !== 'plain');
     return Math.max(0, start < 0 ? tokens.findIndex(({ special }) => !special) : start);
+  }
+
+  /** What is shown while the person is elsewhere begins anew: who comes back finds the mask, not an old place in another text. */
+  override willUpdate(changed: PropertyValues<this>): void {
+    if (!changed.has('tokens') || document.hasFocus()) return;
+    this.current = null;
+    const left = this.shadowRoot?.activeElement;
+    if (left instanceof HTMLElement) left.blur();
   }
 
   override focus(options?: FocusOptions): void {
