@@ -11,6 +11,8 @@ const FILE = 'windows.md';
 /** In the environment of the server, and so of every engine that its windows start. */
 const MARK = `ONNX_LENS_WINDOWS=${randomUUID()}`;
 const GONE_LIMIT_MS = 15_000;
+const DIALOG_LIMIT_MS = 5_000;
+const MOST_TRIES = 6;
 
 function read(path: string): string {
   try {
@@ -47,9 +49,14 @@ async function addModelFolder(window: WorkbenchWindow, folder: string): Promise<
   await window.runCommand('ONNX Lens: Add Model Folder');
   const dialog = window.page.locator('.quick-input-widget', { hasText: 'Folder with an ONNX model' });
   await dialog.waitFor();
-  await dialog.locator('input').fill(`${folder}/`);
-  await dialog.getByRole('button', { name: 'Add Model Folder' }).click();
-  await dialog.waitFor({ state: 'hidden' });
+  // The dialog looks the folder up while one types, and takes no answer until it has found it.
+  for (let tries = 1; await dialog.isVisible(); tries++) {
+    await dialog.locator('input').fill(`${folder}/`);
+    await dialog.getByRole('button', { name: 'Add Model Folder' }).click();
+    await dialog.waitFor({ state: 'hidden', timeout: DIALOG_LIMIT_MS }).catch((error: unknown) => {
+      if (tries === MOST_TRIES) throw error;
+    });
+  }
 }
 
 /** Opens the list of models, waits until it has all of these, and chooses the last. */
