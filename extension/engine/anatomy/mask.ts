@@ -1,5 +1,6 @@
 /** Which keys a query may see by its position: read off the mask that the graph itself computes for an imagined text. */
 import { evaluate, type Value } from '../onnx/evaluate';
+import { nearestFirst } from '../onnx/graph';
 import type { Attention } from './attention';
 import { imaginedInputs, isActivationProduct, type Subject } from './subject';
 
@@ -15,6 +16,8 @@ const TEXT_LENGTH = 48;
 /** Scores of keys that are masked are at least this much lower. */
 const MASKED = -5000;
 const STEPS = 12;
+/** Exports of a fixed length are looked at up to this one. */
+const MAX_LENGTH = 1024;
 
 /** Per block; null where the mask cannot be computed without the weights. */
 export function findVisibility(subject: Subject, attentions: readonly Attention[]): (Visibility | null)[] {
@@ -22,7 +25,7 @@ export function findVisibility(subject: Subject, attentions: readonly Attention[
   const values = evaluate(subject.wires, inputs, subject.opset);
   return attentions.map(({ scores }) => {
     const [queries, keys] = values.get(scores)?.dims.slice(-2) ?? [];
-    if (queries === undefined || queries !== keys) return null;
+    if (queries === undefined || queries !== keys || queries > MAX_LENGTH) return null;
     const hidden = hiddenKeys(subject, values, scores, queries);
     return hidden === null ? null : visibility(hidden, queries);
   });
@@ -77,11 +80,10 @@ function hiddenKeys(
 }
 
 function leadsToProduct(wires: Subject['wires'], from: string): boolean {
-  let frontier = [from];
-  for (let step = 0; step < STEPS; step++) {
-    const makers = frontier.flatMap((name) => wires.maker(name) ?? []);
-    if (makers.some((maker) => isActivationProduct(wires, maker))) return true;
-    frontier = [...new Set(makers.flatMap(({ inputs }) => inputs.filter((input) => !wires.isConstant(input))))];
+  const back = (name: string): string[] => wires.maker(name)?.inputs.filter((input) => !wires.isConstant(input)) ?? [];
+  for (const name of nearestFirst(from, back, STEPS - 1)) {
+    const maker = wires.maker(name);
+    if (maker !== undefined && isActivationProduct(wires, maker)) return true;
   }
   return false;
 }
