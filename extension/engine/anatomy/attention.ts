@@ -2,9 +2,10 @@
  * Attention, found from its softmax: forward to the product that mixes the values, back to the product of queries and keys, and
  * from the factors back to the linear layers that made them.
  */
+import { nearestFirst } from '../onnx/graph';
 import type { GraphNode } from '../onnx/model';
 import { columnsOf, follow, unlessIdentity } from './columns';
-import type { Linear } from './linears';
+import type { Linear, Linears } from './linears';
 import { isActivationProduct, rowWidth, type Subject } from './subject';
 
 /** Part of a linear layer's output: which of its columns are [heads, headWidth]. */
@@ -105,7 +106,7 @@ export function findSoftmaxes({ wires }: Subject): Softmax[] {
 /** The attention around a softmax; null when it is none (a router, a classifier), a text when it is one of an unknown form. */
 export function findAttention(
   subject: Subject,
-  linears: ReadonlyMap<string, Linear>,
+  { byOutput: linears, byData }: Linears,
   softmax: Softmax,
 ): Attention | string | null {
   const { wires, values } = subject;
@@ -127,7 +128,7 @@ export function findAttention(
     return `its pattern has the unexpected shape [${dims.join(', ')}]`;
 
   const mixed = mixing.outputs[0] as string;
-  const output = outputProjection(subject, linears, mixed);
+  const output = outputProjection(subject, byData, mixed);
   if (output === null) return 'the projection after its heads was not found';
   const zColumns = columnsOfHeads(subject, mixed, output.data, heads, headWidth);
   if (zColumns === null) return 'its heads could not be followed to the output projection';
@@ -161,37 +162,31 @@ export function findAttention(
 
 /** Forward from softmax to the product of pattern and values: the pattern is its first factor. */
 function findMixing({ wires }: Subject, softmax: Softmax): GraphNode | null {
-  let frontier = [softmax.output];
-  for (let step = 0; step <= STEPS_AFTER; step++) {
-    const next: string[] = [];
-    for (const name of frontier)
-      for (const reader of wires.readers(name)) {
-        if (isActivationProduct(wires, reader) && reader.inputs[0] === name) return reader;
-        if (AFTER_SOFTMAX.has(reader.opType)) next.push(reader.outputs[0] as string);
-      }
-    frontier = next;
+  const onward = (name: string): string[] =>
+    wires.readers(name).flatMap(({ opType, outputs }) => (AFTER_SOFTMAX.has(opType) ? outputs.slice(0, 1) : []));
+  for (const name of nearestFirst(softmax.output, onward, STEPS_AFTER)) {
+    const mixing = wires.readers(name).find((node) => isActivationProduct(wires, node) && node.inputs[0] === name);
+    if (mixing !== undefined) return mixing;
   }
   return null;
 }
 
 /** Back from the scores to the nearest product of two activations. Terms that were gathered (relative positions) are no scores yet. */
 function findScoring({ wires }: Subject, scores: string): GraphNode | null {
-  let frontier = [scores];
-  for (let step = 0; step <= STEPS_BEFORE; step++) {
-    const next: string[] = [];
-    for (const name of frontier) {
-      const maker = wires.maker(name);
-      if (maker === undefined) continue;
-      if (isActivationProduct(wires, maker)) return maker;
-      if (BEFORE_SOFTMAX.has(maker.opType)) next.push(...maker.inputs.filter((input) => !wires.isConstant(input)));
-    }
-    frontier = next;
+  const back = (name: string): string[] => {
+    const maker = wires.maker(name);
+    return maker !== undefined && BEFORE_SOFTMAX.has(maker.opType)
+      ? maker.inputs.filter((input) => !wires.isConstant(input))
+      : [];
+  };
+  for (const name of nearestFirst(scores, back, STEPS_BEFORE)) {
+    const maker = wires.maker(name);
+    if (maker !== undefined && isActivationProduct(wires, maker)) return maker;
   }
   return null;
 }
 
-function outputProjection({ wires }: Subject, linears: ReadonlyMap<string, Linear>, mixed: string): Linear | null {
-  const byData = new Map([...linears.values()].map((linear) => [linear.data, linear]));
+function outputProjection({ wires }: Subject, byData: ReadonlyMap<string, Linear>, mixed: string): Linear | null {
   let name = mixed;
   for (let step = 0; step < 12; step++) {
     const linear = byData.get(name);
@@ -250,37 +245,17 @@ function headColumns(
 
 /** Linear layers behind a value with no other linear layer in between. */
 export function nearestLinears({ wires }: Subject, linears: ReadonlyMap<string, Linear>, target: string): Linear[] {
-  const found = new Set<Linear>();
-  const seen = new Set<string>([target]);
-  let frontier = [target];
-  for (let step = 0; step < STEPS_TO_PROJECTION && frontier.length > 0; step++) {
-    const next: string[] = [];
-    for (const name of frontier) {
-      const linear = linears.get(name);
-      if (linear !== undefined) {
-        found.add(linear);
-        continue;
-      }
-      const maker = wires.maker(name);
-      if (maker === undefined || NO_WAY_BACK.has(maker.opType)) continue;
-      for (const input of maker.inputs)
-        if (!seen.has(input) && !wires.isConstant(input)) {
-          seen.add(input);
-          next.push(input);
-        }
-    }
-    frontier = next;
-  }
-  return [...found];
+  const back = (name: string): string[] => {
+    const maker = wires.maker(name);
+    if (linears.has(name) || maker === undefined || NO_WAY_BACK.has(maker.opType)) return [];
+    return maker.inputs.filter((input) => !wires.isConstant(input));
+  };
+  const found = [...nearestFirst(target, back, STEPS_TO_PROJECTION - 1)].map((name) => linears.get(name));
+  return found.filter((linear) => linear !== undefined);
 }
 
 /** Data that is only reshaped between two readers is the same data. */
 function sameSource(wires: Subject['wires'], a: string, b: string): boolean {
-  const source = (name: string): string => {
-    const maker = wires.maker(name);
-    return maker?.opType === 'Reshape' || maker?.opType === 'Cast' || maker?.opType === 'Identity'
-      ? source(maker.inputs[0] as string)
-      : name;
-  };
+  const source = (name: string): string => wires.origin(name, ({ opType }) => /^(Reshape|Cast|Identity)$/.test(opType));
   return source(a) === source(b);
 }

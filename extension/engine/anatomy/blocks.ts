@@ -36,8 +36,12 @@ export interface Parts {
   problems: readonly string[];
 }
 
+/** Far above any real model. */
+const MAX_ATTENTIONS = 1000;
+
 export function findParts(subject: Subject): Parts {
-  const linears = findLinears(subject);
+  const found = findLinears(subject);
+  const linears = found.byOutput;
   const norms = findNorms(subject);
   const blocks: Block[] = [];
   const cross: Attention[] = [];
@@ -45,7 +49,11 @@ export function findParts(subject: Subject): Parts {
     ({ opType, name }) => `${opType} ${name}: this form of the fused operator is not known; its inside cannot be seen`,
   );
   for (const softmax of findSoftmaxes(subject)) {
-    const attention = findAttention(subject, linears, softmax);
+    if (blocks.length + cross.length + problems.length >= MAX_ATTENTIONS) {
+      problems.push(`It has more than ${MAX_ATTENTIONS} attentions; the rest were not looked at.`);
+      break;
+    }
+    const attention = findAttention(subject, found, softmax);
     if (attention === null) continue;
     const title = `The attention after block ${blocks.length - 1} (${softmax.output})`;
     if (typeof attention === 'string') {

@@ -3,7 +3,7 @@
  * followed through Reshape, Transpose, Split, Slice … to where the heads are taken apart. Whatever the order (q|k|v blocks,
  * interleaved per head, grouped), the numbers tell it.
  */
-import { evaluateNode, VIEWS, type Value } from '../onnx/evaluate';
+import { evaluateNode, MAX_ELEMENTS, VIEWS, type Value } from '../onnx/evaluate';
 import { FLOAT } from '../onnx/model';
 import { isScalar, type Subject } from './subject';
 
@@ -12,12 +12,14 @@ const READS_SHAPE = new Set(['Shape', 'Size']);
 
 /** All values on the ways from `source` to `target`, both included; empty when there is no way. */
 export function valuesBetween({ wires }: Subject, source: string, target: string): Set<string> {
+  // What is made before the source cannot lie after it.
+  const start = wires.position(source);
   const behind = new Set<string>([target]);
   for (const name of behind) {
     if (name === source) continue;
     const maker = wires.maker(name);
     if (maker === undefined || READS_SHAPE.has(maker.opType)) continue;
-    for (const input of maker.inputs) if (!wires.isConstant(input)) behind.add(input);
+    for (const input of maker.inputs) if (!wires.isConstant(input) && wires.position(input) >= start) behind.add(input);
   }
   const between = new Set<string>();
   if (!behind.has(source)) return between;
@@ -39,7 +41,7 @@ export function follow(subject: Subject, source: string, target: string): Value 
   const between = valuesBetween(subject, source, target);
   if (between.size === 0) return null;
   const count = dims.reduce((product, dim) => product * dim, 1);
-  const values = new Map(subject.values);
+  if (count > MAX_ELEMENTS) return null;
   let value: Value = { dims, data: Float64Array.from({ length: count }, (_, index) => index), type: FLOAT };
   let name = source;
   while (name !== target) {
@@ -51,12 +53,18 @@ export function follow(subject: Subject, source: string, target: string): Value 
     const isScaling =
       (node.opType === 'Mul' || node.opType === 'Div') && node.inputs.some((input) => isScalar(subject, input));
     const output = outputs[0] as string;
-    if (isScaling) values.set(output, value);
+    let reached: Value | undefined;
+    if (isScaling) reached = value;
     else if (VIEWS.has(node.opType) && node.inputs[0] === name) {
-      values.set(name, value);
+      const values = new Map(
+        node.inputs.flatMap((input) => {
+          const known = input === name ? value : subject.values.get(input);
+          return known === undefined ? [] : [[input, known] as const];
+        }),
+      );
       evaluateNode(node, values, wires, opset);
+      reached = values.get(output);
     } else return node.opType === 'Add' && node.inputs.some((input) => wires.isConstant(input)) ? null : value;
-    const reached = values.get(output);
     if (reached?.data == null) return null;
     value = reached;
     name = output;

@@ -23,14 +23,8 @@ export interface Unembedding {
 }
 
 /** Weights behind casts, transpositions and dequantisation; the name of the initializer. */
-export function rootWeight(wires: Wires, name: string): string {
-  const maker = wires.maker(name);
-  return maker !== undefined &&
-    /^(Identity|Transpose|DequantizeLinear|Cast|Reshape)$/.test(maker.opType) &&
-    maker.inputs[0] !== undefined
-    ? rootWeight(wires, maker.inputs[0])
-    : name;
-}
+export const rootWeight = (wires: Wires, name: string): string =>
+  wires.origin(name, ({ opType }) => /^(Identity|Transpose|DequantizeLinear|Cast|Reshape)$/.test(opType));
 
 /** Lookups from which the first block's input is computed. */
 export function findEmbeddings({ wires, values }: Subject, embed: string): Embeddings {
@@ -65,11 +59,8 @@ export function findEmbeddings({ wires, values }: Subject, embed: string): Embed
 
 /** The input whose elements are the indices themselves (casts and reshapes aside). */
 function sourceOf(wires: Wires, ids: string): string | null {
-  const maker = wires.maker(ids);
-  if (maker === undefined) return ids;
-  return /^(Cast|Identity|Reshape|Unsqueeze|Squeeze|Clip)$/.test(maker.opType) && maker.inputs[0] !== undefined
-    ? sourceOf(wires, maker.inputs[0])
-    : null;
+  const source = wires.origin(ids, ({ opType }) => /^(Cast|Identity|Reshape|Unsqueeze|Squeeze|Clip)$/.test(opType));
+  return wires.maker(source) === undefined ? source : null;
 }
 
 /** The head behind the logits; null when the model has none. */

@@ -16,32 +16,43 @@ export interface Linear {
 }
 
 /** Operators that multiply data with a matrix, and the inputs that are data and matrix. */
-const FORMS: Readonly<Record<string, readonly [data: number, weight: number, bias: number]>> = {
-  MatMul: [0, 1, -1],
-  FusedMatMul: [0, 1, -1],
-  Gemm: [0, 1, 2],
-  FusedGemm: [0, 1, 2],
-  MatMulInteger: [0, 1, -1],
-  MatMulIntegerToFloat: [0, 1, 6],
-  DynamicQuantizeMatMul: [0, 1, 4],
-  QLinearMatMul: [0, 3, -1],
-  MatMulNBits: [0, 1, 5],
-  MatMulBnb4: [0, 1, -1],
-};
+const FORMS = new Map<string, readonly [data: number, weight: number, bias: number]>(
+  Object.entries({
+    MatMul: [0, 1, -1],
+    FusedMatMul: [0, 1, -1],
+    Gemm: [0, 1, 2],
+    FusedGemm: [0, 1, 2],
+    MatMulInteger: [0, 1, -1],
+    MatMulIntegerToFloat: [0, 1, 6],
+    DynamicQuantizeMatMul: [0, 1, 4],
+    QLinearMatMul: [0, 3, -1],
+    MatMulNBits: [0, 1, 5],
+    MatMulBnb4: [0, 1, -1],
+  }),
+);
 
-/** All linear layers by the name of their output, in the order of the graph. */
-export function findLinears(subject: Subject): Map<string, Linear> {
-  const found = new Map<string, Linear>();
+export interface Linears {
+  /** In the order of the graph. */
+  byOutput: ReadonlyMap<string, Linear>;
+  /** The last one of those that read the same. */
+  byData: ReadonlyMap<string, Linear>;
+}
+
+export function findLinears(subject: Subject): Linears {
+  const byOutput = new Map<string, Linear>();
+  const byData = new Map<string, Linear>();
   for (const node of subject.wires.nodes) {
     const linear = linearAt(subject, node);
-    if (linear !== null) found.set(linear.output, linear);
+    if (linear === null) continue;
+    byOutput.set(linear.output, linear);
+    byData.set(linear.data, linear);
   }
-  return found;
+  return { byOutput, byData };
 }
 
 function linearAt(subject: Subject, node: GraphNode): Linear | null {
   const { wires } = subject;
-  const form = FORMS[node.opType];
+  const form = FORMS.get(node.opType);
   if (form === undefined) return null;
   const [dataAt, weightAt, biasAt] = form;
   const weight = node.inputs[weightAt];

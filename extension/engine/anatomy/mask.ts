@@ -15,6 +15,8 @@ const TEXT_LENGTH = 48;
 /** Scores of keys that are masked are at least this much lower. */
 const MASKED = -5000;
 const STEPS = 12;
+/** Exports of a fixed length are looked at up to this one. */
+const MAX_LENGTH = 1024;
 
 /** Per block; null where the mask cannot be computed without the weights. */
 export function findVisibility(subject: Subject, attentions: readonly Attention[]): (Visibility | null)[] {
@@ -22,7 +24,7 @@ export function findVisibility(subject: Subject, attentions: readonly Attention[
   const values = evaluate(subject.wires, inputs, subject.opset);
   return attentions.map((attention) => {
     const [queries, keys] = values.get(attention.scores)?.dims.slice(-2) ?? [];
-    if (queries === undefined || queries !== keys) return null;
+    if (queries === undefined || queries !== keys || queries > MAX_LENGTH) return null;
     const hidden = hiddenKeys(subject, values, attention, queries);
     return hidden === null ? null : visibility(hidden, queries);
   });
@@ -45,11 +47,14 @@ function hiddenKeys(
         if (hides((data as Float64Array)[at] as number)) hidden[row * length + column] = 1;
       }
   };
+  const taken = new Set<string>();
   /** Takes what a term of the scores hides; false when it cannot be told. */
   const take = (name: string, depth: number): boolean => {
     const value = values.get(name);
     const maker = wires.maker(name);
     if (value === undefined || depth > STEPS) return false;
+    if (taken.has(name)) return true;
+    taken.add(name);
     // The same for every query: padding, not position.
     if ((value.dims.at(-2) ?? 1) === 1) return true;
     if (value.data !== null) {

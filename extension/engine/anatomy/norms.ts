@@ -17,16 +17,16 @@ export interface Norms {
   byInput: ReadonlyMap<string, readonly Norm[]>;
 }
 
-const OPERATORS: Readonly<Record<string, Norm['kind']>> = {
-  LayerNormalization: 'layer',
-  SimplifiedLayerNormalization: 'rms',
-  RMSNormalization: 'rms',
-};
+const OPERATORS: ReadonlyMap<string, Norm['kind']> = new Map([
+  ['LayerNormalization', 'layer'],
+  ['SimplifiedLayerNormalization', 'rms'],
+  ['RMSNormalization', 'rms'],
+]);
 
 export function findNorms({ wires }: Subject): Norms {
   const all: Norm[] = [];
   for (const node of wires.nodes) {
-    const kind = OPERATORS[node.opType];
+    const kind = OPERATORS.get(node.opType);
     const norm =
       kind !== undefined
         ? {
@@ -42,7 +42,11 @@ export function findNorms({ wires }: Subject): Norms {
     if (norm !== null) all.push(withAffine(wires, norm));
   }
   const byInput = new Map<string, Norm[]>();
-  for (const norm of all) byInput.set(norm.input, [...(byInput.get(norm.input) ?? []), norm]);
+  for (const norm of all) {
+    const beside = byInput.get(norm.input);
+    if (beside === undefined) byInput.set(norm.input, [norm]);
+    else beside.push(norm);
+  }
   return { byOutput: new Map(all.map((norm) => [norm.output, norm])), byInput };
 }
 
@@ -109,10 +113,8 @@ function sameCentred(wires: Wires, a: string | undefined, b: string): boolean {
 }
 
 /** A norm is computed in float32: its input is what stood before the Cast. */
-function withoutCasts(wires: Wires, name: string | undefined): string {
-  const maker = wires.maker(name);
-  return maker?.opType === 'Cast' ? withoutCasts(wires, maker.inputs[0]) : (name ?? '');
-}
+const withoutCasts = (wires: Wires, name: string | undefined): string =>
+  wires.origin(name ?? '', ({ opType }) => opType === 'Cast');
 
 /** Takes Cast, ·γ and +β after it into the norm, while nothing else reads what is in between. */
 function withAffine(wires: Wires, norm: Norm): Norm {

@@ -1,5 +1,5 @@
 /** What the anatomy looks at: a graph with fused operators taken apart, and what is known of its values. */
-import { evaluate, type Value } from '../onnx/evaluate';
+import { evaluate, MAX_ELEMENTS, type Value } from '../onnx/evaluate';
 import { Wires } from '../onnx/graph';
 import { lowered } from '../onnx/lower';
 import { INT32, INT64, type GraphNode, type OnnxModel, type ValueInfo } from '../onnx/model';
@@ -25,7 +25,7 @@ export interface Subject {
 }
 
 export function prepare(model: OnnxModel): Subject {
-  const opset = model.opset[''] ?? model.opset['ai.onnx'] ?? 0;
+  const opset = model.opset.get('') ?? model.opset.get('ai.onnx') ?? 0;
   const wires = new Wires(model.graph);
   const inputs = imaginedInputs(model.graph.inputs, BATCH, LENGTH);
   const [batch = BATCH, length = LENGTH] = inputs.get('input_ids')?.dims ?? [...inputs.values()][0]?.dims ?? [];
@@ -59,13 +59,15 @@ export function imaginedInputs(inputs: readonly ValueInfo[], batch: number, leng
     const count = dims.reduce((product, dim) => product * dim, 1);
     const fill = (valueAt: (index: number) => number): Float64Array =>
       Float64Array.from({ length: count }, (_, index) => valueAt(index));
-    const data = isCache
-      ? null
-      : name.includes('mask')
-        ? fill(() => 1)
-        : name.includes('position')
-          ? fill((index) => index % length)
-          : fill(() => 0);
+    const isKnown = count <= MAX_ELEMENTS && dims.every((dim) => dim >= 0);
+    const data =
+      isCache || !isKnown
+        ? null
+        : name.includes('mask')
+          ? fill(() => 1)
+          : name.includes('position')
+            ? fill((index) => index % length)
+            : fill(() => 0);
     values.set(name, { dims, data, type: element });
   }
   return values;

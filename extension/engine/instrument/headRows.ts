@@ -7,7 +7,7 @@
  * like, nothing is changed and the caller picks rows from all logits.
  */
 import type { Subject } from '../anatomy/subject';
-import type { Wires } from '../onnx/graph';
+import { nearestFirst, type Wires } from '../onnx/graph';
 import {
   attributes,
   FLOAT,
@@ -123,13 +123,15 @@ const differsByRow = (values: Subject['values'], input: string): boolean =>
     .every((size) => size === 1) !== true;
 
 /** One number a tensor: the scale of a dynamically quantised input, perhaps times a constant. */
-function isScale(wires: Wires, name: string, depth = 0): boolean {
-  const maker = wires.maker(name);
-  if (maker === undefined || depth > MAX_STEPS) return false;
-  if (maker.opType === 'DynamicQuantizeLinear') return maker.outputs.indexOf(name) > 0;
-  return (
-    maker.opType === 'Mul' && maker.inputs.every((input) => wires.isConstant(input) || isScale(wires, input, depth + 1))
-  );
+function isScale(wires: Wires, name: string): boolean {
+  const factors = (each: string): string[] => {
+    const maker = wires.maker(each);
+    return maker?.opType === 'Mul' ? maker.inputs.filter((input) => !wires.isConstant(input)) : [];
+  };
+  return [...nearestFirst(name, factors, MAX_STEPS)].every((each) => {
+    const maker = wires.maker(each);
+    return maker?.opType === 'Mul' || (maker?.opType === 'DynamicQuantizeLinear' && maker.outputs.indexOf(each) > 0);
+  });
 }
 
 /** The zero point of a dynamically quantised input. */

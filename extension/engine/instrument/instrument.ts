@@ -52,9 +52,10 @@ export function instrument(subject: Subject, taps: ReadonlySet<string>, gates: R
   const kept = needed(nodes, taps);
   const made = new Set(kept.flatMap(({ outputs }) => outputs));
   const read = new Set(kept.flatMap((node) => [...node.inputs, ...outerValues(node)]));
+  const stated = new Map(graph.outputs.map((output) => [output.name, output]));
   const outputs = [...taps].map(
     (value) =>
-      graph.outputs.find(({ name }) => name === value) ??
+      stated.get(value) ??
       // Without a shape: a stated one that the run contradicts is a warning for nothing.
       newValueInfo(value, subject.values.get(value)?.type ?? FLOAT),
   );
@@ -120,7 +121,7 @@ function needed(nodes: readonly GraphNode[], taps: ReadonlySet<string>): GraphNo
     const maker = makers.get(name);
     if (maker === undefined || kept.has(maker)) continue;
     kept.add(maker);
-    queue.push(...maker.inputs, ...outerValues(maker));
+    for (const input of [...maker.inputs, ...outerValues(maker)]) queue.push(input);
   }
   return nodes.filter((node) => kept.has(node));
 }

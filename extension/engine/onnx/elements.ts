@@ -1,5 +1,5 @@
 /** The elements of a tensor as numbers, whatever type they are stored in. */
-import { byteSize, elementCount, type Initializer } from './model';
+import { append, byteSize, elementCount, type Initializer } from './model';
 import { fields, floats, integers, MemorySource } from './wire';
 
 /** Decoders of raw_data, by onnx.TensorProto.DataType. int64 is read as a double: exact up to 2^53. */
@@ -30,8 +30,8 @@ export function inlineElements(tensor: Initializer): Float64Array | null {
   const values: number[] = [];
   const source = new MemorySource(tensor.header);
   for (const field of fields(source))
-    if (field.number === 4) values.push(...floats(source, field));
-    else if (field.number === 5 || field.number === 7 || field.number === 11) values.push(...integers(source, field));
+    if (field.number === 4) append(values, floats(source, field));
+    else if (field.number === 5 || field.number === 7 || field.number === 11) append(values, integers(source, field));
     else if (field.number === 10) return null; // double_data: no exporter writes it
   if (values.length !== count) return null;
   // int32_data holds the bits of the 16-bit floats.

@@ -7,7 +7,7 @@
  */
 import { inlineElements } from './elements';
 import type { Wires } from './graph';
-import { attributes, BOOL, FLOAT, INT32, INT64, UINT8, type Attribute, type GraphNode } from './model';
+import { attributes, MAX_DIMS, BOOL, FLOAT, INT32, INT64, UINT8, type Attribute, type GraphNode } from './model';
 
 /** `data` is null where the elements are not known. */
 interface Shaped {
@@ -21,7 +21,9 @@ export interface Value extends Shaped {
 }
 
 /** Tensors beyond this are known by their dimensions only. */
-const MAX_ELEMENTS = 1 << 18;
+export const MAX_ELEMENTS = 1 << 18;
+/** Of all tensors together; those of real graphs have far less. What comes after is not computed. */
+const MAX_TOTAL = 1 << 24;
 /** No real tensor of a run on a few tokens has more; a larger one is damage. */
 const MAX_COUNT = 2 ** 40;
 
@@ -62,7 +64,12 @@ export function evaluate(wires: Wires, inputs: ReadonlyMap<string, Value>, opset
   for (const [name, { dims, dataType }] of wires.graph.initializers) {
     values.set(name, { type: dataType, dims, data: sizeOf(dims) <= MAX_ELEMENTS ? wires.elements(name) : null });
   }
-  for (const node of wires.nodes) evaluateNode(node, values, wires, opset);
+  let total = 0;
+  for (const node of wires.nodes) {
+    evaluateNode(node, values, wires, opset);
+    for (const name of node.outputs) total += values.get(name)?.data?.length ?? 0;
+    if (total > MAX_TOTAL) break;
+  }
   return values;
 }
 
@@ -74,10 +81,11 @@ export function evaluateNode(node: GraphNode, values: Map<string, Value>, wires:
     const type =
       wires.initializer(node.outputs[0])?.dataType ??
       ([...attributes(node).keys()].join().includes('int') ? INT64 : FLOAT);
-    if (dims !== null) values.set(node.outputs[0] as string, { dims, data, type });
+    if (dims !== null)
+      values.set(node.outputs[0] as string, { dims, data: data?.length === sizeOf(dims) ? data : null, type });
     return;
   }
-  const rule = RULES[node.opType];
+  const rule = RULES.get(node.opType);
   const given = node.inputs.map((name) => (name === '' ? undefined : values.get(name)));
   if (rule === undefined || node.inputs.some((name, index) => name !== '' && given[index] === undefined)) return;
   let results: ReturnType<Rule>;
@@ -93,7 +101,8 @@ export function evaluateNode(node: GraphNode, values: Map<string, Value>, wires:
     const result = list[index];
     if (name === '' || result == null) return;
     const count = sizeOf(result.dims);
-    if (!(count >= 0 && count <= MAX_COUNT) || result.dims.some((dim) => dim < 0)) return;
+    const isShape = result.dims.length <= MAX_DIMS && result.dims.every((dim) => Number.isInteger(dim) && dim >= 0);
+    if (!isShape || count > MAX_COUNT) return;
     const type = typeOf(node, index, given);
     values.set(name, { dims: result.dims, data: count > MAX_ELEMENTS ? null : result.data, type });
   });
@@ -193,9 +202,15 @@ function gatherStrided(source: Shaped, dims: readonly number[], stride: readonly
 const reshaped = (value: Shaped, dims: readonly number[]): Shaped | null =>
   sizeOf(dims) === sizeOf(value.dims) ? { dims, data: value.data } : null;
 
-const axisOf = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
+/** An axis (or an index), counted from the end when it is negative. */
+function axisOf(axis: number, rank: number): number {
+  if (!(axis >= -rank && axis < rank)) throw new RangeError('there is no such axis');
+  return axis < 0 ? axis + rank : axis;
+}
 
 function transposed(value: Shaped, perm: readonly number[]): Shaped {
+  if (perm.length !== value.dims.length || new Set(perm).size < perm.length)
+    throw new RangeError('this is no order of the axes');
   const from = strides(value.dims);
   return gatherStrided(
     value,
@@ -334,7 +349,8 @@ const unsqueeze: Rule = (inputs, options) => {
 
 const flatten: Rule = ([value], options) => {
   const { dims } = value as Shaped;
-  const axis = axisOf(options.int('axis', 1), dims.length);
+  const stated = options.int('axis', 1);
+  const axis = stated === dims.length ? stated : axisOf(stated, dims.length);
   return reshaped(value as Shaped, [sizeOf(dims.slice(0, axis)), sizeOf(dims.slice(axis))]);
 };
 
@@ -385,7 +401,9 @@ const elementwise =
     const parts = inputs.filter((input) => input !== undefined);
     const dims = broadcast(parts.map((part) => part.dims));
     const count = sizeOf(dims);
-    if (compute === undefined || count > MAX_ELEMENTS || parts.some(({ data }) => data === null)) return unknown(dims);
+    const elements = count * Math.max(1, parts.length / 4);
+    if (compute === undefined || elements > MAX_ELEMENTS || parts.some(({ data }) => data === null))
+      return unknown(dims);
     const columns = parts.map((part) => expandedTo(part, dims).data as Float64Array);
     const data = Float64Array.from({ length: count }, (_, index) =>
       compute(...columns.map((column) => column[index] as number)),
@@ -507,185 +525,199 @@ const shapeOf: Rule = ([value], options) => {
   return { dims: [part.length], data: Float64Array.from(part) };
 };
 
-const RULES: Readonly<Record<string, Rule>> = {
-  Reshape: reshape,
-  Transpose: ([value], options) =>
-    transposed(value as Shaped, options.ints('perm') ?? (value as Shaped).dims.map((_, axis) => axis).reverse()),
-  Squeeze: squeeze,
-  Unsqueeze: unsqueeze,
-  Flatten: flatten,
-  Slice: slice,
-  Split: split,
-  Gather: gather,
-  Identity: ([value]) => value as Shaped,
-  Dropout: ([value]) => value as Shaped,
-  Concat: concat,
-  Expand: ([value, shape]) =>
-    shape?.data == null ? null : expandedTo(value as Shaped, broadcast([(value as Shaped).dims, [...shape.data]])),
-  Tile: ([value, repeats]) =>
-    repeats?.data == null
-      ? null
-      : unknown((value as Shaped).dims.map((dim, axis) => dim * (repeats.data?.[axis] ?? 1))),
-  Shape: shapeOf,
-  Size: ([value]) => ({ dims: [], data: Float64Array.of(sizeOf((value as Shaped).dims)) }),
-  Range: range,
-  ConstantOfShape: ([shape], options) => {
-    if (shape?.data == null) return null;
-    const fill = attributes(options.node).get('value')?.tensor;
-    return filled([...shape.data], fill === undefined ? 0 : (inlineElements(fill)?.[0] ?? NaN));
-  },
-  Cast: cast,
-  CastLike: same,
-  Add: elementwise((a, b) => a + b),
-  Sub: elementwise((a, b) => a - b),
-  Mul: elementwise((a, b) => a * b),
-  Div: divide,
-  Pow: elementwise((a, b) => a ** b),
-  Mod: elementwise((a, b) => ((a % b) + b) % b),
-  Max: elementwise(Math.max),
-  Min: elementwise(Math.min),
-  And: elementwise((a, b) => Number(a !== 0 && b !== 0)),
-  Or: elementwise((a, b) => Number(a !== 0 || b !== 0)),
-  Xor: elementwise((a, b) => Number((a !== 0) !== (b !== 0))),
-  Not: elementwise((a) => Number(a === 0)),
-  Equal: elementwise((a, b) => Number(a === b)),
-  Less: elementwise((a, b) => Number(a < b)),
-  LessOrEqual: elementwise((a, b) => Number(a <= b)),
-  Greater: elementwise((a, b) => Number(a > b)),
-  GreaterOrEqual: elementwise((a, b) => Number(a >= b)),
-  Where: elementwise((condition, a, b) => (condition !== 0 ? a : b)),
-  Neg: elementwise((a) => -a),
-  Abs: elementwise(Math.abs),
-  Sign: elementwise(Math.sign),
-  Sqrt: elementwise(Math.sqrt),
-  Floor: elementwise(Math.floor),
-  Ceil: elementwise(Math.ceil),
-  Reciprocal: elementwise((a) => 1 / a),
-  IsNaN: elementwise((a) => Number(Number.isNaN(a))),
-  Sum: same,
-  Mean: same,
-  PRelu: same,
-  MatMul: matMul,
-  MatMulInteger: matMul,
-  MatMulIntegerToFloat: matMul,
-  DynamicQuantizeMatMul: matMul,
-  FusedMatMul: matMul,
-  Gemm: matMul,
-  FusedGemm: matMul,
-  QLinearMatMul: quantisedMatMul,
-  MatMulNBits: packedMatMul,
-  MatMulBnb4: packedMatMul,
-  Einsum: einsum,
-  Trilu: trilu,
-  GatherElements: ([, indices]) => unknown((indices as Shaped).dims),
-  GatherND: gatherND,
-  GatherBlockQuantized: ([table, ids], options) => {
-    // Two 4-bit numbers in a byte, where the table's type has no 4-bit numbers.
-    const packed = table?.type === UINT8 && options.int('bits', 4) === 4 ? 2 : 1;
-    return unknown([...(ids as Shaped).dims, ((table as Shaped).dims[1] as number) * packed]);
-  },
-  DynamicQuantizeLinear: ([value]) => [unknown((value as Shaped).dims), unknown([]), unknown([])],
-  OneHot: ([indices, depth], options) => {
-    if (depth?.data == null) return null;
-    const dims = [...(indices as Shaped).dims];
-    dims.splice(axisOf(options.int('axis', -1), dims.length + 1), 0, depth.data[0] as number);
-    return unknown(dims);
-  },
-  EmbedLayerNormalization: ([ids, , table, , , , , mask]) => {
-    const [batch, length] = (ids as Shaped).dims as [number, number];
-    const dims = [batch, length, (table as Shaped).dims[1] as number];
-    // Its second output: how many tokens each row has.
-    const bits = mask?.data ?? null;
-    const lengths =
-      bits === null
+const RULES: ReadonlyMap<string, Rule> = new Map(
+  Object.entries<Rule>({
+    Reshape: reshape,
+    Transpose: ([value], options) =>
+      transposed(value as Shaped, options.ints('perm') ?? (value as Shaped).dims.map((_, axis) => axis).reverse()),
+    Squeeze: squeeze,
+    Unsqueeze: unsqueeze,
+    Flatten: flatten,
+    Slice: slice,
+    Split: split,
+    Gather: gather,
+    Identity: ([value]) => value as Shaped,
+    Dropout: ([value]) => value as Shaped,
+    Concat: concat,
+    Expand: ([value, shape]) =>
+      shape?.data == null ? null : expandedTo(value as Shaped, broadcast([(value as Shaped).dims, [...shape.data]])),
+    Tile: ([value, repeats]) =>
+      repeats?.data == null
         ? null
-        : Float64Array.from({ length: batch }, (_, row) =>
-            bits.subarray(row * length, (row + 1) * length).reduce((sum, bit) => sum + bit, 0),
-          );
-    return [unknown(dims), { dims: [batch], data: lengths }, unknown(dims)];
-  },
-  QEmbedLayerNormalization: ([ids, , table]) => {
-    const [batch, length] = (ids as Shaped).dims as [number, number];
-    return [unknown([batch, length, (table as Shaped).dims[1] as number]), unknown([batch])];
-  },
-  SkipLayerNormalization: ([value]) => [unknown((value as Shaped).dims), null, null, unknown((value as Shaped).dims)],
-  SkipSimplifiedLayerNormalization: ([value]) => [
-    unknown((value as Shaped).dims),
-    null,
-    null,
-    unknown((value as Shaped).dims),
-  ],
-  MultiHeadAttention: heads(([query, , value], options) =>
-    query?.dims.length === 5
-      ? options.int('num_heads', 1) * (query.dims[4] as number)
-      : value?.dims.length === 4
-        ? (value.dims[1] as number) * (value.dims[3] as number)
-        : ((value ?? query)?.dims[2] as number),
-  ),
-  GroupQueryAttention: heads(([query, key], options) => {
-    const width = query?.dims[2] as number;
-    if (key !== undefined) return width;
-    const count = options.int('num_heads', 1);
-    return (width / (count + 2 * options.int('kv_num_heads', count))) * count;
+        : unknown((value as Shaped).dims.map((dim, axis) => dim * (repeats.data?.[axis] ?? 1))),
+    Shape: shapeOf,
+    Size: ([value]) => ({ dims: [], data: Float64Array.of(sizeOf((value as Shaped).dims)) }),
+    Range: range,
+    ConstantOfShape: ([shape], options) => {
+      if (shape?.data == null) return null;
+      const fill = attributes(options.node).get('value')?.tensor;
+      return filled([...shape.data], fill === undefined ? 0 : (inlineElements(fill)?.[0] ?? NaN));
+    },
+    Cast: cast,
+    CastLike: same,
+    Add: elementwise((a, b) => a + b),
+    Sub: elementwise((a, b) => a - b),
+    Mul: elementwise((a, b) => a * b),
+    Div: divide,
+    Pow: elementwise((a, b) => a ** b),
+    Mod: elementwise((a, b) => ((a % b) + b) % b),
+    Max: elementwise(Math.max),
+    Min: elementwise(Math.min),
+    And: elementwise((a, b) => Number(a !== 0 && b !== 0)),
+    Or: elementwise((a, b) => Number(a !== 0 || b !== 0)),
+    Xor: elementwise((a, b) => Number((a !== 0) !== (b !== 0))),
+    Not: elementwise((a) => Number(a === 0)),
+    Equal: elementwise((a, b) => Number(a === b)),
+    Less: elementwise((a, b) => Number(a < b)),
+    LessOrEqual: elementwise((a, b) => Number(a <= b)),
+    Greater: elementwise((a, b) => Number(a > b)),
+    GreaterOrEqual: elementwise((a, b) => Number(a >= b)),
+    Where: elementwise((condition, a, b) => (condition !== 0 ? a : b)),
+    Neg: elementwise((a) => -a),
+    Abs: elementwise(Math.abs),
+    Sign: elementwise(Math.sign),
+    Sqrt: elementwise(Math.sqrt),
+    Floor: elementwise(Math.floor),
+    Ceil: elementwise(Math.ceil),
+    Reciprocal: elementwise((a) => 1 / a),
+    IsNaN: elementwise((a) => Number(Number.isNaN(a))),
+    Sum: same,
+    Mean: same,
+    PRelu: same,
+    MatMul: matMul,
+    MatMulInteger: matMul,
+    MatMulIntegerToFloat: matMul,
+    DynamicQuantizeMatMul: matMul,
+    FusedMatMul: matMul,
+    Gemm: matMul,
+    FusedGemm: matMul,
+    QLinearMatMul: quantisedMatMul,
+    MatMulNBits: packedMatMul,
+    MatMulBnb4: packedMatMul,
+    Einsum: einsum,
+    Trilu: trilu,
+    GatherElements: ([, indices]) => unknown((indices as Shaped).dims),
+    GatherND: gatherND,
+    GatherBlockQuantized: ([table, ids], options) => {
+      // Two 4-bit numbers in a byte, where the table's type has no 4-bit numbers.
+      const packed = table?.type === UINT8 && options.int('bits', 4) === 4 ? 2 : 1;
+      return unknown([...(ids as Shaped).dims, ((table as Shaped).dims[1] as number) * packed]);
+    },
+    DynamicQuantizeLinear: ([value]) => [unknown((value as Shaped).dims), unknown([]), unknown([])],
+    OneHot: ([indices, depth], options) => {
+      if (depth?.data == null) return null;
+      const dims = [...(indices as Shaped).dims];
+      dims.splice(axisOf(options.int('axis', -1), dims.length + 1), 0, depth.data[0] as number);
+      return unknown(dims);
+    },
+    EmbedLayerNormalization: ([ids, , table, , , , , mask]) => {
+      const [batch, length] = (ids as Shaped).dims as [number, number];
+      const dims = [batch, length, (table as Shaped).dims[1] as number];
+      // Its second output: how many tokens each row has.
+      const bits = mask?.data ?? null;
+      const lengths =
+        bits === null
+          ? null
+          : Float64Array.from({ length: batch }, (_, row) =>
+              bits.subarray(row * length, (row + 1) * length).reduce((sum, bit) => sum + bit, 0),
+            );
+      return [unknown(dims), { dims: [batch], data: lengths }, unknown(dims)];
+    },
+    QEmbedLayerNormalization: ([ids, , table]) => {
+      const [batch, length] = (ids as Shaped).dims as [number, number];
+      return [unknown([batch, length, (table as Shaped).dims[1] as number]), unknown([batch])];
+    },
+    SkipLayerNormalization: ([value]) => [unknown((value as Shaped).dims), null, null, unknown((value as Shaped).dims)],
+    SkipSimplifiedLayerNormalization: ([value]) => [
+      unknown((value as Shaped).dims),
+      null,
+      null,
+      unknown((value as Shaped).dims),
+    ],
+    MultiHeadAttention: heads(([query, , value], options) =>
+      query?.dims.length === 5
+        ? options.int('num_heads', 1) * (query.dims[4] as number)
+        : value?.dims.length === 4
+          ? (value.dims[1] as number) * (value.dims[3] as number)
+          : ((value ?? query)?.dims[2] as number),
+    ),
+    GroupQueryAttention: heads(([query, key], options) => {
+      const width = query?.dims[2] as number;
+      if (key !== undefined) return width;
+      const count = options.int('num_heads', 1);
+      return (width / (count + 2 * options.int('kv_num_heads', count))) * count;
+    }),
+    QAttention: heads(([, weights]) => (weights?.dims[1] as number) / 3),
+    // Both ai.onnx's and com.microsoft's: told apart by the second input, a matrix of weights in the latter.
+    Attention: ([query, second, third], options) => {
+      const { dims } = query as Shaped;
+      if (options.node.domain !== '') {
+        const sizes = options.ints('qkv_hidden_sizes');
+        return unknown([
+          dims[0] as number,
+          dims[1] as number,
+          sizes?.[2] ?? ((second as Shaped).dims[1] as number) / 3,
+        ]);
+      }
+      const value = (third as Shaped).dims;
+      if (dims.length === 4) return unknown([...dims.slice(0, 3), value[3] as number]);
+      const queryHeads = options.int('q_num_heads', 1);
+      const width = (value[2] as number) / options.int('kv_num_heads', queryHeads);
+      return unknown([dims[0] as number, dims[1] as number, queryHeads * width]);
+    },
+    ...Object.fromEntries(
+      ['ReduceMean', 'ReduceSum', 'ReduceMax', 'ReduceMin', 'ReduceProd', 'ReduceL2', 'ReduceSumSquare'].map((name) => [
+        name,
+        reduce,
+      ]),
+    ),
+    ...Object.fromEntries(
+      [
+        ...[
+          'Softmax',
+          'LogSoftmax',
+          'Erf',
+          'Tanh',
+          'Sigmoid',
+          'Relu',
+          'Gelu',
+          'QuickGelu',
+          'FastGelu',
+          'BiasGelu',
+          'Sin',
+          'Cos',
+        ],
+        ...[
+          'Exp',
+          'Log',
+          'LeakyRelu',
+          'Elu',
+          'Selu',
+          'Softplus',
+          'Clip',
+          'HardSwish',
+          'HardSigmoid',
+          'Mish',
+          'Round',
+          'CumSum',
+        ],
+        ...[
+          'LayerNormalization',
+          'SimplifiedLayerNormalization',
+          'RMSNormalization',
+          'LpNormalization',
+          'RotaryEmbedding',
+        ],
+        ...[
+          'QuantizeLinear',
+          'DequantizeLinear',
+          'ScatterND',
+          'ScatterElements',
+          'BiasAdd',
+          'ThresholdedRelu',
+          'Swish',
+        ],
+      ].map((name) => [name, likeFirst]),
+    ),
   }),
-  QAttention: heads(([, weights]) => (weights?.dims[1] as number) / 3),
-  // Both ai.onnx's and com.microsoft's: told apart by the second input, a matrix of weights in the latter.
-  Attention: ([query, second, third], options) => {
-    const { dims } = query as Shaped;
-    if (options.node.domain !== '') {
-      const sizes = options.ints('qkv_hidden_sizes');
-      return unknown([dims[0] as number, dims[1] as number, sizes?.[2] ?? ((second as Shaped).dims[1] as number) / 3]);
-    }
-    const value = (third as Shaped).dims;
-    if (dims.length === 4) return unknown([...dims.slice(0, 3), value[3] as number]);
-    const queryHeads = options.int('q_num_heads', 1);
-    const width = (value[2] as number) / options.int('kv_num_heads', queryHeads);
-    return unknown([dims[0] as number, dims[1] as number, queryHeads * width]);
-  },
-  ...Object.fromEntries(
-    ['ReduceMean', 'ReduceSum', 'ReduceMax', 'ReduceMin', 'ReduceProd', 'ReduceL2', 'ReduceSumSquare'].map((name) => [
-      name,
-      reduce,
-    ]),
-  ),
-  ...Object.fromEntries(
-    [
-      ...[
-        'Softmax',
-        'LogSoftmax',
-        'Erf',
-        'Tanh',
-        'Sigmoid',
-        'Relu',
-        'Gelu',
-        'QuickGelu',
-        'FastGelu',
-        'BiasGelu',
-        'Sin',
-        'Cos',
-      ],
-      ...[
-        'Exp',
-        'Log',
-        'LeakyRelu',
-        'Elu',
-        'Selu',
-        'Softplus',
-        'Clip',
-        'HardSwish',
-        'HardSigmoid',
-        'Mish',
-        'Round',
-        'CumSum',
-      ],
-      ...[
-        'LayerNormalization',
-        'SimplifiedLayerNormalization',
-        'RMSNormalization',
-        'LpNormalization',
-        'RotaryEmbedding',
-      ],
-      ...['QuantizeLinear', 'DequantizeLinear', 'ScatterND', 'ScatterElements', 'BiasAdd', 'ThresholdedRelu', 'Swish'],
-    ].map((name) => [name, likeFirst]),
-  ),
-};
+);

@@ -19,8 +19,9 @@ import {
 
 /** Functions may call functions. */
 const MAX_DEPTH = 32;
-/** More than any real model has. */
+/** More than any real model has, calls counted; and more bytes of nodes. */
 const MAX_NODES = 500_000;
+const MAX_BYTES = 512 * 2 ** 20;
 
 /** The input by which merged decoders choose. */
 const CACHE_SWITCH = /^use_cache_branch$/;
@@ -34,7 +35,17 @@ export function inlined(model: OnnxModel): OnnxModel {
   }
   const initializers = new Map(model.graph.initializers);
   const nodes: GraphNode[] = [];
+  let put = 0;
+  let bytes = 0;
   const push = (node: GraphNode, depth: number): void => {
+    // Functions that call each other make much out of little, or call without end and do nothing.
+    bytes += node.bytes.length;
+    if (++put > MAX_NODES || bytes > MAX_BYTES)
+      throw new LensError(
+        'model-invalid',
+        `This model has more than ${MAX_NODES} operators, or more than ${MAX_BYTES / 2 ** 20} MB of them.`,
+        'Export the model again.',
+      );
     const body = functions.get(`${node.domain}/${node.opType}`);
     const isCall = body !== undefined && sameOpsets(model, body) && !body.nodes.some(hasSubgraph);
     if (isCall && depth >= MAX_DEPTH)
@@ -45,12 +56,7 @@ export function inlined(model: OnnxModel): OnnxModel {
       );
     if (isCall) for (const inner of bodyOf(node, body)) push(inner, depth + 1);
     else if (isSwitch(model, node)) for (const inner of takenBranch(node, initializers)) push(inner, depth + 1);
-    else if (nodes.push(node) > MAX_NODES)
-      throw new LensError(
-        'model-invalid',
-        `This model has more than ${MAX_NODES} operators.`,
-        'Export the model again.',
-      );
+    else nodes.push(node);
   };
   for (const node of model.graph.nodes) push(node, 0);
   if (nodes.length === model.graph.nodes.length && functions.size === 0) return model;
@@ -59,8 +65,8 @@ export function inlined(model: OnnxModel): OnnxModel {
 
 /** A body that means other versions of operators cannot be put among ours. */
 const sameOpsets = (model: OnnxModel, body: FunctionBody): boolean =>
-  Object.entries(body.opset).every(([domain, version]) => {
-    const own = model.opset[domain];
+  [...body.opset].every(([domain, version]) => {
+    const own = model.opset.get(domain);
     return own === undefined || own === version;
   });
 
@@ -68,15 +74,17 @@ const sameOpsets = (model: OnnxModel, body: FunctionBody): boolean =>
 function bodyOf(call: GraphNode, body: FunctionBody): GraphNode[] {
   const prefix = `${call.outputs.find((name) => name !== '') ?? body.name}/`;
   const names = new Map<string, string>();
-  body.inputs.forEach((name, index) => names.set(name, call.inputs[index] ?? ''));
+  const inputs = new Map(body.inputs.map((name, index) => [name, call.inputs[index] ?? '']));
+  for (const [name, given] of inputs) names.set(name, given);
   body.outputs.forEach((name, index) => names.set(name, orOwn(call.outputs[index], `${prefix}${name}`)));
   const given = new Map([...body.defaults, ...callAttributes(call)]);
   // An output that is an input needs a node to carry it.
   const carried = body.outputs.flatMap((name, index) => {
-    if (!body.inputs.includes(name)) return [];
-    names.set(name, call.inputs[body.inputs.indexOf(name)] ?? '');
+    const input = inputs.get(name);
+    if (input === undefined) return [];
+    names.set(name, input);
     const output = call.outputs[index];
-    return output === undefined || output === '' ? [] : [newNode('Identity', [names.get(name) as string], [output])];
+    return output === undefined || output === '' ? [] : [newNode('Identity', [input], [output])];
   });
   const nameOf = (name: string): string => (name === '' ? '' : (names.get(name) ?? `${prefix}${name}`));
   return [...body.nodes.map((node) => renamed(node, nameOf, given)), ...carried];

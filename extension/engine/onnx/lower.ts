@@ -59,8 +59,7 @@ class Builder {
 
   /** A product with a weight, before its bias. */
   isProduct(name: string): boolean {
-    const maker = this.wires.maker(name);
-    if (maker?.opType === 'Reshape' || maker?.opType === 'Cast') return this.isProduct(maker.inputs[0] as string);
+    const maker = this.wires.maker(this.wires.origin(name, ({ opType }) => /^(Reshape|Cast)$/.test(opType)));
     return maker !== undefined && /MatMul|Gemm/.test(maker.opType);
   }
 
@@ -147,6 +146,13 @@ class Builder {
     return this.nodes;
   }
 }
+
+/** More than any model has of heads, or a head of columns. */
+const MAX_HEADS = 1 << 16;
+
+/** Numbers of heads and their widths: whole, and of a size that can be written into a graph. */
+const areHeads = (...counts: readonly number[]): boolean =>
+  counts.every((count) => Number.isInteger(count) && count > 0 && count <= MAX_HEADS);
 
 interface Heads {
   /** [B,N,S,d]. */
@@ -259,6 +265,7 @@ function packedAttention(
   // Rotary positions inside: no exporter in use writes them.
   if (count === 0 || sizes === undefined || b.int('do_rotary', 0) === 1) return null;
   const [q, k, v] = sizes as [number, number, number];
+  if (!areHeads(count, q / count, k / count, v / count)) return null;
   const query = splitHeads(b, b.slice(product, 2, 0, q), count, q / count);
   // The cache [2,B,N,P,d] holds keys, then values.
   const cached = (value: string, index: number): string =>
@@ -346,7 +353,7 @@ const multiHeadAttention = (b: Builder): Lowering | null => {
       ? (b.input(index) as string)
       : splitHeads(b, part(index, start, size), count, size / count);
   const valueWidth = b.dims(b.input(2))?.length === 4 ? hidden : (b.dims(b.input(2))?.[2] ?? hidden);
-  if (keyDims === undefined) return null;
+  if (keyDims === undefined || !areHeads(count, width, valueWidth)) return null;
   const query = splitHeads(b, part(0, 0, hidden), count, width);
   const key = withPast(b, b.input(6), asHeads(1, hidden, hidden), b.output(1));
   const value = withPast(b, b.input(7), asHeads(2, 2 * hidden, valueWidth), b.output(2));
@@ -378,6 +385,7 @@ const groupQueryAttention = (b: Builder): Lowering | null => {
     return null;
   const packed = b.input(1) === undefined;
   const width = (queryDims[2] as number) / (packed ? count + 2 * groups : count);
+  if (!areHeads(count, groups, count / groups, width)) return null;
   const cut = (start: number, size: number): string =>
     b.slice(b.input(0) as string, 2, start * width, (start + size) * width);
   const past = b.input(3);
@@ -443,6 +451,7 @@ const standardAttention = (b: Builder): Lowering | null => {
   if (count === 0 || groups === 0 || b.input(6) !== undefined) return null;
   const width = merged ? (queryDims[2] as number) / count : (queryDims[3] as number);
   const valueWidth = merged ? (valueDims[2] as number) / groups : (valueDims[3] as number);
+  if (!areHeads(count, groups, count / groups, width, valueWidth)) return null;
   const asHeads = (index: number, heads: number, each: number): string =>
     merged ? splitHeads(b, b.input(index) as string, heads, each) : (b.input(index) as string);
   const query = asHeads(0, count, width);

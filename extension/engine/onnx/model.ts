@@ -113,11 +113,13 @@ export interface Graph {
   rest: readonly Uint8Array[];
 }
 
+/** Domain ('' is ai.onnx) → version. */
+export type Opset = ReadonlyMap<string, number>;
+
 export interface OnnxModel {
   irVersion: number;
   producer: string;
-  /** Domain ('' is ai.onnx) → version. */
-  opset: Record<string, number>;
+  opset: Opset;
   graph: Graph;
   /** Tensors outside the file that are no initializers of the graph: those in attributes, subgraphs, functions and sparse tensors. */
   hiddenExternal: readonly Initializer[];
@@ -128,7 +130,9 @@ export interface OnnxModel {
 /** Far above any real graph; a file of millions of empty nodes would fill the memory. */
 const MAX_PARTS = 500_000;
 
-const MAX_DIMS = 64;
+export const MAX_DIMS = 64;
+/** Inputs and outputs of one node. */
+const MAX_NODE_VALUES = 16_384;
 /** As protobuf's own limit: no real model nests subgraphs so deep. */
 const MAX_NESTING = 100;
 
@@ -164,7 +168,7 @@ export function readModel(path: string): OnnxModel {
 function readModelProto(source: ByteSource): OnnxModel {
   let irVersion = 0;
   let producer = '';
-  const opset: Record<string, number> = {};
+  const opset = new Map<string, number>();
   let graph: Graph | null = null;
   const hiddenExternal: Initializer[] = [];
   const rest: Uint8Array[] = [];
@@ -184,7 +188,7 @@ function readModelProto(source: ByteSource): OnnxModel {
     if (field.number === 1) irVersion = field.value;
     else if (field.number === 2 && field.wire === BYTES) producer = text(source, field);
     else if (field.number === 8 && field.wire === BYTES) {
-      Object.assign(opset, readOpset(source, field));
+      opset.set(...readOpset(source, field));
     }
     rest.push(copyField(source, field));
   }
@@ -236,7 +240,14 @@ function readNode(bytes: Uint8Array): GraphNode {
     else if (field.number === 3) node.name = text(source, field);
     else if (field.number === 4) node.opType = text(source, field);
     else if (field.number === 7) node.domain = text(source, field);
+  if (inputs.length + outputs.length > MAX_NODE_VALUES)
+    throw invalid(`the node ${node.name} has more than ${MAX_NODE_VALUES} inputs and outputs`);
   return node;
+}
+
+/** A list may be too long to be the arguments of a call. */
+export function append<T>(list: T[], more: readonly T[]): void {
+  for (const each of more) list.push(each);
 }
 
 const attributesOf = new WeakMap<GraphNode, ReadonlyMap<string, Attribute>>();
@@ -262,8 +273,8 @@ function readAttributes(node: GraphNode): Map<string, Attribute> {
       else if (part.number === 4) attribute.text = text(source, part);
       else if (part.number === 5) attribute.tensor = readInitializer(source, part);
       else if (part.number === 6 || part.number === 11) attribute.graph = true;
-      else if (part.number === 7) (attribute.floats ??= []).push(...floats(source, part));
-      else if (part.number === 8) (attribute.ints ??= []).push(...integers(source, part));
+      else if (part.number === 7) append((attribute.floats ??= []), floats(source, part));
+      else if (part.number === 8) append((attribute.ints ??= []), integers(source, part));
     found.set(name, attribute);
   }
   return found;
@@ -271,7 +282,7 @@ function readAttributes(node: GraphNode): Map<string, Attribute> {
 
 /** Values of the graph around it that the subgraphs of a node (If, Loop, Scan) may read. */
 export function outerValues(node: GraphNode): readonly string[] {
-  if (![...attributes(node).values()].some(({ graph }) => graph === true)) return [];
+  if (!hasSubgraph(node)) return [];
   const names = new Set<string>();
   collectSubgraphInputs(node.bytes, names, 0);
   return [...names];
@@ -331,7 +342,7 @@ export interface FunctionBody {
   inputs: string[];
   outputs: string[];
   nodes: GraphNode[];
-  opset: Record<string, number>;
+  opset: Map<string, number>;
   /** Encoded attributes that hold where a call gives none, by name. */
   defaults: Map<string, Uint8Array>;
 }
@@ -347,16 +358,17 @@ export function readFunction(modelField: Uint8Array): FunctionBody | null {
     inputs: [],
     outputs: [],
     nodes: [],
-    opset: {},
+    opset: new Map(),
     defaults: new Map(),
   };
   for (const field of fields(source, outer.start, outer.end)) {
     if (field.wire !== BYTES) continue;
+    if (body.nodes.length > MAX_PARTS) throw invalid(`a function has more than ${MAX_PARTS} nodes`);
     if (field.number === 1) body.name = text(source, field);
     else if (field.number === 4) body.inputs.push(text(source, field));
     else if (field.number === 5) body.outputs.push(text(source, field));
     else if (field.number === 7) body.nodes.push(readNode(copy(source, field)));
-    else if (field.number === 9) Object.assign(body.opset, readOpset(source, field));
+    else if (field.number === 9) body.opset.set(...readOpset(source, field));
     else if (field.number === 10) body.domain = text(source, field);
     else if (field.number === 11) {
       const name = [...fields(source, field.start, field.end)].find(({ number }) => number === 1);
@@ -367,13 +379,13 @@ export function readFunction(modelField: Uint8Array): FunctionBody | null {
   return body;
 }
 
-function readOpset(source: ByteSource, field: Field): Record<string, number> {
+function readOpset(source: ByteSource, field: Field): [domain: string, version: number] {
   let domain = '';
   let version = 0;
   for (const part of fields(source, field.start, field.end))
     if (part.number === 1) domain = text(source, part);
     else if (part.number === 2) version = part.value;
-  return { [domain]: version };
+  return [domain, version];
 }
 
 /** A node of a function's body in a call: values under other names, attributes that refer to those of the call filled in. */
@@ -424,7 +436,7 @@ function readInitializer(source: ByteSource, tensor: Field): Initializer {
       raw = field;
       continue;
     }
-    if (field.number === 1) dims.push(...integers(source, field));
+    if (field.number === 1) append(dims, integers(source, field));
     else if (field.number === 2) dataType = field.value;
     else if (field.number === 8) name = text(source, field);
     else if (field.number === 14) isExternal = field.value === 1;
@@ -440,6 +452,8 @@ function readInitializer(source: ByteSource, tensor: Field): Initializer {
   }
   if (dims.length > MAX_DIMS) throw invalid(`the tensor ${name} has ${dims.length} dimensions`);
   if (dims.some((dim) => dim < 0)) throw invalid(`the tensor ${name} has a negative dimension`);
+  if (!Number.isSafeInteger(dims.reduce((a, b) => a * b, 1)))
+    throw invalid(`the tensor ${name} has more elements than any file holds`);
   const location = external.get('location') ?? (isExternal ? '' : undefined);
   let place: WeightPlace = { kind: 'inline' };
   if (location !== undefined)

@@ -69,7 +69,7 @@ export async function describeModel(ref: ModelRef): Promise<Description> {
     outputs: outputs.map(tensorInfo),
     bytes,
     parameters: [...initializers.values()].reduce((sum, initializer) => sum + elementCount(initializer), 0),
-    opset: model.opset,
+    opset: Object.fromEntries(model.opset),
     irVersion: model.irVersion,
     producer: model.producer,
     layers:

@@ -16,6 +16,11 @@ export interface InputShape {
 /** How one input is filled for a batch of rows padded to `length`. */
 type Fill = (rows: readonly InputRow[], length: number) => Tensor;
 
+/** Of one axis of an input, as the file fixes it: more is damage. */
+const MAX_SIZE = 1 << 16;
+
+const isSize = (size: number): boolean => Number.isInteger(size) && size > 0 && size <= MAX_SIZE;
+
 const MASK_INPUTS = new Set(['attention_mask', 'input_mask']);
 
 export interface InputPlan {
@@ -36,6 +41,12 @@ export function planInputs(inputs: readonly TensorInfo[], shape: InputShape): In
       'model-unsupported',
       `The model takes exactly ${fixedLength} tokens and has no attention_mask, so shorter texts cannot be told from padding.`,
       'Export it with a dynamic sequence length, or with an attention mask.',
+    );
+  if (typeof fixedLength === 'number' && !isSize(fixedLength))
+    throw new LensError(
+      'model-unsupported',
+      `The model takes exactly ${fixedLength} tokens.`,
+      'Export the model again.',
     );
   if (typeof fixedBatch === 'number' && fixedBatch !== 1)
     throw new LensError(
@@ -118,7 +129,7 @@ function planEmptyCache(input: TensorInfo, shape: InputShape): Fill {
   const [, statedHeads, , statedWidth] = input.shape.slice(-4);
   const heads = typeof statedHeads === 'number' ? statedHeads : shape.heads;
   const width = typeof statedWidth === 'number' ? statedWidth : shape.headWidth;
-  if (heads === null || width === null) throw unfillable(input);
+  if (heads === null || width === null || !isSize(heads) || !isSize(width)) throw unfillable(input);
   return (rows) => {
     const dims = [...(isBoth ? [2] : []), rows.length, heads, 0, width];
     return input.type === 'float16'

@@ -7,15 +7,15 @@ import { floats } from './runtime';
 
 const sizeOf = (dims: readonly number[]): number => dims.reduce((product, dim) => product * dim, 1);
 
-/** A tensor of the graph in the hook's canonical shape. Throws `internal` when it does not have the elements for it. */
+/** A tensor of the graph in the hook's canonical shape. Throws `model-unsupported` when it does not have the elements for it. */
 export function canonical(tensor: Tensor, { layout }: Site, batch: number, length: number, hook: string): Activation {
   const data = floats(tensor);
   if (layout.kind === 'plain') return { dims: tensor.dims, data };
   const wrong = (): LensError =>
     new LensError(
-      'internal',
+      'model-unsupported',
       `${hook} has the unexpected shape [${tensor.dims.join(', ')}].`,
-      'Please report this with the model.',
+      'Its graph does not do what its parts look like; export the model again.',
     );
   if (layout.kind === 'pairs') {
     const [queries, keys] = tensor.dims.slice(-2) as [number, number];
