@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --json FILE]`: speed and memory as ratios to a bare onnxruntime-node run of the same model with the same
+ * `npm run bench [-- --json FILE --only tracing]`: speed and memory as ratios to a bare onnxruntime-node run of the same model with the same
  * settings, measured in turns in one run, since machines are noisy. Nothing in here is asserted by a test.
  */
 import { spawn } from 'node:child_process';
@@ -11,6 +11,7 @@ import * as ort from 'onnxruntime-node';
 import { EngineClient } from '../../extension/client/engineClient';
 import { DEFAULT_SETTINGS, type EngineSettings, type ModelRef } from '../../extension/protocol/engine';
 import { median, quantile, reporter, timed, type Figure } from './figure';
+import { OPEN_OURS, openOurs, tracingFigures } from './tracing';
 import { windowFigures } from './window';
 
 const MODEL: ModelRef = { id: 'bert-base-cased', folder: resolve('models/bert-base-cased') };
@@ -264,8 +265,17 @@ async function ownerDelay(client: EngineClient): Promise<void> {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { json: { type: 'string' } } });
+  const [command, folder] = process.argv.slice(2);
+  if (command === OPEN_OURS && folder !== undefined) {
+    await openOurs(folder, SETTINGS);
+    return;
+  }
+  const { values } = parseArgs({ options: { json: { type: 'string' }, only: { type: 'string' } } });
   try {
+    if (values.only === 'tracing') {
+      await tracingFigures(SETTINGS, report);
+      return;
+    }
     await coldStart();
     await memory();
     const client = newClient();
@@ -277,6 +287,7 @@ async function main(): Promise<void> {
     await session.release();
     await ownerDelay(client);
     await client.dispose();
+    await tracingFigures(SETTINGS, report);
     await windowFigures(report);
   } finally {
     // What was measured before a failure is not lost.
