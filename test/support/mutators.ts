@@ -168,10 +168,11 @@ function replaced(model: OnnxModel, random: Random, change: (node: GraphNode) =>
   );
 }
 
+/** A change before may have left no node. */
 const anyValue = (model: OnnxModel, random: Random): string =>
   random() < 0.2
     ? pick([...model.graph.initializers.keys(), ''], random)
-    : (pick(model.graph.nodes, random).outputs[0] ?? '');
+    : (pick([...model.graph.nodes, undefined], random)?.outputs[0] ?? '');
 
 /** One input of one node from elsewhere. */
 const rewired =

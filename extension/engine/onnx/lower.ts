@@ -536,6 +536,10 @@ const einsum = (b: Builder): Lowering | null => {
   [...right].forEach((letter, axis) => sizes.set(letter, b.dims(second)?.[axis] ?? NaN));
   const size = (letters: readonly string[]): number =>
     letters.reduce((product, letter) => product * (sizes.get(letter) as number), 1);
+  // A letter of one factor alone that is summed, twice in a factor, or of unknown size: no product that is met here.
+  const isPlain = new Set(left).size === left.length && new Set(right).size === right.length;
+  if (!isPlain || [...leftOnly, ...rightOnly].some((letter) => !output.includes(letter))) return null;
+  if ([...sizes.values()].some(Number.isNaN)) return null;
   const isWeight = shared.length === 0 && left.endsWith(summed.join('')) && right.startsWith(summed.join(''));
   if (isWeight && leftOnly.length === 2 && output === [...leftOnly, ...rightOnly].join('')) {
     // x [B,T,…]·W: a linear layer whose data or result is parted into heads
