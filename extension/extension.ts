@@ -1,7 +1,15 @@
 /** Activation: wiring only. The engine starts with the first request, a webview's page with its first look. */
 import { join } from 'node:path';
 import * as vscode from 'vscode';
-import { CLOZE_PANEL, COMMANDS, CONTEXT_KEYS, VIEWS, type CommandHandler, type CommandId } from './commands/ids';
+import {
+  CLOZE_PANEL,
+  ONNX_EDITOR,
+  COMMANDS,
+  CONTEXT_KEYS,
+  VIEWS,
+  type CommandHandler,
+  type CommandId,
+} from './commands/ids';
 import { modelCommands } from './commands/modelCommands';
 import { log, notify } from './commands/notify';
 import { predictionCommands } from './commands/predictionCommands';
@@ -12,8 +20,9 @@ import { ModelLibrary } from './models/library';
 import { DETAILS_SCHEME, ModelDetails } from './models/modelDetails';
 import { ModelTree } from './models/modelTree';
 import { createModelStatus } from './models/statusBar';
+import { AnatomyPanels } from './panels/anatomyPanels';
 import { ClozeController } from './panels/clozeController';
-import { webviewOptions } from './panels/html';
+import { tabIcon, webviewOptions } from './panels/html';
 import { ObjectivesController } from './panels/objectivesController';
 import { ViewHost } from './panels/viewHost';
 import { isSilent, type LensError } from './protocol/errors';
@@ -26,6 +35,7 @@ export interface LensApi {
   cloze: ClozeController;
   objectives: ObjectivesController;
   surprisal: SurprisalController;
+  anatomy: AnatomyPanels;
 }
 
 let engine: EngineService | undefined;
@@ -42,9 +52,7 @@ export function activate(context: vscode.ExtensionContext): LensApi {
   engine = service;
 
   const adoptClozePanel = (panel: vscode.WebviewPanel): void => {
-    // An editor's tab shows the file as it is, so the icon cannot take the theme's colour.
-    const icon = (theme: string): vscode.Uri => vscode.Uri.joinPath(extensionUri, 'media', `lens-${theme}.svg`);
-    panel.iconPath = { light: icon('light'), dark: icon('dark') };
+    panel.iconPath = tabIcon(extensionUri);
     clozeHost.adopt(panel);
   };
   const openClozeInEditor = (): void => {
@@ -60,6 +68,7 @@ export function activate(context: vscode.ExtensionContext): LensApi {
   const onError = (error: LensError): void => {
     if (!isSilent(error)) log().warn(`[view] [${error.code}] ${error.message}`);
   };
+  const anatomy = new AnatomyPanels(service, models, { extensionUri, onError });
   const clozeHost = new ViewHost<ClozeState, ClozeMethods>(cloze, {
     name: 'cloze',
     title: 'Cloze',
@@ -76,7 +85,7 @@ export function activate(context: vscode.ExtensionContext): LensApi {
   const clozeVisible = (): boolean => clozeHost.audience > 0;
   const handlers: Record<CommandId, CommandHandler> = {
     ...predictionCommands({ engine: service, models, cloze, objectives, surprisal, openClozeInEditor, clozeVisible }),
-    ...modelCommands(service, models),
+    ...modelCommands(service, models, anatomy),
   };
   for (const id of Object.values(COMMANDS)) {
     subscriptions.push(
@@ -101,6 +110,7 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     cloze,
     objectives,
     surprisal,
+    anatomy,
     clozeHost,
     objectivesHost,
     createModelStatus(models),
@@ -109,11 +119,12 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     vscode.window.registerTreeDataProvider(VIEWS.models, new ModelTree(models)),
     vscode.window.registerWebviewViewProvider(VIEWS.cloze, clozeHost),
     vscode.window.registerWebviewViewProvider(VIEWS.objectives, objectivesHost),
+    vscode.window.registerCustomEditorProvider(ONNX_EDITOR, anatomy, { supportsMultipleEditorsPerDocument: true }),
     vscode.window.registerWebviewPanelSerializer(CLOZE_PANEL, {
       deserializeWebviewPanel: async (panel) => adoptClozePanel(panel),
     }),
   );
-  return { engine: service, models, cloze, objectives, surprisal };
+  return { engine: service, models, cloze, objectives, surprisal, anatomy };
 }
 
 export async function deactivate(): Promise<void> {

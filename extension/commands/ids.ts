@@ -20,6 +20,7 @@ export const COMMANDS = {
   loadModel: 'onnxLens.loadModel',
   unloadModel: 'onnxLens.unloadModel',
   showModelDetails: 'onnxLens.showModelDetails',
+  showAnatomy: 'onnxLens.showAnatomy',
   restartEngine: 'onnxLens.restartEngine',
   showLog: 'onnxLens.showLog',
 } as const;
@@ -36,6 +37,10 @@ export const VIEWS = {
 
 /** Type of the Cloze view when it stands in the editor area. */
 export const CLOZE_PANEL = 'onnxLens.clozePanel';
+
+/** Type of the Anatomy view of a model in the library, and of the one that opens .onnx files. */
+export const ANATOMY_PANEL = 'onnxLens.anatomyPanel';
+export const ONNX_EDITOR = 'onnxLens.onnx';
 
 export const CONTEXT_KEYS = {
   surprisalShown: 'onnxLens.surprisalShown',

@@ -4,11 +4,12 @@ import type { EngineService } from '../models/engineService';
 import type { LibraryModel, ModelLibrary } from '../models/library';
 import { detailsUri } from '../models/modelDetails';
 import { modelIdOf, stateName } from '../models/modelTree';
+import type { AnatomyPanels } from '../panels/anatomyPanels';
 import { LensError } from '../protocol/errors';
 import { COMMANDS, type CommandHandler, type CommandId } from './ids';
 import { log, signalOf } from './notify';
 
-export function modelCommands(engine: EngineService, models: ModelLibrary) {
+export function modelCommands(engine: EngineService, models: ModelLibrary, anatomy: AnatomyPanels) {
   const chosen = async (argument: unknown, candidates: readonly LibraryModel[]): Promise<LibraryModel | undefined> => {
     const id = modelIdOf(argument);
     if (id !== undefined) return models.require(id);
@@ -51,6 +52,10 @@ export function modelCommands(engine: EngineService, models: ModelLibrary) {
       if (model === undefined) return;
       if (model.info === undefined) await engine.info(model.ref);
       await vscode.window.showTextDocument(detailsUri(model.ref.id), { preview: true });
+    },
+    [COMMANDS.showAnatomy]: async (argument) => {
+      const model = await chosen(argument, models.models);
+      if (model !== undefined) anatomy.show(model);
     },
     [COMMANDS.restartEngine]: () => engine.restart(),
     [COMMANDS.showLog]: () => log().show(),

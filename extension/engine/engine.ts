@@ -18,7 +18,7 @@ import { score } from './analysis/score';
 import { traceText } from './analysis/trace';
 import { OpenModels } from './openModels';
 import { isMethod, readParams } from './requests';
-import { inspectModel } from './session/describe';
+import { anatomyOf, inspectModel } from './session/describe';
 import type { Internals } from './session/internals';
 import type { LanguageModel, RunContext } from './session/languageModel';
 import { openModel } from './session/ortModel';
@@ -78,6 +78,7 @@ export class Engine {
       return null;
     },
     inspect: async ({ model }) => (await this.models.find(model))?.info ?? inspectModel(model),
+    anatomy: ({ model }) => anatomyOf(model),
     load: ({ model }, context) => this.run(model, 'interactive', context, async ({ info }) => info),
     unload: async ({ model }) => {
       await this.models.unload(model);

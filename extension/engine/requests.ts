@@ -181,6 +181,7 @@ type Reader<M extends EngineMethod> = (params: Fields) => EngineParams<M>;
 const READERS: { [M in EngineMethod]: Reader<M> } = {
   configure: settingsOf,
   inspect: (params) => ({ model: modelOf(params) }),
+  anatomy: (params) => ({ model: modelOf(params) }),
   load: (params) => ({ model: modelOf(params) }),
   unload: (params) => ({ model: modelOf(params) }),
   tokens: tokensParams,

@@ -2,7 +2,7 @@
 import * as vscode from 'vscode';
 import type { EngineClient, EngineEvent, LogLevel, RequestOptions } from '../client/engineClient';
 import { engineSettings } from '../commands/settings';
-import type { EngineMethod, EngineParams, EngineResult, ModelInfo, ModelRef } from '../protocol/engine';
+import type { EngineMethod, EngineParams, EngineResult, ModelAnatomy, ModelInfo, ModelRef } from '../protocol/engine';
 import { LensError } from '../protocol/errors';
 import type { ModelLibrary } from './library';
 
@@ -45,12 +45,14 @@ export class EngineService implements vscode.Disposable {
     if (model === undefined || method === 'unload') return client.request(method, params, options);
     const { library } = this.options;
     const before = library.get(model.id)?.state ?? 'not-loaded';
-    if (before !== 'ready' && method !== 'inspect') library.setState(model.id, 'loading');
+    const loads = method !== 'inspect' && method !== 'anatomy';
+    if (before !== 'ready' && loads) library.setState(model.id, 'loading');
     this.waiting.set(model.id, (this.waiting.get(model.id) ?? 0) + 1);
     try {
       const result = await client.request(method, params, options);
       if (method === 'load' || method === 'inspect') library.setInfo(model.id, result as ModelInfo);
-      if (method !== 'inspect') library.setState(model.id, 'ready');
+      if (method === 'anatomy') library.setInfo(model.id, (result as ModelAnatomy).info);
+      if (loads) library.setState(model.id, 'ready');
       return result;
     } catch (thrown) {
       // A cancelled request leaves the model loading if others wait for it.

@@ -1,5 +1,5 @@
 /** Results as JSON, CSV and tab-separated text. Pure. Full precision, a point as the decimal sign, one header line. */
-import type { CorruptResult, FillMaskResult, NextSentenceResult } from '../protocol/engine';
+import type { CorruptResult, FillMaskResult, ModelPart, NextSentenceResult } from '../protocol/engine';
 
 type Cell = string | number | null;
 
@@ -98,3 +98,18 @@ export function nextSentenceRows(first: string, second: string, result: NextSent
     [result.model, first, second, result.isNext, result.notNext],
   ];
 }
+
+/** One row a part, with all that is in it, then one row each of its own weights. */
+export const anatomyRows = (parts: readonly ModelPart[]): Cell[][] => [
+  ['kind', 'part', 'name', 'role', 'storage', 'shape', 'parameters', 'bytes', 'sharedWith'],
+  ...parts.flatMap(partRows),
+];
+
+const partRows = ({ id, label, storage, parameters, bytes, weights, children }: ModelPart): Cell[][] => [
+  ['part', id, label, null, storage.join('; '), null, parameters, bytes, null],
+  ...weights.map((weight): Cell[] => [
+    ...['weight', id, weight.name, weight.role, weight.storage, weight.shape.join('x')],
+    ...[weight.parameters, weight.bytes, weight.sharedWith],
+  ]),
+  ...children.flatMap(partRows),
+];

@@ -4,13 +4,19 @@ import * as vscode from 'vscode';
 
 export interface PageOptions {
   /** The view's script in dist/webviews, and its root element `onnx-lens-{name}`. */
-  name: 'cloze' | 'objectives';
+  name: 'anatomy' | 'cloze' | 'objectives';
   title: string;
 }
 
 const escape = (text: string): string => text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 
 const assets = (extensionUri: vscode.Uri): vscode.Uri => vscode.Uri.joinPath(extensionUri, 'dist', 'webviews');
+
+/** An editor's tab shows the file as it is, so the icon cannot take the theme's colour. */
+export function tabIcon(extensionUri: vscode.Uri): { light: vscode.Uri; dark: vscode.Uri } {
+  const icon = (theme: string): vscode.Uri => vscode.Uri.joinPath(extensionUri, 'media', `lens-${theme}.svg`);
+  return { light: icon('light'), dark: icon('dark') };
+}
 
 /** Set again whenever a webview is made or restored: the extension may have moved since. */
 export function webviewOptions(extensionUri: vscode.Uri): vscode.WebviewOptions {

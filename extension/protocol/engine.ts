@@ -101,6 +101,72 @@ export interface AnatomySummary {
   problems: string[];
 }
 
+/** The model as its parts, outermost first, in the order of execution. */
+export interface ModelAnatomy {
+  info: ModelInfo;
+  parts: ModelPart[];
+  /** The graph as it stands in the file, in the order of execution. */
+  nodes: PartNode[];
+}
+
+export interface ModelPart {
+  /** `embed`, `blocks.0.attn.q`, `ln_final`, `unembed` … */
+  id: string;
+  label: string;
+  /** With its children. Weights that several parts share are counted where they are first used. */
+  parameters: number;
+  bytes: number;
+  /** How its weights are stored, most bytes first: `float`, `float16`, `int8 per channel`, `4-bit blocks of 32` … */
+  storage: string[];
+  weights: PartWeight[];
+  /** Numbers and index lists that are no weights: shapes, axes, tables of angles, masks. */
+  constants: { count: number; bytes: number };
+  hooks: PartHook[];
+  /** Activations that are not there, with the reason in words. */
+  missing: { hook: string; why: string }[];
+  /** What a person should know of it. */
+  notes: string[];
+  /** Indices into `ModelAnatomy.nodes`, without those of its children. A fused node stands in every part that it computes. */
+  nodes: number[];
+  children: ModelPart[];
+}
+
+export interface PartWeight {
+  name: string;
+  role: 'weight' | 'bias' | 'scale' | 'zero point';
+  /** As stored: `float`, `int8` … */
+  type: string;
+  shape: number[];
+  storage: string;
+  /** Elements that were learned; 0 for scales and zero points, and for a shared weight where it is not counted. */
+  parameters: number;
+  bytes: number;
+  /** Id of the part that counts it. */
+  sharedWith: string | null;
+}
+
+export interface PartHook {
+  name: string;
+  shape: (number | string)[];
+}
+
+export interface PartNode {
+  name: string;
+  opType: string;
+  /** Empty for ai.onnx. */
+  domain: string;
+  /** Shapes in B (texts) and T (tokens); null where the graph does not tell. */
+  inputs: NodeValue[];
+  outputs: NodeValue[];
+  /** The same for every text. */
+  constant: boolean;
+}
+
+export interface NodeValue {
+  name: string;
+  shape: (number | string)[] | null;
+}
+
 export interface EngineSettings {
   /** 0: half of the machine's cores. */
   threads: number;
@@ -354,6 +420,7 @@ export interface Progress {
 export interface EngineMethods {
   configure: [Partial<EngineSettings>, null];
   inspect: [{ model: ModelRef }, ModelInfo];
+  anatomy: [{ model: ModelRef }, ModelAnatomy];
   load: [{ model: ModelRef }, ModelInfo];
   unload: [{ model: ModelRef }, null];
   tokens: [TokensParams, TokensResult];

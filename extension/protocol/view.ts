@@ -3,7 +3,15 @@
  * response with the same id; the host sends the whole state when it changes. Views keep no results of their own.
  */
 import type { ErrorData } from './errors';
-import type { CorruptResult, FillMaskResult, ModelInfo, NextSentenceResult, Progress, TextRange } from './engine';
+import type {
+  CorruptResult,
+  FillMaskResult,
+  ModelAnatomy,
+  ModelInfo,
+  NextSentenceResult,
+  Progress,
+  TextRange,
+} from './engine';
 
 export interface ModelSummary {
   id: string;
@@ -103,6 +111,29 @@ export interface ObjectivesMethods {
   showLog: [null, null];
   help: [null, null];
   run: ClozeMethods['run'];
+}
+
+/** What of the model is looked at; kept by the host, since a hidden webview keeps nothing. */
+export interface AnatomyPlace {
+  /** Id of a part. */
+  selected: string;
+  expanded: string[];
+}
+export interface AnatomyState extends LoadState {
+  model: ModelSummary | null;
+  anatomy: ModelAnatomy | null;
+  place: AnatomyPlace | null;
+}
+export interface AnatomyMethods {
+  ready: [null, null];
+  remember: [AnatomyPlace, null];
+  copy: [{ text: string }, null];
+  refresh: [null, null];
+  cancel: [null, null];
+  selectModel: [null, null];
+  export: [{ format: 'json' | 'csv' | 'clipboard' }, null];
+  showLog: [null, null];
+  help: [null, null];
 }
 
 export interface ViewRequest {

@@ -7,6 +7,7 @@ import type {
   FillMaskResult,
   MaskTarget,
   ModelInfo,
+  ModelPart,
   ModelRef,
   Prediction,
 } from '../../extension/protocol/engine';
@@ -166,11 +167,39 @@ function anatomyRows(anatomy: AnatomySummary): [string, string][] {
   ];
 }
 
+/** A row a part, deeper parts further in. */
+function partRows(parts: readonly ModelPart[], depth = 0): string[][] {
+  return parts.flatMap((part) => [
+    [
+      `${'  '.repeat(depth)}${part.label}`,
+      part.id,
+      count(part.parameters),
+      fileSize(part.bytes),
+      part.storage.join(', '),
+      [...new Set(part.weights.flatMap(({ sharedWith }) => sharedWith ?? []))].join(', '),
+    ],
+    ...partRows(part.children, depth + 1),
+  ]);
+}
+
+const partsTable = (parts: readonly ModelPart[]): string =>
+  table(['part', 'id', 'parameters', 'size', 'stored as', 'shared with'], partRows(parts), [
+    'left',
+    'left',
+    'right',
+    'right',
+    'left',
+    'left',
+  ]);
+
 const inspect: Command = {
   summary: 'what a model is: inputs, outputs, size, tokenizer, kind',
-  options: {},
-  async run({ model, ask }) {
-    const info = await ask('inspect', { model });
+  options: { parts: { type: 'boolean', help: 'its parts too: embeddings, blocks, head, with parameters and sizes' } },
+  async run({ model, options, ask }) {
+    const { info, parts } =
+      options['parts'] === true
+        ? await ask('anatomy', { model })
+        : { info: await ask('inspect', { model }), parts: null };
     const tensor = ({ name, type, shape }: { name: string; type: string; shape: unknown[] }): string =>
       `${name} ${type} [${shape.join(', ')}]`;
     const rows: [string, string][] = [
@@ -202,8 +231,10 @@ const inspect: Command = {
       ...info.notes.map((note): [string, string] => ['note', note]),
     ];
     return {
-      json: { ...info, ...anatomyJson(info) },
-      text: rows.map(([name, value]) => `${name.padEnd(24)}${visible(value)}`).join('\n'),
+      json: { ...info, ...anatomyJson(info), ...(parts === null ? {} : { parts }) },
+      text:
+        rows.map(([name, value]) => `${name.padEnd(24)}${visible(value)}`).join('\n') +
+        (parts === null ? '' : `\n\n${partsTable(parts)}`),
     };
   },
 };

@@ -31,6 +31,10 @@ const STATES: [view: string, state: string][] = [
     'hostile',
   ].map((state): [string, string] => ['cloze', state]),
   ...['ready', 'empty', 'error'].map((state): [string, string] => ['objectives', state]),
+  ...['ready', 'llama', 'missing', 'empty', 'loading', 'error', 'hostile'].map((state): [string, string] => [
+    'anatomy',
+    state,
+  ]),
 ];
 
 describe('webviews', function () {
@@ -417,6 +421,49 @@ describe('webviews', function () {
     await open('cloze', 'hostile');
     assert.equal(await page.locator('onnx-lens-cloze').locator('img').count(), 0);
     assert.ok((await page.getByText('<img src=x onerror=alert(1)>').count()) >= 4);
+  });
+
+  it('anatomy: the tree works as those of VS Code, and the host keeps the place', async () => {
+    await open('anatomy', 'ready');
+    await page.getByRole('treeitem', { name: /^Block 0/ }).focus();
+    for (const key of ['ArrowRight', 'ArrowRight', 'ArrowRight', 'ArrowDown', 'ArrowLeft'])
+      await page.keyboard.press(key);
+    assert.match(await focused(), /^Attention/);
+    await page.keyboard.press('ArrowLeft');
+    await page.getByRole('treeitem', { name: /^Query/ }).waitFor({ state: 'detached' });
+    await page.keyboard.press('End');
+    assert.match(await focused(), /^The graph itself/);
+    await page.getByRole('treeitem', { name: /^Block 0/ }).dblclick();
+    assert.deepEqual((await requests('remember')).at(-1), { selected: 'blocks.0', expanded: [] });
+  });
+
+  it('anatomy: what is chosen says its weights, hooks and nodes; names are copied', async () => {
+    await open('anatomy', 'ready');
+    await page.getByRole('treeitem', { name: /^Attention/ }).click();
+    const details = page.getByRole('region', { name: 'Attention' });
+    await details.getByText('2,362,368 parameters').waitFor();
+    await details.getByRole('button', { name: 'blocks.0.attn.hook_pattern' }).click();
+    assert.deepEqual(await requests('copy'), [{ text: 'blocks.0.attn.hook_pattern' }]);
+    await details
+      .getByRole('button', { name: /^Softmax/ })
+      .first()
+      .click();
+    await details.getByRole('table', { name: 'Values of Softmax' }).getByText('[B, 12, T, T]').first().waitFor();
+    await details
+      .getByRole('button', { name: /^Softmax/ })
+      .first()
+      .focus();
+    await page.keyboard.press('ArrowUp');
+    assert.match(await focused(), /^Add/);
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('ArrowDown');
+    await page.getByRole('table', { name: 'Values of MatMul' }).waitFor();
+  });
+
+  it('anatomy: names of the file are text', async () => {
+    await open('anatomy', 'hostile');
+    assert.equal(await page.locator('onnx-lens-anatomy').locator('img').count(), 0);
+    assert.ok((await page.getByText('<img src=x onerror=alert(1)>').count()) >= 3);
   });
 
   it('controls of the objectives view ask the host', async () => {

@@ -1,11 +1,17 @@
-/** `?theme=dark|light|hc|hclight&view=cloze|objectives&state=…` shows one state; without `view`, links to all of them. */
+/** `?theme=dark|light|hc|hclight&view=anatomy|cloze|objectives&state=…` shows one state; without `view`, links to all of them. */
 import { setState } from './fakeHost';
+import '../anatomy/main';
 import '../cloze/main';
 import '../objectives/main';
+import { ANATOMY_STATES } from './anatomyStates';
 import { CLOZE_STATES, OBJECTIVES_STATES } from './states';
 import { applyTheme, THEMES } from './themes';
 
-const VIEWS: Record<string, Record<string, unknown>> = { cloze: CLOZE_STATES, objectives: OBJECTIVES_STATES };
+const VIEWS: Record<string, Record<string, unknown>> = {
+  anatomy: ANATOMY_STATES,
+  cloze: CLOZE_STATES,
+  objectives: OBJECTIVES_STATES,
+};
 
 const query = new URLSearchParams(location.search);
 const theme = query.get('theme') ?? 'dark';

@@ -219,7 +219,7 @@ function readsFrom(subject: Subject, norms: Norms, ffn: Ffn, value: string): boo
 }
 
 /** What a linear layer reads, before it was reshaped to rows. */
-function dataOf({ wires }: Subject, linear: Linear): string {
+export function dataOf({ wires }: Subject, linear: Linear): string {
   let name = linear.data;
   for (let step = 0; step < MAX_STEPS; step++) {
     const maker = wires.maker(name);

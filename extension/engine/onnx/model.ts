@@ -25,7 +25,7 @@ import {
 } from './wire';
 
 /** onnx.TensorProto.DataType → name, and bits of one element (0: not fixed). */
-const ELEMENT_TYPES: Record<number, readonly [name: string, bits: number]> = {
+const ELEMENT_TYPES: Readonly<Record<number, readonly [name: string, bits: number]>> = {
   1: ['float', 32],
   2: ['uint8', 8],
   3: ['int8', 8],
@@ -490,7 +490,7 @@ function readValueInfo(bytes: Uint8Array): ValueInfo {
       for (const type of fields(source, field.start, field.end)) {
         if (type.number !== 1) continue; // sequences, maps, optionals: type stays unknown
         for (const part of fields(source, type.start, type.end))
-          if (part.number === 1) info.type = ELEMENT_TYPES[part.value]?.[0] ?? `type ${part.value}`;
+          if (part.number === 1) info.type = elementType(part.value);
           else if (part.number === 2)
             for (const dim of fields(source, part.start, part.end)) {
               let value: number | string = '?';
@@ -502,6 +502,9 @@ function readValueInfo(bytes: Uint8Array): ValueInfo {
       }
   return info;
 }
+
+/** Name of a tensor's element type, as TensorInfo has it. */
+export const elementType = (dataType: number): string => ELEMENT_TYPES[dataType]?.[0] ?? `type ${dataType}`;
 
 /** Elements of a tensor. */
 export const elementCount = (initializer: Initializer): number => initializer.dims.reduce((a, b) => a * b, 1);

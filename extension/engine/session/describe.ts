@@ -1,12 +1,15 @@
 /** What a model is, found from its file, config and tokenizer without running it. */
 import { dirname, relative } from 'node:path';
 import { findAnatomy, type Anatomy } from '../anatomy/anatomy';
+import { modelParts } from '../anatomy/parts';
 import { summary } from '../anatomy/summary';
-import type { ModelInfo, ModelKind, ModelRef, TensorInfo } from '../../protocol/engine';
+import { storedTensors, type StoredTensor } from '../anatomy/tensors';
+import type { ModelAnatomy, ModelInfo, ModelKind, ModelRef, TensorInfo } from '../../protocol/engine';
 import { LensError } from '../../protocol/errors';
 import { checkExternalData } from '../onnx/externalData';
+import { Wires } from '../onnx/graph';
 import { inlined } from '../onnx/inline';
-import { elementCount, readModel, type OnnxModel } from '../onnx/model';
+import { readModel, type OnnxModel } from '../onnx/model';
 import { loadTokenizer } from '../text/huggingFaceTokenizer';
 import type { LensTokenizer } from '../text/tokenizer';
 import { companionFolder, onnxPath, readCompanion } from './modelFolder';
@@ -24,6 +27,7 @@ export interface Description {
   /** Name of the output with logits [B,T,V]; null without a language-model head. */
   logits: string | null;
   anatomy: Anatomy;
+  tensors: readonly StoredTensor[];
   /** Name of the output with next-sentence logits [B,2]. */
   nextSentence: string | null;
 }
@@ -41,10 +45,11 @@ export async function describeModel(ref: ModelRef): Promise<Description> {
   const model = inlined(stored);
   const config = readCompanion(ref, 'config.json') ?? {};
   const { tokenizer, error } = await tryTokenizer(companionFolder(ref, 'tokenizer.json'));
-  const { inputs, outputs, initializers, nodes } = model.graph;
+  const { inputs, outputs, nodes } = model.graph;
   const vocab = number(config, 'vocab_size') ?? tokenizer?.vocabSize ?? null;
   const logits = findLogits(outputs, vocab);
   const anatomy = findAnatomy(model, logits);
+  const tensors = storedTensors(new Wires(model.graph));
   const nextSentence = outputs.find((output) => isNextSentence(output, config))?.name ?? null;
   const notes = [...ownNotes(ref)];
   const quantised = nodes.some(({ opType }) =>
@@ -68,7 +73,7 @@ export async function describeModel(ref: ModelRef): Promise<Description> {
     inputs: inputs.map(tensorInfo),
     outputs: outputs.map(tensorInfo),
     bytes,
-    parameters: [...initializers.values()].reduce((sum, initializer) => sum + elementCount(initializer), 0),
+    parameters: tensors.reduce((sum, { parameters }) => sum + parameters, 0),
     opset: Object.fromEntries(model.opset),
     irVersion: model.irVersion,
     producer: model.producer,
@@ -101,6 +106,7 @@ export async function describeModel(ref: ModelRef): Promise<Description> {
     kindIsStated: isStated(config, inputs),
     logits,
     anatomy,
+    tensors,
     nextSentence,
   };
 }
@@ -228,6 +234,12 @@ function maxTokens(
 /** The description as people and programs see it. */
 export async function inspectModel(ref: ModelRef): Promise<ModelInfo> {
   return (await describeModel(ref)).info;
+}
+
+/** The model as its parts. */
+export async function anatomyOf(ref: ModelRef): Promise<ModelAnatomy> {
+  const { info, anatomy, tensors, logits } = await describeModel(ref);
+  return { info, ...modelParts(anatomy, tensors, { logits, bytes: info.bytes }) };
 }
 
 /** The folder against which external weights are resolved. */
