@@ -71,6 +71,20 @@ describe('lens', function () {
     const meta = JSON.parse(readFileSync(join(FIXTURES, 'llama', 'reference.json'), 'utf8')) as Reference;
     const text = meta.cases[0]?.text[0] as string;
 
+    it('inspect --parts: the same numbers as JSON and as a table', async () => {
+      const found = (await json(['inspect', join(FIXTURES, 'llama'), '--parts'])) as {
+        parameters: number;
+        parts: { id: string; parameters: number }[];
+      };
+      assert.equal(
+        found.parts.reduce((sum, { parameters }) => sum + parameters, 0),
+        found.parameters,
+      );
+      assert.ok(!('parts' in ((await json(['inspect', join(FIXTURES, 'llama')])) as object)));
+      const { out } = await lens(['inspect', join(FIXTURES, 'llama'), '--parts']);
+      assert.match(out, /^ {4}Key +blocks\.2\.attn\.k +1,152 +4\.61 kB +float32$/m);
+    });
+
     it('inspect: what the graph is, under the names of Hugging Face configs', async () => {
       const found = (await json(['inspect', join(FIXTURES, 'llama')])) as Record<string, unknown>;
       for (const name of [

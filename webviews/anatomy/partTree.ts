@@ -38,7 +38,7 @@ export class PartTree extends LitElement {
       }
       .label {
         display: flex;
-        flex: 1 1 auto;
+        flex: 1 1 0;
         align-items: center;
         min-width: 0;
       }
@@ -70,8 +70,8 @@ export class PartTree extends LitElement {
         color: var(--vscode-editorWarning-foreground);
       }
       svg {
-        flex: 0 1 120px;
-        min-width: 30px;
+        flex: none;
+        width: 72px;
         height: 9px;
       }
       rect {
