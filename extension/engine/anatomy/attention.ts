@@ -3,7 +3,7 @@
  * from the factors back to the linear layers that made them.
  */
 import { nearestFirst } from '../onnx/graph';
-import type { GraphNode } from '../onnx/model';
+import { sizeOf, type GraphNode } from '../onnx/model';
 import { columnsOf, follow, unlessIdentity } from './columns';
 import type { Linear, Linears } from './linears';
 import { isActivationProduct, rowWidth, type Subject } from './subject';
@@ -121,7 +121,7 @@ export function findAttention(
   const queryDims = values.get(scoring.inputs[0] as string)?.dims;
   if (dims === undefined || valueDims === undefined || queryDims === undefined)
     return 'the shapes of its tensors could not be told from the graph';
-  const lead = dims.slice(0, -2).reduce((product, dim) => product * dim, 1);
+  const lead = sizeOf(dims.slice(0, -2));
   const heads = lead / subject.batch;
   const headWidth = valueDims.at(-1) as number;
   if (!Number.isInteger(heads) || dims.at(-2) !== subject.length)

@@ -2,6 +2,7 @@
  * What must be true of the numbers if the anatomy is right. The structure of a graph proposes what each tensor is; a run on random
  * tokens proves it, so that a graph of an unforeseen form loses a hook instead of giving a wrong number under its name.
  */
+import { sizeOf } from '../onnx/model';
 import type { Anatomy } from './anatomy';
 import type { Block } from './blocks';
 import { valuesBetween } from './columns';
@@ -86,7 +87,7 @@ function everyToken(
   holds: (from: number, size: number) => boolean,
 ): boolean {
   const length = dims[1] as number;
-  const size = dims.slice(2).reduce((product, dim) => product * dim, 1);
+  const size = sizeOf(dims.slice(2));
   return lengths.every((tokens, row) => {
     for (let token = 0; token < tokens; token++) if (!holds((row * length + token) * size, size)) return false;
     return true;

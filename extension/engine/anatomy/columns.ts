@@ -4,7 +4,7 @@
  * interleaved per head, grouped), the numbers tell it.
  */
 import { evaluateNode, MAX_ELEMENTS, VIEWS, type Value } from '../onnx/evaluate';
-import { FLOAT } from '../onnx/model';
+import { FLOAT, sizeOf } from '../onnx/model';
 import { isScalar, type Subject } from './subject';
 
 /** Operators that read a value's dimensions, not its elements. */
@@ -40,7 +40,7 @@ export function follow(subject: Subject, source: string, target: string): Value 
   if (dims === undefined) return null;
   const between = valuesBetween(subject, source, target);
   if (between.size === 0) return null;
-  const count = dims.reduce((product, dim) => product * dim, 1);
+  const count = sizeOf(dims);
   if (count > MAX_ELEMENTS) return null;
   let value: Value = { dims, data: Float64Array.from({ length: count }, (_, index) => index), type: FLOAT };
   let name = source;

@@ -3,6 +3,7 @@
  * `hook_normalized_resid_post`, since there `resid_mid` and `resid_post` are the sums before the norms.
  */
 import { LensError } from '../../protocol/errors';
+import { sizeOf } from '../onnx/model';
 import type { Attention, HeadColumns } from './attention';
 import type { Block } from './blocks';
 import { rowWidth, type Subject } from './subject';
@@ -57,7 +58,7 @@ export function tokenSite(
   rest: readonly number[],
   columns: Int32Array | null = null,
 ): Site {
-  const width = rowWidth(subject, value) ?? rest.reduce((product, size) => product * size, 1);
+  const width = rowWidth(subject, value) ?? sizeOf(rest);
   return { value, layout: { kind: 'tokens', rest, columns, width } };
 }
 

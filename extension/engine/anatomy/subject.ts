@@ -2,7 +2,7 @@
 import { evaluate, MAX_ELEMENTS, type Value } from '../onnx/evaluate';
 import { Wires } from '../onnx/graph';
 import { lowered } from '../onnx/lower';
-import { INT32, INT64, type GraphNode, type OnnxModel, type ValueInfo } from '../onnx/model';
+import { INT32, INT64, sizeOf, type GraphNode, type OnnxModel, type ValueInfo } from '../onnx/model';
 
 /** Sizes of the imagined run: small, so that tensors can be followed element by element, and unlike each other. */
 const BATCH = 2;
@@ -56,7 +56,7 @@ export function imaginedInputs(inputs: readonly ValueInfo[], batch: number, leng
       if (axis === batchAxis) return batch;
       return isCache ? Number(axis !== lengthAxis) : length;
     });
-    const count = dims.reduce((product, dim) => product * dim, 1);
+    const count = sizeOf(dims);
     const fill = (valueAt: (index: number) => number): Float64Array =>
       Float64Array.from({ length: count }, (_, index) => valueAt(index));
     const isKnown = count <= MAX_ELEMENTS && dims.every((dim) => dim >= 0);
@@ -96,6 +96,6 @@ export const isActivationProduct = (wires: Wires, node: GraphNode): boolean =>
 export function rowWidth({ values, batch, length }: Subject, name: string): number | undefined {
   const dims = values.get(name)?.dims;
   if (dims === undefined) return undefined;
-  const width = dims.reduce((product, dim) => product * dim, 1) / (batch * length);
+  const width = sizeOf(dims) / (batch * length);
   return Number.isInteger(width) ? width : undefined;
 }

@@ -7,7 +7,18 @@
  */
 import { inlineElements } from './elements';
 import type { Wires } from './graph';
-import { attributes, MAX_DIMS, BOOL, FLOAT, INT32, INT64, UINT8, type Attribute, type GraphNode } from './model';
+import {
+  attributes,
+  MAX_DIMS,
+  BOOL,
+  FLOAT,
+  INT32,
+  INT64,
+  sizeOf,
+  UINT8,
+  type Attribute,
+  type GraphNode,
+} from './model';
 
 /** `data` is null where the elements are not known. */
 interface Shaped {
@@ -27,7 +38,6 @@ const MAX_TOTAL = 1 << 24;
 /** No real tensor of a run on a few tokens has more; a larger one is damage. */
 const MAX_COUNT = 2 ** 40;
 
-const sizeOf = (dims: readonly number[]): number => dims.reduce((product, dim) => product * dim, 1);
 const unknown = (dims: readonly number[]): Shaped => ({ dims, data: null });
 
 /** An operator's outputs, from inputs that are all known (absent optional ones are undefined). Null: cannot be told. */

@@ -506,8 +506,10 @@ function readValueInfo(bytes: Uint8Array): ValueInfo {
 /** Name of a tensor's element type, as TensorInfo has it. */
 export const elementType = (dataType: number): string => ELEMENT_TYPES[dataType]?.[0] ?? `type ${dataType}`;
 
-/** Elements of a tensor. */
-export const elementCount = (initializer: Initializer): number => initializer.dims.reduce((a, b) => a * b, 1);
+/** Elements of a tensor of these dimensions. */
+export const sizeOf = (dims: readonly number[]): number => dims.reduce((product, dim) => product * dim, 1);
+
+export const elementCount = (initializer: Initializer): number => sizeOf(initializer.dims);
 
 /** Bytes that the tensor's shape and type ask for; null for strings and unknown types. */
 export function byteSize(initializer: Initializer): number | null {

@@ -2,10 +2,9 @@
 import { Tensor } from 'onnxruntime-node';
 import { LensError } from '../../protocol/errors';
 import type { Site } from '../anatomy/hooks';
+import { sizeOf } from '../onnx/model';
 import type { Activation, Intervention } from './internals';
 import { floats } from './runtime';
-
-const sizeOf = (dims: readonly number[]): number => dims.reduce((product, dim) => product * dim, 1);
 
 /** A tensor of the graph in the hook's canonical shape. Throws `model-unsupported` when it does not have the elements for it. */
 export function canonical(tensor: Tensor, { layout }: Site, batch: number, length: number, hook: string): Activation {

@@ -14,7 +14,7 @@ import type { EngineSettings } from '../../protocol/engine';
 import { LensError } from '../../protocol/errors';
 import type { Linear } from '../anatomy/linears';
 import { cut, fedInput } from '../instrument/cut';
-import { encodeModel } from '../onnx/model';
+import { encodeModel, sizeOf } from '../onnx/model';
 import type { Description } from './describe';
 import type { Activation } from './internals';
 import { createSession, floats, runtimeError, weightsFile } from './runtime';
@@ -92,7 +92,7 @@ export class Weights {
   ): Promise<{ weight: Float32Array; bias: Float32Array; inputs: number; outputs: number }> {
     const { subject } = this.description.anatomy;
     const dims = subject.values.get(linear.data)?.dims as readonly number[];
-    const inputs = dims.slice(dims.length === 2 ? 1 : 2).reduce((product, dim) => product * dim, 1);
+    const inputs = sizeOf(dims.slice(dims.length === 2 ? 1 : 2));
     const units = new Float32Array((inputs + 1) * inputs);
     for (let index = 0; index < inputs; index++) units[index * inputs + index] = 1;
     const fed = new Tensor('float32', units, [
