@@ -10,6 +10,14 @@ import {
   type ModelRef,
 } from '../protocol/engine';
 import { LensError } from '../protocol/errors';
+import { ablate } from './analysis/attention/ablate';
+import { headCorpus } from './analysis/attention/corpus';
+import { attentionMaps } from './analysis/attention/maps';
+import { attentionOverview } from './analysis/attention/overview';
+import { relationExamples } from './analysis/attention/relationExamples';
+import { headRelations } from './analysis/attention/relations';
+import { attentionSteps } from './analysis/attention/steps';
+import { headWeights } from './analysis/attention/weights';
 import { corrupt } from './analysis/corrupt';
 import { fillMask } from './analysis/fillMask';
 import { throwIfCancelled } from './analysis/forward';
@@ -17,7 +25,7 @@ import { nextSentence } from './analysis/nextSentence';
 import { score } from './analysis/score';
 import { traceText } from './analysis/trace';
 import { OpenModels } from './openModels';
-import { isMethod, readParams } from './requests';
+import { isMethod, readParams } from './requests/requests';
 import { anatomyOf, inspectModel } from './session/describe';
 import type { Internals } from './session/internals';
 import type { LanguageModel, RunContext } from './session/languageModel';
@@ -94,6 +102,21 @@ export class Engine {
     corrupt: ({ model, ...params }, context) =>
       this.run(model, 'interactive', context, (loaded) => corrupt(loaded, params, context)),
     trace: ({ model, ...params }, context) => this.run(model, 'inside', context, (loaded) => traceText(loaded, params)),
+    attention: ({ model, ...params }, context) =>
+      this.run(model, 'inside', context, (loaded) => attentionOverview(loaded, params, context)),
+    attentionMaps: ({ model, ...params }, context) =>
+      this.run(model, 'inside', context, (loaded) => attentionMaps(loaded, params, context)),
+    attentionSteps: ({ model, ...params }, context) =>
+      this.run(model, 'inside', context, (loaded) => attentionSteps(loaded, params, context)),
+    ablate: ({ model, ...params }, context) =>
+      this.run(model, 'inside', context, (loaded) => ablate(loaded, params, context)),
+    headCorpus: ({ model, ...params }, context) =>
+      this.run(model, 'inside', context, (loaded) => headCorpus(loaded, params, context)),
+    headRelations: ({ model, ...params }, context) =>
+      this.run(model, 'inside', context, (loaded) => headRelations(loaded, params, context)),
+    relationExamples: ({ model, ...params }, context) =>
+      this.run(model, 'inside', context, (loaded) => relationExamples(loaded, params, context)),
+    headWeights: ({ model }, context) => this.run(model, 'inside', context, (loaded) => headWeights(loaded, context)),
     status: async () => ({ pid: process.pid, rss: process.memoryUsage.rss(), loaded: this.models.loaded }),
   };
 

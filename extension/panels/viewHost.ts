@@ -7,8 +7,10 @@ import { LensError } from '../protocol/errors';
 import type { HostMessage, ViewRequest } from '../protocol/view';
 import { page, webviewOptions, type PageOptions } from './html';
 
-type Methods<M> = { [K in keyof M]: [params: unknown, result: null] };
-export type Handlers<M extends Methods<M>> = { [K in keyof M]: (params: M[K][0]) => void | Promise<void> };
+type Methods<M> = { [K in keyof M]: [params: unknown, result: unknown] };
+export type Handlers<M extends Methods<M>> = {
+  [K in keyof M]: (params: M[K][0]) => [M[K][1]] extends [null] ? void | Promise<void> : M[K][1] | Promise<M[K][1]>;
+};
 
 export interface ViewSource<State, M extends Methods<M>> {
   readonly state: State;
@@ -78,8 +80,8 @@ export class ViewHost<State, M extends Methods<M>> implements vscode.WebviewView
       const { handlers } = this.source;
       if (!Object.hasOwn(handlers, method))
         throw new LensError('bad-input', `The view asked for “${method}”, which does not exist.`);
-      await handlers[method as keyof M](params);
-      this.post(webview, { type: 'response', id });
+      const result: unknown = await handlers[method as keyof M](params);
+      this.post(webview, { type: 'response', id, result });
     } catch (thrown) {
       const error = LensError.from(thrown);
       this.options.onError(error);

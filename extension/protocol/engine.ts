@@ -3,6 +3,7 @@
  * Symbols: V vocabulary size. All logarithms are natural. Offsets are UTF-16 code units of `text`, half open.
  */
 
+import type { AttentionEngineMethods, HeadCorpusResult, HeadRelationsResult } from './attention';
 import type { ErrorData } from './errors';
 
 export interface TextRange {
@@ -414,10 +415,13 @@ export interface Progress {
   fraction?: number;
   /** `score` streams what is finished. */
   partial?: ScoreColumns;
+  /** So does the work over a corpus; each is the whole up to now, and can be gone on from. */
+  corpus?: HeadCorpusResult;
+  relations?: HeadRelationsResult;
 }
 
 /** method → [parameters, result] */
-export interface EngineMethods {
+export interface EngineMethods extends AttentionEngineMethods {
   configure: [Partial<EngineSettings>, null];
   inspect: [{ model: ModelRef }, ModelInfo];
   anatomy: [{ model: ModelRef }, ModelAnatomy];

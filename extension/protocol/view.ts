@@ -142,4 +142,5 @@ export interface ViewRequest {
   method: string;
   params: unknown;
 }
-export type HostMessage<State> = { type: 'state'; state: State } | { type: 'response'; id: number; error?: ErrorData };
+export type HostMessage<State> =
+  { type: 'state'; state: State } | { type: 'response'; id: number; result?: unknown; error?: ErrorData };

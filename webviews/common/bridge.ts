@@ -12,7 +12,7 @@ type Methods = Record<string, [unknown, unknown]>;
 export class Bridge<State, M extends { [K in keyof M]: [unknown, unknown] } & object = Methods> {
   private readonly api = acquireVsCodeApi();
   private nextId = 1;
-  private readonly waiting = new Map<number, (error: ErrorData | undefined) => void>();
+  private readonly waiting = new Map<number, (result: unknown, error: ErrorData | undefined) => void>();
 
   constructor(
     onState: (state: State) => void,
@@ -22,19 +22,19 @@ export class Bridge<State, M extends { [K in keyof M]: [unknown, unknown] } & ob
       const message = event.data;
       if (message.type === 'state') onState(message.state);
       else {
-        this.waiting.get(message.id)?.(message.error);
+        this.waiting.get(message.id)?.(message.result, message.error);
         this.waiting.delete(message.id);
       }
     });
   }
 
-  /** Resolves when the host has taken it; a refusal is shown by the view and resolves too. */
-  request<K extends keyof M & string>(method: K, params: M[K][0]): Promise<void> {
+  /** Resolves when the host has answered; a refusal is shown by the view and resolves to undefined. */
+  request<K extends keyof M & string>(method: K, params: M[K][0]): Promise<M[K][1] | undefined> {
     const id = this.nextId++;
     return new Promise((resolve) => {
-      this.waiting.set(id, (error) => {
+      this.waiting.set(id, (result, error) => {
         if (error !== undefined) this.onError(error);
-        resolve();
+        resolve(error === undefined ? result : undefined);
       });
       this.api.postMessage({ type: 'request', id, method, params });
     });

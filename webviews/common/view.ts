@@ -80,6 +80,10 @@ export abstract class View<
     void this.bridge.request(method, params);
   };
 
+  /** What the host keeps until it is looked at; undefined when it refused, which is shown. */
+  protected readonly fetch = <K extends keyof M & string>(method: K, params: M[K][0]): Promise<M[K][1] | undefined> =>
+    this.bridge.request(method, params);
+
   /** The whole view: its head, what is under way, what went wrong, the content, and for the screen reader the result. */
   protected frame(
     state: State,

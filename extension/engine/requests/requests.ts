@@ -1,5 +1,4 @@
 /** Checks of what comes in: a caller's mistake is told as such, and never reaches a model. All throw `bad-input`. */
-import { isAbsolute } from 'node:path';
 import type {
   CorruptParams,
   EngineMethod,
@@ -7,18 +6,14 @@ import type {
   EngineSettings,
   FillMaskParams,
   MaskTarget,
-  ModelRef,
   NextSentenceParams,
   ScoreParams,
-  TextRange,
   TokensParams,
   TraceParams,
-} from '../protocol/engine';
-import { LensError } from '../protocol/errors';
-import { count } from '../protocol/format';
+} from '../../protocol/engine';
+import { ATTENTION_READERS } from './attention';
+import { fields, flag, integer, list, modelOf, oneOf, rangeOf, textOf, wrong, type Fields } from './fields';
 
-/** UTF-16 units; 10 MB of plain text. */
-const MOST_TEXT = 10 * 2 ** 20;
 const MOST_PREDICTIONS = 1_000_000;
 const MOST_TARGETS = 512;
 const MOST_MASKS = 64;
@@ -28,59 +23,6 @@ const MOST_BEAMS = 50;
 const MOST_THREADS = 1024;
 const MOST_HOOKS = 10_000;
 const LONGEST_HOOK = 200;
-
-type Fields = Record<string, unknown>;
-
-const wrong = (name: string, expected: string): LensError =>
-  new LensError('bad-input', `“${name}” must be ${expected}.`);
-
-function fields(value: unknown, name: string): Fields {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw wrong(name, 'an object');
-  return value as Fields;
-}
-
-function integer(value: unknown, name: string, least: number, most: number): number {
-  if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most) return value;
-  throw wrong(name, `a whole number from ${count(least)} to ${count(most)}`);
-}
-
-function flag(value: unknown, name: string): boolean {
-  if (typeof value === 'boolean') return value;
-  throw wrong(name, 'true or false');
-}
-
-function list(value: unknown, name: string, most: number): unknown[] {
-  if (!Array.isArray(value)) throw wrong(name, 'a list');
-  if (value.length > most) throw wrong(name, `a list of at most ${most} entries; it has ${count(value.length)}`);
-  return value;
-}
-
-function textOf(value: unknown, name: string, most = MOST_TEXT): string {
-  if (typeof value !== 'string') throw wrong(name, 'a text');
-  if (value.length <= most) return value;
-  throw new LensError(
-    'bad-input',
-    `“${name}” has ${count(value.length)} characters; at most ${count(most)} are taken.`,
-    'Give a shorter text.',
-  );
-}
-
-function rangeOf(value: unknown, name: string): TextRange {
-  const { start, end } = fields(value, name);
-  const first = integer(start, `${name}.start`, 0, MOST_TEXT);
-  return { start: first, end: integer(end, `${name}.end`, first, MOST_TEXT) };
-}
-
-export function modelOf(params: unknown): ModelRef {
-  const { id, folder, file } = fields(fields(params, 'params')['model'], 'model');
-  if (typeof id !== 'string' || id === '') throw wrong('model.id', 'a name');
-  if (typeof folder !== 'string' || !isAbsolute(folder) || folder.includes('\0'))
-    throw wrong('model.folder', 'an absolute path');
-  if (file === undefined) return { id, folder };
-  if (typeof file !== 'string' || isAbsolute(file) || file.includes('\0') || file.split(/[\\/]/u).includes('..'))
-    throw wrong('model.file', 'a path inside of the model folder');
-  return { id, folder, file };
-}
 
 function targetOf(value: unknown, index: number): MaskTarget {
   const name = `targets[${index}]`;
@@ -154,11 +96,6 @@ function tokensParams(params: Fields): TokensParams {
 }
 
 function settingsOf(params: Fields): Partial<EngineSettings> {
-  const oneOf = <T extends string>(name: string, values: readonly T[]): T => {
-    const value = values.find((candidate) => candidate === params[name]);
-    if (value === undefined) throw wrong(name, `one of ${values.join(', ')}`);
-    return value;
-  };
   const size = (name: string): number => {
     const value = params[name];
     if (typeof value === 'number' && Number.isFinite(value) && value >= 0) return value;
@@ -166,8 +103,8 @@ function settingsOf(params: Fields): Partial<EngineSettings> {
   };
   const readers: { [K in keyof EngineSettings]: () => EngineSettings[K] } = {
     threads: () => integer(params['threads'], 'threads', 0, MOST_THREADS),
-    executionProvider: () => oneOf('executionProvider', ['cpu', 'cuda', 'dml', 'coreml']),
-    quantised: () => oneOf('quantised', ['exact', 'fast']),
+    executionProvider: () => oneOf(params['executionProvider'], 'executionProvider', ['cpu', 'cuda', 'dml', 'coreml']),
+    quantised: () => oneOf(params['quantised'], 'quantised', ['exact', 'fast']),
     lowMemory: () => flag(params['lowMemory'], 'lowMemory'),
     idleMinutes: () => size('idleMinutes'),
     maxModelMegabytes: () => size('maxModelMegabytes'),
@@ -176,9 +113,10 @@ function settingsOf(params: Fields): Partial<EngineSettings> {
   return Object.fromEntries(given.map(([name, read]) => [name, read()]));
 }
 
-type Reader<M extends EngineMethod> = (params: Fields) => EngineParams<M>;
+export type Reader<M extends EngineMethod> = (params: Fields) => EngineParams<M>;
 
 const READERS: { [M in EngineMethod]: Reader<M> } = {
+  ...ATTENTION_READERS,
   configure: settingsOf,
   inspect: (params) => ({ model: modelOf(params) }),
   anatomy: (params) => ({ model: modelOf(params) }),

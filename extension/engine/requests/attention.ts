@@ -1,0 +1,166 @@
+/** What may be asked of a model's attention, checked. */
+import { isAbsolute } from 'node:path';
+import type {
+  AblateParams,
+  AttentionEngineMethods,
+  AttentionInput,
+  CorpusSource,
+  HeadCorpusParams,
+  HeadRef,
+  HeadRelationsParams,
+  HeadScale,
+} from '../../protocol/attention';
+import {
+  fields,
+  flag,
+  integer,
+  list,
+  modelOf,
+  numeric,
+  oneOf,
+  optional,
+  rangeOf,
+  textOf,
+  wrong,
+  type Fields,
+} from './fields';
+import type { Reader } from './requests';
+
+const MOST_LAYERS = 1_000;
+const MOST_HEADS = 1_024;
+const MOST_PICTURES = 4_096;
+const MOST_POSITIONS = 10 * 2 ** 20;
+const MOST_SOURCES = 1_000_000;
+const MOST_PREDICTIONS = 1_000;
+const MOST_MASKED = 512;
+const LARGEST_SCALE = 1e6;
+
+const headOf = (value: unknown, name: string): HeadRef => {
+  const { layer, head } = fields(value, name);
+  return {
+    layer: integer(layer, `${name}.layer`, 0, MOST_LAYERS),
+    head: integer(head, `${name}.head`, 0, MOST_HEADS),
+  };
+};
+const headsOf = (value: unknown, name: string): HeadRef[] =>
+  list(value, name, MOST_PICTURES).map((head, index) => headOf(head, `${name}[${index}]`));
+const scalesOf = (value: unknown, name: string): HeadScale[] =>
+  list(value, name, MOST_PICTURES).map((each, index) => ({
+    ...headOf(each, `${name}[${index}]`),
+    scale: numeric(fields(each, name)['scale'], `${name}[${index}].scale`, -LARGEST_SCALE, LARGEST_SCALE),
+  }));
+
+const inputOf = (params: Fields): AttentionInput => ({
+  model: modelOf(params),
+  text: textOf(params['text'], 'text'),
+  ...optional(params, 'pair', textOf),
+  ...optional(params, 'around', rangeOf),
+  ...optional(params, 'masked', (value, name) =>
+    list(value, name, MOST_MASKED).map((range, index) => rangeOf(range, `${name}[${index}]`)),
+  ),
+  ...optional(params, 'interventions', scalesOf),
+});
+
+const sourceOf = (value: unknown, index: number): CorpusSource => {
+  const at = `sources[${index}]`;
+  const { name, file, text } = fields(value, at);
+  const title = textOf(name, `${at}.name`);
+  if (file === undefined) return { name: title, text: textOf(text, `${at}.text`) };
+  if (typeof file !== 'string' || !isAbsolute(file) || file.includes('\0'))
+    throw wrong(`${at}.file`, 'an absolute path');
+  return { name: title, file };
+};
+
+const shardOf = (value: unknown, name: string): { index: number; of: number } => {
+  const { index, of } = fields(value, name);
+  const shards = integer(of, `${name}.of`, 1, MOST_SOURCES);
+  return { index: integer(index, `${name}.index`, 0, shards - 1), of: shards };
+};
+
+const packingOf = (value: unknown): HeadCorpusParams['packing'] => {
+  const { kind, tokens } = fields(value, 'packing');
+  return oneOf(kind, 'packing.kind', ['text', 'pairs']) === 'text'
+    ? { kind: 'text' }
+    : { kind: 'pairs', tokens: integer(tokens, 'packing.tokens', 8, MOST_POSITIONS) };
+};
+
+const whole =
+  (least: number, most: number) =>
+  (value: unknown, name: string): number =>
+    integer(value, name, least, most);
+
+/** A state was written by this program; whether it fits the request is for the analysis to say. */
+const stateOf = <T>(value: unknown, name: string): T => fields(value, name) as T;
+
+const corpusOf = (params: Fields) => ({
+  model: modelOf(params),
+  sources: list(params['sources'], 'sources', MOST_SOURCES).map(sourceOf),
+  ...optional(params, 'limit', whole(1, MOST_SOURCES)),
+  ...optional(params, 'shard', shardOf),
+});
+
+const relationsOf = (params: Fields): HeadRelationsParams => ({
+  ...corpusOf(params),
+  ...optional(params, 'resume', stateOf<NonNullable<HeadRelationsParams['resume']>>),
+});
+
+function ablateOf(params: Fields): AblateParams {
+  const target = fields(params['target'], 'target');
+  const ablate = fields(params['ablate'], 'ablate');
+  return {
+    ...inputOf(params),
+    target: {
+      position: integer(target['position'], 'target.position', 0, MOST_POSITIONS),
+      ...optional(target, 'token', whole(0, MOST_POSITIONS)),
+    },
+    ablate:
+      ablate['together'] !== undefined
+        ? { together: scalesOf(ablate['together'], 'ablate.together') }
+        : { each: ablate['each'] === 'all' ? 'all' : headsOf(ablate['each'], 'ablate.each') },
+    mean: flag(params['mean'], 'mean'),
+    importance: flag(params['importance'], 'importance'),
+    topK: integer(params['topK'], 'topK', 1, MOST_PREDICTIONS),
+  };
+}
+
+export const ATTENTION_READERS: { [M in keyof AttentionEngineMethods]: Reader<M> } = {
+  attention: inputOf,
+  attentionMaps: (params) => ({
+    ...inputOf(params),
+    layer: integer(params['layer'], 'layer', 0, MOST_LAYERS),
+    heads: headsOf(params['heads'], 'heads'),
+    method: oneOf(params['method'], 'method', [
+      'weight',
+      'value',
+      'norm',
+      'norm-residual',
+      'norm-layernorm',
+      'rollout',
+      'flow',
+    ]),
+    combine: oneOf(params['combine'], 'combine', ['each', 'mean', 'max']),
+    words: flag(params['words'], 'words'),
+    specials: oneOf(params['specials'], 'specials', ['show', 'hide', 'renormalise']),
+  }),
+  attentionSteps: (params) => ({
+    ...inputOf(params),
+    ...headOf(params, 'params'),
+    query: integer(params['query'], 'query', 0, MOST_POSITIONS),
+  }),
+  ablate: ablateOf,
+  headCorpus: (params) => ({
+    ...corpusOf(params),
+    packing: packingOf(params['packing']),
+    ...optional(params, 'distances', whole(0, MOST_SOURCES)),
+    ...optional(params, 'resume', stateOf<NonNullable<HeadCorpusParams['resume']>>),
+  }),
+  headRelations: relationsOf,
+  relationExamples: (params) => ({
+    ...relationsOf(params),
+    ...headOf(params, 'params'),
+    relation: textOf(params['relation'], 'relation'),
+    direction: oneOf(params['direction'], 'direction', ['dependent→head', 'head→dependent']),
+    most: integer(params['most'], 'most', 1, MOST_PREDICTIONS),
+  }),
+  headWeights: (params) => ({ model: modelOf(params) }),
+};
