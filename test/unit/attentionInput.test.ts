@@ -82,7 +82,7 @@ describe('input of attention analyses', () => {
   });
 
   it('is longest_first of the tokenizers library', () => {
-    // From tokenizers 0.22, enable_truncation(most + 3, strategy='longest_first').
+    // From tokenizers 0.23, enable_truncation(most + 3, strategy='longest_first').
     assert.deepEqual(longestFirst(4, 30, 9), [4, 5]);
     assert.deepEqual(longestFirst(30, 4, 9), [5, 4]);
     assert.deepEqual(longestFirst(40, 30, 9), [5, 4]);
