@@ -29,7 +29,8 @@ import { isMethod, readParams } from './requests/requests';
 import { anatomyOf, inspectModel } from './session/describe';
 import type { Internals } from './session/internals';
 import type { LanguageModel, RunContext } from './session/languageModel';
-import { openModel } from './session/ortModel';
+import { openModel, type OrtModel } from './session/ortModel';
+import { TraceCache } from './session/traceCache';
 import { tokensOf } from './text/encoding';
 import { loadTokenizer } from './text/huggingFaceTokenizer';
 import type { LensTokenizer } from './text/tokenizer';
@@ -44,6 +45,7 @@ export class Engine {
   private settings = DEFAULT_SETTINGS;
   private readonly turns = new Turns();
   private readonly models: OpenModels;
+  private readonly traces = new WeakMap<OrtModel, TraceCache>();
   /** Of models that are not loaded. One is kept: a person tries texts with one model after the other. */
   private tokenizer: { folder: string; tokenizer: Promise<LensTokenizer> } | null = null;
 
@@ -103,11 +105,17 @@ export class Engine {
       this.run(model, 'interactive', context, (loaded) => corrupt(loaded, params, context)),
     trace: ({ model, ...params }, context) => this.run(model, 'inside', context, (loaded) => traceText(loaded, params)),
     attention: ({ model, ...params }, context) =>
-      this.run(model, 'inside', context, (loaded) => attentionOverview(loaded, params, context)),
+      this.run(model, 'inside', context, (loaded, opened) =>
+        attentionOverview(this.remembering(loaded, opened), params, context),
+      ),
     attentionMaps: ({ model, ...params }, context) =>
-      this.run(model, 'inside', context, (loaded) => attentionMaps(loaded, params, context)),
+      this.run(model, 'inside', context, (loaded, opened) =>
+        attentionMaps(this.remembering(loaded, opened), params, context),
+      ),
     attentionSteps: ({ model, ...params }, context) =>
-      this.run(model, 'inside', context, (loaded) => attentionSteps(loaded, params, context)),
+      this.run(model, 'inside', context, (loaded, opened) =>
+        attentionSteps(this.remembering(loaded, opened), params, context),
+      ),
     ablate: ({ model, ...params }, context) =>
       this.run(model, 'inside', context, (loaded) => ablate(loaded, params, context)),
     headCorpus: ({ model, ...params }, context) =>
@@ -125,7 +133,7 @@ export class Engine {
     ref: ModelRef,
     priority: Priority | 'inside' | 'inside batch',
     context: RunContext,
-    work: (model: LanguageModel & Internals) => Promise<T>,
+    work: (model: LanguageModel & Internals, opened: OrtModel) => Promise<T>,
   ): Promise<T> {
     const inside = priority === 'inside' || priority === 'inside batch';
     const turn = priority === 'batch' || priority === 'inside batch' ? 'batch' : 'interactive';
@@ -135,12 +143,19 @@ export class Engine {
       async (model) => {
         if (!inside) await this.turns.run(turn, () => model.load(context.progress));
         throwIfCancelled(context.signal);
-        const result = await work(inTurns(model, this.turns, turn));
+        const result = await work(inTurns(model, this.turns, turn), model);
         throwIfCancelled(context.signal);
         return result;
       },
       inside ? 'later' : 'now',
     );
+  }
+
+  /** What was traced of a text is kept while the model is loaded: a person looks at one head after the other. */
+  private remembering(loaded: LanguageModel & Internals, opened: OrtModel): LanguageModel & Internals {
+    const known = this.traces.get(opened) ?? new TraceCache();
+    this.traces.set(opened, known);
+    return known.over(loaded);
   }
 
   /** No weights are loaded for this, and there need not be any. */
