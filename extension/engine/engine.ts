@@ -111,34 +111,35 @@ export class Engine {
     ablate: ({ model, ...params }, context) =>
       this.run(model, 'inside', context, (loaded) => ablate(loaded, params, context)),
     headCorpus: ({ model, ...params }, context) =>
-      this.run(model, 'inside', context, (loaded) => headCorpus(loaded, params, context)),
+      this.run(model, 'inside batch', context, (loaded) => headCorpus(loaded, params, context)),
     headRelations: ({ model, ...params }, context) =>
-      this.run(model, 'inside', context, (loaded) => headRelations(loaded, params, context)),
+      this.run(model, 'inside batch', context, (loaded) => headRelations(loaded, params, context)),
     relationExamples: ({ model, ...params }, context) =>
       this.run(model, 'inside', context, (loaded) => relationExamples(loaded, params, context)),
     headWeights: ({ model }, context) => this.run(model, 'inside', context, (loaded) => headWeights(loaded, context)),
     status: async () => ({ pid: process.pid, rss: process.memoryUsage.rss(), loaded: this.models.loaded }),
   };
 
-  /** `inside`: only internals are asked for, which have a session of their own. */
+  /** `inside`: only internals are asked for, which have a session of their own. Work over files lets a hover go first. */
   private run<T>(
     ref: ModelRef,
-    priority: Priority | 'inside',
+    priority: Priority | 'inside' | 'inside batch',
     context: RunContext,
     work: (model: LanguageModel & Internals) => Promise<T>,
   ): Promise<T> {
-    const turn = priority === 'inside' ? 'interactive' : priority;
+    const inside = priority === 'inside' || priority === 'inside batch';
+    const turn = priority === 'batch' || priority === 'inside batch' ? 'batch' : 'interactive';
     return this.models.use(
       ref,
       context.progress,
       async (model) => {
-        if (priority !== 'inside') await this.turns.run(turn, () => model.load(context.progress));
+        if (!inside) await this.turns.run(turn, () => model.load(context.progress));
         throwIfCancelled(context.signal);
         const result = await work(inTurns(model, this.turns, turn));
         throwIfCancelled(context.signal);
         return result;
       },
-      priority === 'inside' ? 'later' : 'now',
+      inside ? 'later' : 'now',
     );
   }
 

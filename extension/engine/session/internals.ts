@@ -34,4 +34,6 @@ export interface Internals {
    * Throws `model-unsupported` for hooks that the model does not have, with the reason; `bad-input`, `memory`.
    */
   trace(rows: readonly InputRow[], hooks: readonly string[], interventions?: readonly Intervention[]): Promise<Trace>;
+  /** A weight by its role and TransformerLens's name (weights.ts). Throws `model-unsupported` with the reason, `bad-input`, `memory`. */
+  weight(name: string): Promise<Activation>;
 }

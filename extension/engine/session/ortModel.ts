@@ -13,10 +13,11 @@ import { encodeModel, type OnnxModel } from '../onnx/model';
 import type { LensTokenizer } from '../text/tokenizer';
 import { describeModel, type Description } from './describe';
 import type { InputPlan } from './inputs';
-import type { Internals, Intervention, Trace } from './internals';
+import type { Activation, Internals, Intervention, Trace } from './internals';
 import type { InputRow, LanguageModel, LogitPlace, LogitRows } from './languageModel';
 import { createSession, floats, runtimeError, weightsFile } from './runtime';
 import { Tracer } from './tracer';
+import { Weights } from './weights';
 
 const MEGABYTE = 1e6;
 
@@ -135,6 +136,10 @@ export class OrtModel implements LanguageModel, Internals {
     interventions: readonly Intervention[] = [],
   ): Promise<Trace> {
     return this.tracer.trace(rows, hooks, interventions);
+  }
+
+  weight(name: string): Promise<Activation> {
+    return new Weights(this.description, this.settings).read(name);
   }
 
   async logitsAt(batch: readonly InputRow[], places: readonly LogitPlace[]): Promise<LogitRows> {
