@@ -265,19 +265,22 @@ export interface HeadRelationsState {
   model: string;
   layers: number;
   heads: number;
+  /** Indices (in the order of the corpus) of sentences that are in the counts. */
   done: number[];
   sentences: number;
   words: number;
-  /** Per relation: n, right answers by head and direction [2, L·H], right answers by offset (−MAX…MAX without 0). */
+  /** Per relation: n, right answers by direction and head [2, L·H], right answers by offset (−MAX…MAX without 0). */
   relations: { relation: string; n: number; right: Int32Array; offsets: Int32Array }[];
+  /** Mentions with an antecedent, right answers of the nearest mention and by head [L·H]; null without clusters. `done`: first sentences of passages. */
+  coreference: { done: number[]; n: number; nearest: number; right: Int32Array } | null;
   skipped: { name: string; why: string }[];
 }
 
 export interface HeadRelationsResult {
   state: HeadRelationsState;
-  /** Most frequent first; `all` is the sum over relations. */
+  /** Most frequent first; `all` is the sum over relations. Punctuation and roots are none. */
   table: RelationRow[];
-  /** Coreference: how often a head's strongest earlier mention word is one of the same cluster. Null without clusters. */
+  /** Coreference: how often the mention before that a head looks at most is one of the same cluster. Best heads first; null without clusters. */
   coreference: { n: number; nearest: number; best: (HeadRef & { accuracy: number })[] } | null;
   elapsed: number;
 }

@@ -10,6 +10,7 @@ import type {
   ModelPart,
   ModelRef,
   Prediction,
+  Progress,
 } from '../../extension/protocol/engine';
 import { LensError } from '../../extension/protocol/errors';
 import {
@@ -22,6 +23,7 @@ import {
   signed,
   textBar,
 } from '../../extension/protocol/format';
+import { expansionCommand, headsCommand } from './headCommands';
 import { encodeSafetensors, writeChunks } from './safetensors';
 import { table, visible } from './table';
 import { fixtureFolders, verifyFixture, type Check } from './verify';
@@ -39,13 +41,17 @@ export type OptionValues = Record<string, string | boolean | (string | boolean)[
 
 export interface CommandContext {
   model: ModelRef;
-  /** Of commands that take folders. */
+  /** Of commands that take more than a model: everything that stands after the command's name. */
   folders: readonly string[];
   options: OptionValues;
   threads: number;
   /** The value of a required text option; `-` was read from standard input. */
   text(name: string): Promise<string>;
-  ask<M extends EngineMethod>(method: M, params: EngineParams<M>): Promise<EngineResult<M>>;
+  ask<M extends EngineMethod>(
+    method: M,
+    params: EngineParams<M>,
+    onProgress?: (progress: Progress) => void,
+  ): Promise<EngineResult<M>>;
 }
 
 export interface Output {
@@ -57,8 +63,8 @@ export interface Output {
 
 export interface Command {
   summary: string;
-  /** What stands after the command's name; a model, or the bundled one, if not said otherwise. */
-  takes?: 'folders';
+  /** What stands after the command's name, in the words of the help; a model, or the bundled one, if not said otherwise. */
+  takes?: string;
   options: Record<string, OptionSpec>;
   run(context: CommandContext): Promise<Output>;
 }
@@ -75,14 +81,14 @@ const BAR_WIDTH = 20;
 
 const ALL_DIGITS = /^\d+$/u;
 
-function wholeNumber(options: OptionValues, name: string, byDefault: number): number {
+export function wholeNumber(options: OptionValues, name: string, byDefault: number): number {
   const value = options[name];
   if (value === undefined) return byDefault;
   if (typeof value === 'string' && ALL_DIGITS.test(value)) return Number(value);
   throw new LensError('bad-input', `--${name} must be a whole number, not “${String(value)}”.`);
 }
 
-function stringList(options: OptionValues, name: string): string[] {
+export function stringList(options: OptionValues, name: string): string[] {
   const value = options[name];
   return Array.isArray(value) ? value.map(String) : [];
 }
@@ -505,7 +511,7 @@ const traceCommand: Command = {
 
 const verifyCommand: Command = {
   summary: 'models against reference tensors of another program; exit code 1 when anything is off or missing',
-  takes: 'folders',
+  takes: 'DIR…',
   options: { all: { type: 'boolean', help: 'list what is right, too' } },
   async run({ folders, options, threads }) {
     if (folders.length === 0)
@@ -561,5 +567,7 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['nsp', nsp],
   ['corrupt', corruptCommand],
   ['trace', traceCommand],
+  ['heads', headsCommand],
+  ['expansion', expansionCommand],
   ['verify', verifyCommand],
 ]);

@@ -42,7 +42,7 @@ function commandUsage(name: string, { summary, options, takes }: Command): strin
     `  ${`--${option}${value === undefined ? '' : ` ${value}`}`.padEnd(24)}${help}${required ? '; required' : ''}`;
   const needed = Object.entries(options).filter(([, { required }]) => required);
   return [
-    `Usage: lens ${name} ${takes === 'folders' ? 'DIR…' : '[MODEL]'} ${needed.map(([option, { value }]) => `--${option} ${value} `).join('')}[options]`,
+    `Usage: lens ${name} ${takes ?? '[MODEL]'} ${needed.map(([option, { value }]) => `--${option} ${value} `).join('')}[options]`,
     '',
     `${name}: ${summary}`,
     '',
@@ -60,7 +60,7 @@ function parse(command: Command, args: string[]): { values: OptionValues; positi
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error));
   }
-  const most = command.takes === 'folders' ? Infinity : 1;
+  const most = command.takes === undefined ? 1 : Infinity;
   if (parsed.positionals.length > most)
     throw new UsageError(`Too many arguments: ${parsed.positionals.slice(most).join(' ')}`);
   return parsed;
@@ -117,17 +117,24 @@ async function run(name: string, command: Command, args: string[]): Promise<numb
   );
   try {
     await engine.handle('configure', typeof threads === 'string' ? { threads: Number(threads) } : {}, context);
-    const takesFolders = command.takes === 'folders';
+    const takesMore = command.takes !== undefined;
     const { json, text, failed } = await command.run({
-      model: findModel(takesFolders ? undefined : positionals[0]),
-      folders: takesFolders ? positionals : [],
+      model: findModel(takesMore ? undefined : positionals[0]),
+      folders: takesMore ? positionals : [],
       threads: Number(threads ?? 0),
       options: values,
       text: (option) => {
         const value = values[option] as string;
         return value === '-' ? readAll(process.stdin) : Promise.resolve(value);
       },
-      ask: (method, params) => engine.handle(method, params, context),
+      ask: (method, params, onProgress) =>
+        engine.handle(method, params, {
+          ...context,
+          progress: (state) => {
+            progress.show(state);
+            onProgress?.(state);
+          },
+        }),
     });
     progress.clear();
     process.stdout.write(values['json'] === true ? `${JSON.stringify(json, plainArrays)}\n` : `${text}\n`);

@@ -1,0 +1,388 @@
+/** Heads over files: `lens heads` (statistics, relations, shards put together) and `lens expansion`. */
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import type {
+  CorpusSource,
+  HeadCorpusResult,
+  HeadCorpusState,
+  HeadRef,
+  HeadRelationsResult,
+  HeadRelationsState,
+  RelationExample,
+} from '../../extension/protocol/attention';
+import {
+  corpusResult,
+  mergeCorpusStates,
+  readCorpusState,
+} from '../../extension/engine/analysis/attention/corpusState';
+import {
+  mergeRelationsStates,
+  readRelationsState,
+  relationsResult,
+} from '../../extension/engine/analysis/attention/relationState';
+import { replaceFile } from '../../extension/panels/replaceFile';
+import { LensError } from '../../extension/protocol/errors';
+import { count, counted, nats, probability } from '../../extension/protocol/format';
+import { findModel } from './catalog';
+import { stringList, wholeNumber, type Command, type CommandContext, type Output, type OptionValues } from './commands';
+import { table, visible } from './table';
+
+const TEXTS = /\.(txt|md)$/iu;
+const TREEBANKS = /\.conllu$/iu;
+const EXAMPLES = 20;
+/** What an interrupted run has found is lost from the last saving on. */
+const SAVE_MS = 20_000;
+const RIGHT = 'right' as const;
+const LEFT = 'left' as const;
+
+const headName = ({ layer, head }: HeadRef): string => `L${layer}H${head}`;
+const signedOffset = (offset: number): string => (offset > 0 ? `+${offset}` : String(offset).replace('-', '−'));
+
+export const headsCommand: Command = {
+  summary: 'heads over files: statistics, or with --conllu what relations they follow',
+  takes: 'MODEL FILE|FOLDER… | MODEL --conllu FILE… | merge STATE…',
+  options: {
+    conllu: {
+      type: 'string',
+      value: 'FILE',
+      help: 'a treebank in CoNLL-U: each head against every relation and its best fixed offset',
+      multiple: true,
+    },
+    example: {
+      type: 'string',
+      value: 'RELATION',
+      help: 'with --conllu: sentences with the best head of this relation',
+    },
+    pairs: {
+      type: 'string',
+      value: 'N',
+      help: 'pack paragraphs as pairs of exactly N tokens (each paragraph by itself)',
+    },
+    limit: { type: 'string', value: 'N', help: 'only the first N documents or sentences of the corpus' },
+    distances: { type: 'string', value: 'N', help: 'also distances between heads, on the first N documents (0)' },
+    shard: { type: 'string', value: 'I/N', help: 'every N-th document or sentence, beginning with the I-th (from 0)' },
+    out: { type: 'string', value: 'STATE', help: 'write what was found, to be gone on from or merged' },
+    resume: { type: 'string', value: 'STATE', help: 'go on from there' },
+  },
+  async run(context) {
+    const { folders, options } = context;
+    const [first, ...rest] = folders;
+    if (first === 'merge' && !existsSync(first)) return merge(rest, options);
+    const treebanks = stringList(options, 'conllu');
+    if (first === undefined || (rest.length === 0 && treebanks.length === 0))
+      throw new LensError(
+        'bad-input',
+        'A model and a corpus must be named.',
+        'Write lens heads MODEL FILE… or lens heads MODEL --conllu FILE…',
+      );
+    const named = { ...context, model: findModel(first) };
+    return treebanks.length > 0 ? relations(named, [...treebanks, ...rest]) : statistics(named, rest);
+  },
+};
+
+/** Files as they are named, and those of folders whose names fit, in the order of their names. */
+function sourcesOf(names: readonly string[], fits: RegExp): CorpusSource[] {
+  const sources = names.flatMap((name): CorpusSource[] => {
+    if (!existsSync(name) || !statSync(name).isDirectory()) return [{ name, file: resolve(name) }];
+    return readdirSync(name, { recursive: true, encoding: 'utf8' })
+      .filter((file) => fits.test(file))
+      .sort()
+      .map((file) => ({ name: join(name, file), file: resolve(name, file) }));
+  });
+  if (sources.length === 0)
+    throw new LensError('bad-input', `There is no file in ${names.join(', ')} whose name ends as ${fits.source} says.`);
+  return sources;
+}
+
+function shardOf(options: OptionValues): { shard?: { index: number; of: number } } {
+  const value = options['shard'];
+  if (value === undefined) return {};
+  const [, index, of] = /^(\d+)\/(\d+)$/u.exec(String(value)) ?? [];
+  if (index === undefined || Number(index) >= Number(of))
+    throw new LensError(
+      'bad-input',
+      `“${String(value)}” is no shard.`,
+      'Write --shard I/N with I from 0 to N − 1, for example 0/4.',
+    );
+  return { shard: { index: Number(index), of: Number(of) } };
+}
+
+const numberOf = <K extends string>(options: OptionValues, name: K): Partial<Record<K, number>> =>
+  options[name] === undefined ? {} : ({ [name]: wholeNumber(options, name, 0) } as Record<K, number>);
+
+type Saved = ({ kind: 'statistics' } & HeadCorpusState) | ({ kind: 'relations' } & HeadRelationsState);
+
+/** A state that `--out` wrote. Throws `bad-input`. */
+function readState(file: string): Saved {
+  let value: Partial<Saved> | null;
+  try {
+    value = JSON.parse(readFileSync(file, 'utf8')) as Partial<Saved> | null;
+  } catch (thrown) {
+    throw new LensError(
+      'bad-input',
+      `${file} cannot be read: ${(thrown as Error).message}.`,
+      'Name a file that --out wrote.',
+    );
+  }
+  if (value?.kind !== 'statistics' && value?.kind !== 'relations')
+    throw new LensError('bad-input', `${file} is no state of lens heads.`, 'Name a file that --out wrote.');
+  return value as Saved;
+}
+
+function resumeOf<K extends Saved['kind']>(options: OptionValues, kind: K): { resume?: Extract<Saved, { kind: K }> } {
+  const file = options['resume'];
+  if (file === undefined) return {};
+  const state = readState(String(file));
+  if (state.kind !== kind)
+    throw new LensError(
+      'bad-input',
+      `${String(file)} holds ${state.kind}, not ${kind}.`,
+      'Go on with the same command.',
+    );
+  return { resume: state as Extract<Saved, { kind: K }> };
+}
+
+/** Writes states to `--out`, now and then while the work goes on, one after the other. */
+function saver(options: OptionValues): { later(state: () => Saved): void; now(state: Saved): Promise<void> } {
+  const out = options['out'];
+  if (out === undefined) return { later: () => undefined, now: async () => undefined };
+  let last: Promise<unknown> = Promise.resolve();
+  let saved = Date.now();
+  const write = (state: Saved): Promise<void> =>
+    replaceFile(
+      resolve(String(out)),
+      Buffer.from(
+        JSON.stringify(state, (_key, value: unknown) =>
+          ArrayBuffer.isView(value) ? Array.from(value as unknown as ArrayLike<number>) : value,
+        ),
+      ),
+    );
+  return {
+    later: (state) => {
+      if (Date.now() - saved < SAVE_MS) return;
+      saved = Date.now();
+      const present = state();
+      // A disk that is full now is told at the end.
+      last = last.then(() => write(present)).catch(() => undefined);
+    },
+    now: async (state) => {
+      await last;
+      await write(state);
+    },
+  };
+}
+
+async function statistics({ model, options, ask }: CommandContext, names: readonly string[]): Promise<Output> {
+  const save = saver(options);
+  const result = await ask(
+    'headCorpus',
+    {
+      model,
+      sources: sourcesOf(names, TEXTS),
+      packing:
+        options['pairs'] === undefined ? { kind: 'text' } : { kind: 'pairs', tokens: wholeNumber(options, 'pairs', 0) },
+      ...numberOf(options, 'limit'),
+      ...numberOf(options, 'distances'),
+      ...shardOf(options),
+      ...resumeOf(options, 'statistics'),
+    },
+    ({ corpus }) => {
+      if (corpus !== undefined) save.later(() => ({ kind: 'statistics', ...corpus.state }));
+    },
+  );
+  await save.now({ kind: 'statistics', ...result.state });
+  return statisticsOutput(result);
+}
+
+function statisticsOutput({ state, statistics: columns, blocks, map }: HeadCorpusResult): Output {
+  const blockRows = Array.from(blocks.separator, (separator, block) => ({
+    block,
+    separator,
+    punctuation: blocks.punctuation[block] as number,
+    separatorToSeparator: blocks.separatorToSeparator[block] as number,
+    entropy: blocks.entropy[block] as number,
+  }));
+  const heads = columns.types.map((type, index) => {
+    const at = (column: Float32Array): number => column[index] as number;
+    return {
+      head: headName({ layer: Math.floor(index / state.heads), head: index % state.heads }),
+      ...{ previous: at(columns.previous), next: at(columns.next), same: at(columns.same) },
+      ...{ special: at(columns.special), punctuation: at(columns.punctuation), local: at(columns.local) },
+      ...{ entropy: at(columns.entropy), type },
+      ...(map === null ? {} : { place: [map[2 * index] as number, map[2 * index + 1] as number] }),
+    };
+  });
+  const numbers = (length: number): ('left' | 'right')[] => new Array<'right'>(length).fill(RIGHT);
+  const { model, documents, tokens, skipped } = state;
+  return {
+    json: { model, documents, tokens, blocks: blockRows, heads, skipped },
+    text: [
+      `${model}: ${counted(documents, 'document')}, ${count(tokens)} tokens`,
+      table(
+        ['block', '→ separators', '→ . and ,', 'separators → separators', 'entropy'],
+        blockRows.map(({ block, separator, punctuation, separatorToSeparator, entropy }) => [
+          `${block}`,
+          ...[separator, punctuation, separatorToSeparator].map(probability),
+          nats(entropy),
+        ]),
+        numbers(5),
+      ),
+      table(
+        ['head', 'previous', 'next', 'same', 'special', '. and ,', 'local', 'entropy', 'type'],
+        heads.map(({ head, previous, next, same, special, punctuation, local, entropy, type }) => [
+          head,
+          ...[previous, next, same, special, punctuation, local].map(probability),
+          nats(entropy),
+          type,
+        ]),
+        [LEFT, ...numbers(7), LEFT],
+      ),
+      ...skippedText(skipped),
+    ].join('\n\n'),
+  };
+}
+
+const skippedText = (skipped: readonly { name: string; why: string }[]): string[] =>
+  skipped.length === 0
+    ? []
+    : [`Left out:\n${skipped.map(({ name, why }) => `  ${visible(name)}: ${visible(why)}`).join('\n')}`];
+
+async function relations({ model, options, ask }: CommandContext, names: readonly string[]): Promise<Output> {
+  const save = saver(options);
+  const part = { ...numberOf(options, 'limit'), ...shardOf(options) };
+  const sources = sourcesOf(names, TREEBANKS);
+  const result = await ask(
+    'headRelations',
+    { model, sources, ...part, ...resumeOf(options, 'relations') },
+    ({ relations: found }) => {
+      if (found !== undefined) save.later(() => ({ kind: 'relations', ...found.state }));
+    },
+  );
+  await save.now({ kind: 'relations', ...result.state });
+  const relation = options['example'];
+  if (typeof relation !== 'string') return relationsOutput(result);
+  const row = result.table.find((each) => each.relation === relation);
+  if (row === undefined)
+    throw new LensError(
+      'bad-input',
+      `There is no relation “${relation}” in these files.`,
+      `There are ${result.table.map((each) => each.relation).join(', ')}.`,
+    );
+  const { accuracy: _, ...best } = row.best;
+  const { examples } = await ask('relationExamples', { model, sources, ...part, ...best, relation, most: EXAMPLES });
+  return {
+    json: { relation, head: headName(best), direction: best.direction, examples },
+    text: [
+      `${relation}: ${headName(best)}, ${best.direction}, ${probability(row.best.accuracy)} of ${count(row.n)}`,
+      ...examples.map(exampleText),
+    ].join('\n\n'),
+  };
+}
+
+function exampleText({ source, line, text, words, from, expected, predicted, weight }: RelationExample): string {
+  const form = (index: number): string => words[index]?.form ?? '–';
+  const answer = predicted === expected ? '✓' : `✗, annotated: ${form(expected)}`;
+  return (
+    visible(`${basename(source)}:${line} ${text}`) +
+    visible(`\n  ${form(from)} → ${form(predicted)} (${probability(weight)}) ${answer}`).replace('\\n', '\n')
+  );
+}
+
+function relationsOutput({ state, table: rows, coreference }: HeadRelationsResult): Output {
+  const [best] = coreference?.best ?? [];
+  const json = [
+    ...rows.map((row) => ({
+      relation: row.relation,
+      n: row.n,
+      head: headName(row.best),
+      direction: row.best.direction,
+      accuracy: row.best.accuracy,
+      baseline: row.baseline.accuracy,
+      offset: row.baseline.offset,
+    })),
+    ...(coreference === null || best === undefined
+      ? []
+      : [
+          {
+            relation: 'coreference',
+            n: coreference.n,
+            head: headName(best),
+            direction: 'mention→antecedent',
+            accuracy: best.accuracy,
+            baseline: coreference.nearest,
+            offset: null,
+          },
+        ]),
+  ];
+  return {
+    json,
+    text: [
+      `${state.model}: ${counted(state.sentences, 'sentence')}, ${count(state.words)} words`,
+      table(
+        ['relation', 'n', 'head', 'direction', 'accuracy', 'baseline', 'offset'],
+        json.map(({ relation, n, head, direction, accuracy, baseline, offset }) => [
+          relation,
+          count(n),
+          head,
+          direction,
+          probability(accuracy),
+          probability(baseline),
+          offset === null ? 'nearest' : signedOffset(offset),
+        ]),
+        [LEFT, RIGHT, LEFT, LEFT, RIGHT, RIGHT, RIGHT],
+      ),
+      ...skippedText(state.skipped),
+    ].join('\n\n'),
+  };
+}
+
+/** Shards of one piece of work as a whole. */
+async function merge(files: readonly string[], options: OptionValues): Promise<Output> {
+  const [first, ...rest] = files.map(readState);
+  if (first === undefined)
+    throw new LensError('bad-input', 'No state was named.', 'Write lens heads merge STATE…, files that --out wrote.');
+  const save = saver(options);
+  if (first.kind === 'statistics') {
+    const state = rest.reduce(
+      (sum, each) => mergeCorpusStates(sum, sameKind(first.kind, each)),
+      readCorpusState(first),
+    );
+    await save.now({ kind: first.kind, ...state });
+    return statisticsOutput(corpusResult(state, true, 0));
+  }
+  const state = rest.reduce(
+    (sum, each) => mergeRelationsStates(sum, sameKind(first.kind, each)),
+    readRelationsState(first),
+  );
+  await save.now({ kind: first.kind, ...state });
+  return relationsOutput(relationsResult(state, 0));
+}
+
+function sameKind<K extends Saved['kind']>(kind: K, state: Saved): Extract<Saved, { kind: K }> {
+  if (state.kind !== kind)
+    throw new LensError(
+      'bad-input',
+      `One state holds ${kind}, another ${state.kind}.`,
+      'Merge shards of one piece of work.',
+    );
+  return state as Extract<Saved, { kind: K }>;
+}
+
+export const expansionCommand: Command = {
+  summary: 'how much value and output matrices of each block enlarge a vector, from the weights alone',
+  options: {},
+  async run({ model, ask }) {
+    const { expansion, notes } = await ask('headWeights', { model });
+    return {
+      json: expansion,
+      text: [
+        table(
+          ['block', 'expansion rate'],
+          expansion.map((rate, block) => [`${block}`, rate === null ? '–' : rate.toFixed(3)]),
+          [RIGHT, RIGHT],
+        ),
+        ...notes.map((note) => `Note: ${visible(note)}`),
+      ].join('\n'),
+    };
+  },
+};
