@@ -1,14 +1,17 @@
-/** `?theme=dark|light|hc|hclight&view=anatomy|cloze|objectives&state=…` shows one state; without `view`, links to all of them. */
-import { setState } from './fakeHost';
+/** `?theme=dark|light|hc|hclight&view=anatomy|attention|cloze|objectives&state=…` shows one state; without `view`, links to all of them. */
+import { setState, show } from './fakeHost';
 import '../anatomy/main';
+import '../attention/main';
 import '../cloze/main';
 import '../objectives/main';
 import { ANATOMY_STATES } from './anatomyStates';
+import { ATTENTION_STATES } from './attentionStates';
 import { CLOZE_STATES, OBJECTIVES_STATES } from './states';
 import { applyTheme, THEMES } from './themes';
 
 const VIEWS: Record<string, Record<string, unknown>> = {
   anatomy: ANATOMY_STATES,
+  attention: ATTENTION_STATES,
   cloze: CLOZE_STATES,
   objectives: OBJECTIVES_STATES,
 };
@@ -20,7 +23,11 @@ const states = VIEWS[view];
 
 applyTheme(theme);
 if (states !== undefined) {
-  setState(states[query.get('state') ?? 'ready']);
+  const name = query.get('state') ?? 'ready';
+  // Those of the attention are made when they are looked at: some are large.
+  const made = ATTENTION_STATES[name];
+  if (view === 'attention' && made !== undefined) show(made());
+  else setState(states[name]);
   document.body.append(document.createElement(`onnx-lens-${view}`));
 } else
   for (const [name, all] of Object.entries(VIEWS))

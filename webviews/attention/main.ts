@@ -1,0 +1,435 @@
+/** The Attention view: every head of the model on the user's own text, from all at a glance to the numbers of one row. */
+import { css, html, nothing, type PropertyValues, type TemplateResult } from 'lit';
+import { customElement, state } from 'lit/decorators.js';
+import type {
+  AttentionComparison,
+  AttentionLook,
+  AttentionMethods,
+  AttentionPage,
+  AttentionState,
+} from '../../extension/protocol/attentionView';
+import type {
+  AttentionMaps,
+  AttentionOverview,
+  AttentionSteps,
+  HeadCorpusResult,
+  HeadRef,
+  HeadRelationsResult,
+} from '../../extension/protocol/attention';
+import { counted, visible } from '../../extension/protocol/format';
+import type { ContextKind } from '../../extension/protocol/view';
+import '../common/chips';
+import { EXPORTS, type HeaderAction } from '../common/header';
+import '../common/tabs';
+import '../common/tokenStrip';
+import { stripTokens } from '../common/tokens';
+import { View } from '../common/view';
+import './comparePage';
+import './corpusPage';
+import type { Effects } from './effectsPage';
+import './effectsPage';
+import './headPage';
+import { headName, scaleText } from './heads';
+import './headsPage';
+import type { Host, Page } from './page';
+import { htmlText, pngBytes, svgText } from './pictureFiles';
+import './relationsPage';
+import './stepsPage';
+
+const CONTEXT: Record<ContextKind, string> = { sentence: 'Sentence', paragraph: 'Paragraph', window: 'Window' };
+const PAGES: { name: AttentionPage; label: string }[] = [
+  { name: 'heads', label: 'Heads' },
+  { name: 'head', label: 'Head' },
+  { name: 'steps', label: 'Step by Step' },
+  { name: 'compare', label: 'Compare' },
+  { name: 'effects', label: 'Effects' },
+  { name: 'relations', label: 'Relations' },
+  { name: 'corpus', label: 'Corpus' },
+];
+const PICTURES: readonly { name: 'png' | 'svg' | 'html'; label: string }[] = [
+  { name: 'png', label: 'Picture as PNG…' },
+  { name: 'svg', label: 'Picture as SVG…' },
+  { name: 'html', label: 'Page as HTML…' },
+];
+
+/** What the host keeps until it is looked at. */
+interface Kept {
+  thumbnails: AttentionOverview['thumbnails'] | null;
+  maps: AttentionMaps | null;
+  steps: AttentionSteps | null;
+  comparison: AttentionComparison | null;
+  effects: Effects | null;
+  corpus: HeadCorpusResult | null;
+  relations: HeadRelationsResult | null;
+}
+type KeptName = keyof Kept;
+type Revision = keyof AttentionState['revision'];
+const NEEDED: Record<AttentionPage, KeptName[]> = {
+  // Importance, when it is known, can be sorted by.
+  heads: ['thumbnails', 'effects'],
+  head: ['maps'],
+  steps: ['steps'],
+  compare: ['comparison'],
+  effects: ['effects'],
+  relations: ['relations'],
+  corpus: ['corpus'],
+};
+const revisionOf = (name: KeptName): Revision => (name === 'thumbnails' ? 'overview' : name);
+
+@customElement('onnx-lens-attention')
+export class AttentionView extends View<AttentionState, AttentionMethods> {
+  static override styles = [
+    View.styles,
+    css`
+      .where {
+        display: flex;
+        flex-wrap: wrap;
+        column-gap: 6px;
+      }
+      lens-token-strip {
+        max-height: 30vh;
+        overflow: auto;
+      }
+      .chips {
+        display: flex;
+        flex-wrap: wrap;
+        align-items: center;
+        gap: 4px 8px;
+        margin: 4px 0;
+      }
+    `,
+  ];
+  @state() private kept: Kept = {
+    ...{ thumbnails: null, maps: null, steps: null, comparison: null, effects: null, corpus: null, relations: null },
+  };
+  /** Revisions that were asked for. */
+  private readonly asked = new Map<KeptName, number>();
+  /** Changes of the look that the host has not shown to know yet: what is drawn does not wait for it. */
+  @state() private pending = new Map<keyof AttentionLook, { value: unknown; answered: boolean }>();
+
+  private readonly host: Host = {
+    ask: this.ask,
+    fetch: this.fetch,
+    look: (change) => this.change(change),
+  };
+
+  override willUpdate(changed: PropertyValues): void {
+    const { state } = this;
+    if (state === null) return;
+    if (changed.has('state')) {
+      const open = [...this.pending].filter(([, { answered }]) => !answered);
+      if (open.length < this.pending.size) this.pending = new Map(open);
+    }
+    for (const name of NEEDED[this.look(state).page]) this.get(name, state);
+  }
+
+  /** The look as the person has set it. */
+  private look(state: AttentionState): AttentionLook {
+    const own = Object.fromEntries(
+      [...this.pending].map(([name, { value }]) => [name, value]),
+    ) as Partial<AttentionLook>;
+    return { ...state.look, ...own };
+  }
+
+  private change(change: Partial<AttentionLook>): void {
+    const entries = Object.entries(change).map(([name, value]) => [name, { value, answered: false }] as const);
+    const marks = new Map(entries) as typeof this.pending;
+    this.pending = new Map([...this.pending, ...marks]);
+    void this.fetch('look', change).then((answer) => {
+      for (const [name, mark] of marks) {
+        if (this.pending.get(name) !== mark) continue;
+        mark.answered = true;
+        // Refused: the host's own look is shown again.
+        if (answer === undefined) this.pending = new Map([...this.pending].filter(([each]) => each !== name));
+      }
+    });
+  }
+
+  /** Fetches what has another revision than what is here. The old one stays until the new one is there. */
+  private get(name: KeptName, state: AttentionState): void {
+    const revision = state.revision[revisionOf(name)];
+    if (this.asked.get(name) === revision) return;
+    this.asked.set(name, revision);
+    if (revision === 0) {
+      this.keep(name, null);
+      return;
+    }
+    void this.fetch(name, null).then((result) => {
+      if (this.asked.get(name) === revision && result !== undefined) this.keep(name, result);
+    });
+  }
+
+  private keep(name: KeptName, value: Kept[KeptName]): void {
+    if (this.kept[name] !== value) this.kept = { ...this.kept, [name]: value };
+  }
+
+  override render(): TemplateResult | typeof nothing {
+    const { state } = this;
+    if (state === null) return nothing;
+    const { overview } = state;
+    const none = overview === null;
+    const actions: HeaderAction[] = [
+      { name: 'refresh', icon: 'refresh', label: 'Run Again', disabled: none },
+      {
+        name: 'inDocument',
+        icon: 'eye',
+        label: 'Colour the Words in the Document',
+        pressed: state.inDocument,
+        disabled: none,
+      },
+      {
+        name: 'pin',
+        icon: state.pinned ? 'pinned' : 'pin',
+        label: 'Pin to This Text',
+        pressed: state.pinned,
+        disabled: none,
+      },
+      {
+        name: 'export',
+        icon: 'export',
+        label: 'Copy or Export',
+        disabled: none,
+        items: [...EXPORTS, ...PICTURES, { name: 'saveState', label: 'Save State…' }],
+      },
+      {
+        name: 'more',
+        icon: 'ellipsis',
+        label: 'More Actions',
+        items: [
+          { name: 'clearInterventions', label: 'Take All Interventions Back' },
+          { name: 'openInEditor', label: 'Open in Editor Area' },
+          { name: 'help', label: 'What the Numbers Mean' },
+        ],
+      },
+    ];
+    return this.frame(state, {
+      name: 'Attention',
+      actions,
+      content: none ? (state.status === 'empty' ? this.empty(state) : nothing) : this.content(state, overview),
+      said: none ? '' : summary(overview),
+    });
+  }
+
+  protected override act(action: string, state: AttentionState): void {
+    if (action === 'png' || action === 'svg' || action === 'html') void this.save(action, state);
+    else if (action === 'pin') this.ask('pin', { on: !state.pinned });
+    else if (action === 'inDocument') this.ask('inDocument', { on: !state.inDocument });
+    else if (action === 'saveState' || action === 'openInEditor' || action === 'clearInterventions')
+      this.ask(action, null);
+    else super.act(action, state);
+  }
+
+  private async save(format: 'png' | 'svg' | 'html', state: AttentionState): Promise<void> {
+    const page = this.renderRoot.querySelector<Page>('.page');
+    const picture = page?.picture() ?? null;
+    if (picture === null) {
+      this.refusal = {
+        code: 'bad-input',
+        message: 'There is no picture on this page.',
+        hint: 'Choose a page with one.',
+      };
+      return;
+    }
+    const text = (content: string): Uint8Array => new TextEncoder().encode(content);
+    const data =
+      format === 'png'
+        ? await pngBytes(picture)
+        : text(format === 'svg' ? svgText(picture) : htmlText(picture, `${state.model?.id ?? ''} · ${placeOf(state)}`));
+    this.ask('saveImage', { format, data });
+  }
+
+  private empty({ model }: AttentionState): TemplateResult {
+    return html`<p>
+        Put the caret into a sentence, or select a text, and
+        <button class="link" @click=${() => this.ask('run', { command: 'onnxLens.showAttention' })}>
+          show its attention</button
+        >: all layers and heads${model === null ? '' : ` of ${visible(model.id)}`}.
+      </p>
+      <p>
+        Two selections
+        <button class="link" @click=${() => this.ask('run', { command: 'onnxLens.showAttentionPair' })}>
+          as a pair
+        </button>
+        show what passes between them.
+      </p>`;
+  }
+
+  private content(state: AttentionState, overview: Omit<AttentionOverview, 'thumbnails'>): TemplateResult {
+    const look = this.look(state);
+    const { window } = overview;
+    const cut = `Text is cut here: the model takes no more than the ${window.tokens} tokens shown.`;
+    const changes = state.interventions.filter(({ scale }) => scale !== 1);
+    return html`<lens-token-strip
+        .tokens=${stripTokens(overview.tokens, ({ token, index, special }) => ({
+          look: index === look.target ? 'mask' : 'plain',
+          title: `${visible(token)}, token ${index}${index === look.target ? ', the target: let it go' : special ? '' : ': make it the target'}`,
+        }))}
+        label="The model's input; choose a token to make it the target"
+        cutStart=${window.truncatedStart ? cut : ''}
+        cutEnd=${window.truncatedEnd ? cut : ''}
+        @token=${(event: CustomEvent<{ index: number }>) =>
+          this.change({ target: event.detail.index === look.target ? null : event.detail.index })}
+      ></lens-token-strip>
+      ${this.where(state, overview, look)}
+      ${
+        changes.length === 0
+          ? nothing
+          : html`<div class="chips">
+              <lens-chips
+                label="Interventions"
+                .chips=${changes.map(({ layer, head, scale }) => ({
+                  name: `${layer}.${head}`,
+                  label: `${headName({ layer, head })} ${scaleText(scale)}`,
+                  title: `The output of ${headName({ layer, head })} times ${scale}`,
+                }))}
+                @remove=${(event: CustomEvent<string>) => this.restore(event.detail)}
+              ></lens-chips>
+            </div>`
+      }
+      <lens-tabs
+        .tabs=${PAGES}
+        chosen=${look.page}
+        label="What of the attention"
+        @choose=${(event: CustomEvent<AttentionPage>) => this.change({ page: event.detail })}
+        >${this.page(state, look)}</lens-tabs
+      >
+      ${overview.notes.map((note) => html`<p class="quiet">${visible(note)}</p>`)}`;
+  }
+
+  private restore(name: string): void {
+    const [layer, head] = name.split('.').map(Number) as [number, number];
+    this.ask('intervene', { layer, head, scale: 1 });
+  }
+
+  private page(state: AttentionState, look: AttentionLook): TemplateResult {
+    const { host, kept } = this;
+    switch (look.page) {
+      case 'heads':
+        return html`<lens-heads-page
+          class="page"
+          .host=${host}
+          .state=${state}
+          .look=${look}
+          .tiles=${kept.thumbnails}
+          .importance=${this.importance(state)}
+        ></lens-heads-page>`;
+      case 'head':
+        return html`<lens-head-page
+          class="page"
+          .host=${host}
+          .state=${state}
+          .look=${look}
+          .maps=${kept.maps}
+        ></lens-head-page>`;
+      case 'steps':
+        return html`<lens-steps-page
+          class="page"
+          .host=${host}
+          .state=${state}
+          .look=${look}
+          .steps=${kept.steps}
+        ></lens-steps-page>`;
+      case 'compare':
+        return html`<lens-compare-page
+          class="page"
+          .host=${host}
+          .state=${state}
+          .look=${look}
+          .comparison=${kept.comparison}
+        ></lens-compare-page>`;
+      case 'effects':
+        return html`<lens-effects-page
+          class="page"
+          .host=${host}
+          .state=${state}
+          .look=${look}
+          .effects=${kept.effects}
+        ></lens-effects-page>`;
+      case 'relations':
+        return html`<lens-relations-page
+          class="page"
+          .host=${host}
+          .state=${state}
+          .look=${look}
+          .relations=${kept.relations}
+        ></lens-relations-page>`;
+      case 'corpus':
+        return html`<lens-corpus-page
+          class="page"
+          .host=${host}
+          .state=${state}
+          .look=${look}
+          .corpus=${kept.corpus}
+        ></lens-corpus-page>`;
+    }
+  }
+
+  private ranked: { of: Effects['effects']; importance: Float32Array | null } = { of: null, importance: null };
+
+  /** By head, where it was asked which heads matter: the gradient's importance, or else the size of the effect. */
+  private importance({ overview }: AttentionState): Float32Array | null {
+    const result = this.kept.effects?.effects ?? null;
+    if (result === null || overview === null) return null;
+    if (this.ranked.of !== result) {
+      const importance = new Float32Array(overview.layers * overview.heads);
+      for (const effect of result.effects)
+        importance[effect.layer * overview.heads + effect.head] = effect.importance ?? Math.abs(effect.zero);
+      this.ranked = { of: result, importance };
+    }
+    return this.ranked.importance;
+  }
+
+  private where(
+    state: AttentionState,
+    { tokens, window }: Omit<AttentionOverview, 'thumbnails'>,
+    { target }: AttentionLook,
+  ): TemplateResult {
+    const { subject } = state;
+    const shown = tokens[target ?? -1] ?? tokens.find(({ range }) => range !== null);
+    const cut = window.truncatedStart ? (window.truncatedEnd ? 'both ends' : 'the start') : 'the end';
+    return html`<p class="where quiet">
+      <button
+        class="link quiet"
+        title="${subject === null ? '' : `${visible(subject.document)}: `}show in the editor"
+        @click=${() => {
+          if (shown?.range != null) this.ask('reveal', { range: shown.range, text: shown.text });
+        }}
+      >
+        ${placeOf(state)}
+      </button>
+      ${
+        window.truncatedStart || window.truncatedEnd
+          ? html`<span class="warning">cut at ${cut}: the model takes no more tokens</span>`
+          : nothing
+      }
+      ${
+        subject?.stale
+          ? html`<span class="warning"><lens-icon name="warning"></lens-icon> the document was changed since</span>`
+          : nothing
+      }
+    </p>`;
+  }
+}
+
+/** Sentence · 12 tokens · line 14 */
+const placeOf = ({ subject, overview }: AttentionState): string =>
+  [
+    ...(subject === null ? [] : [CONTEXT[subject.context]]),
+    ...(overview?.tokens.some(({ text }) => text === 1) === true ? ['pair'] : []),
+    counted(overview?.tokens.length ?? 0, 'token'),
+    ...(subject === null ? [] : [`line ${subject.line}`]),
+  ].join(' · ');
+
+/** For the screen reader: the result in a sentence. */
+function summary({ layers, heads, statistics, missing }: Omit<AttentionOverview, 'thumbnails'>): string {
+  const strong = (values: Float32Array): HeadRef & { value: number } => {
+    const value = values.reduce((a, b) => Math.max(a, b), 0);
+    const at = values.indexOf(value);
+    return { layer: Math.floor(at / heads), head: at % heads, value };
+  };
+  const previous = strong(statistics.previous);
+  return (
+    `${layers} layers of ${heads} heads. Strongest to the previous token: ${headName(previous)}.` +
+    (missing.length === 0 ? '' : ` ${counted(missing.length, 'block')} cannot be read.`)
+  );
+}
