@@ -199,6 +199,8 @@ export interface WindowInfo {
   /** Text was cut on that side because the model takes no more tokens. */
   truncatedStart: boolean;
   truncatedEnd: boolean;
+  /** Of a pair: the part of the second text; the rest is about the first. */
+  pair?: { range: TextRange; truncatedEnd: boolean };
 }
 
 export interface MaskTarget {

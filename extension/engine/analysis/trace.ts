@@ -5,6 +5,7 @@ import type { Anatomy } from '../anatomy/anatomy';
 import { matchHooks } from '../anatomy/hooks';
 import type { Internals } from '../session/internals';
 import { tokensOf } from '../text/encoding';
+import { textsOfPair } from './pairs';
 
 /** What may cross the pipe in one answer. */
 const MOST_BYTES = 900 * 2 ** 20;
@@ -16,7 +17,7 @@ export async function traceText(model: Internals, params: Omit<TraceParams, 'mod
   const anatomy = await model.anatomy();
   const hooks = matchHooks(params.hooks, anatomy.hooks);
   const encoding = pair === undefined ? model.tokenizer.encode(text) : model.tokenizer.encodePair(text, pair);
-  const { ids, ranges, segments } = encoding;
+  const { ids, segments } = encoding;
   if (ids.length === 0) throw new LensError('bad-input', 'The text is empty.', 'Give a text of at least one token.');
   if (ids.length > model.info.maxTokens)
     throw new LensError(
@@ -32,24 +33,16 @@ export async function traceText(model: Internals, params: Omit<TraceParams, 'mod
       'Ask for fewer hooks, or a shorter text.',
     );
   const trace = await model.trace([{ ids, segments }], hooks);
-  // In a pair, the second text begins after the special tokens that end the first.
-  const second = pair === undefined ? ids.length : secondStart(ranges);
+  const texts = pair === undefined ? null : textsOfPair(encoding, model.tokenizer.encodeContent(text).ids.length);
   return {
     model: model.info.id,
-    tokens: tokensOf(encoding).map((token) => ({ ...token, text: token.index < second ? 0 : 1 })),
+    tokens: tokensOf(encoding).map((token) => ({ ...token, text: texts?.[token.index] ?? 0 })),
     activations: hooks.map((hook) => {
       const { dims, data } = trace.get(hook) as { dims: readonly number[]; data: Float32Array };
       return { hook, dims: [...dims], data };
     }),
     elapsed: performance.now() - started,
   };
-}
-
-/** Index of the first special token after the first text. */
-function secondStart(ranges: readonly unknown[]): number {
-  const first = ranges.findIndex((range) => range !== null);
-  const end = ranges.findIndex((range, index) => index > first && range === null);
-  return end < 0 ? ranges.length : end + 1;
 }
 
 function elementsOf(anatomy: Anatomy, hook: string, length: number): number {

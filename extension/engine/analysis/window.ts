@@ -82,6 +82,10 @@ function sharesCharacter(encoding: Encoding, index: number): boolean {
   return before != null && after != null && after.start < before.end;
 }
 
+/** The begin of a text, with more of it than a model of `maxTokens` can take. */
+export const beginOf = (text: string, maxTokens: number): string =>
+  text.slice(0, previousWordEnd(text, Math.min(text.length, maxTokens * CHARACTERS_PER_TOKEN), 0));
+
 /**
  * The largest part around `focus`, as much on its left as on its right, cut between words, whose tokens (specials and
  * `reserve` counted) are at most `maxTokens`. Throws `bad-input` when the focus itself is too long.
