@@ -34,7 +34,7 @@ export interface AttentionLook extends AttentionSelection {
   /** From the target to what it attends to, or to the target from what attends to it. */
   direction: 'from' | 'to';
   filter: PairFilter;
-  /** Index of a unit of the picture; null: none. */
+  /** Index of a token; the unit that holds it is the target, whatever the picture merges or hides. Null: none. */
   target: number | null;
   sort: 'layer' | 'type' | 'entropy' | 'importance';
   /** Only heads of this type; null: all. */
@@ -87,7 +87,8 @@ export interface AttentionMethods {
   maps: [null, AttentionMaps | null];
   steps: [null, AttentionSteps | null];
   comparison: [null, AttentionComparison | null];
-  effects: [null, { effects: AblationResult | null; weights: HeadWeights | null }];
+  /** `effects`: each head off. `together`: the interventions in force as one change, at the target. */
+  effects: [null, { effects: AblationResult | null; together: AblationResult | null; weights: HeadWeights | null }];
   corpus: [null, HeadCorpusResult | null];
   relations: [null, HeadRelationsResult | null];
   examples: [HeadRef & { relation: string; direction: RelationDirection }, RelationExample[]];
@@ -114,5 +115,5 @@ export interface AttentionMethods {
   openInEditor: [null, null];
   showLog: [null, null];
   help: [null, null];
-  run: [{ command: 'onnxLens.showAttention' }, null];
+  run: [{ command: 'onnxLens.showAttention' | 'onnxLens.showAttentionPair' }, null];
 }
