@@ -1,7 +1,9 @@
 /** Activation: wiring only. The engine starts with the first request, a webview's page with its first look. */
 import { join } from 'node:path';
 import * as vscode from 'vscode';
+import { attentionCommands } from './commands/attentionCommands';
 import {
+  ATTENTION_PANEL,
   CLOZE_PANEL,
   ONNX_EDITOR,
   COMMANDS,
@@ -13,6 +15,7 @@ import {
 import { modelCommands } from './commands/modelCommands';
 import { log, notify } from './commands/notify';
 import { predictionCommands } from './commands/predictionCommands';
+import { AttentionColors } from './editor/attentionColors';
 import { ExpectationHover, registerHover } from './editor/hover';
 import { SurprisalController } from './editor/surprisal';
 import { EngineService } from './models/engineService';
@@ -21,10 +24,13 @@ import { DETAILS_SCHEME, ModelDetails } from './models/modelDetails';
 import { ModelTree } from './models/modelTree';
 import { createModelStatus } from './models/statusBar';
 import { AnatomyPanels } from './panels/anatomyPanels';
+import { AttentionController } from './panels/attentionController';
 import { ClozeController } from './panels/clozeController';
 import { tabIcon, webviewOptions } from './panels/html';
 import { ObjectivesController } from './panels/objectivesController';
+import { SharedSubject } from './panels/sharedSubject';
 import { ViewHost } from './panels/viewHost';
+import type { AttentionMethods, AttentionState } from './protocol/attentionView';
 import { isSilent, type LensError } from './protocol/errors';
 import type { ClozeMethods, ClozeState, ObjectivesMethods, ObjectivesState } from './protocol/view';
 
@@ -34,6 +40,10 @@ export interface LensApi {
   models: ModelLibrary;
   cloze: ClozeController;
   objectives: ObjectivesController;
+  /** What all views look at together. */
+  shared: SharedSubject;
+  attention: AttentionController;
+  colors: AttentionColors;
   surprisal: SurprisalController;
   anatomy: AnatomyPanels;
 }
@@ -61,9 +71,25 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     adoptClozePanel(vscode.window.createWebviewPanel(CLOZE_PANEL, title, column, webviewOptions(extensionUri)));
   };
 
-  const cloze = new ClozeController(service, models, openClozeInEditor);
+  const adoptAttentionPanel = (panel: vscode.WebviewPanel): void => {
+    panel.iconPath = tabIcon(extensionUri);
+    attentionHost.adopt(panel);
+  };
+  const openAttentionInEditor = (): void => {
+    const title = vscode.l10n.t('Attention');
+    const column = vscode.ViewColumn.Beside;
+    adoptAttentionPanel(vscode.window.createWebviewPanel(ATTENTION_PANEL, title, column, webviewOptions(extensionUri)));
+  };
+
+  const shared = new SharedSubject();
+  const cloze = new ClozeController(service, models, shared, openClozeInEditor);
   const objectives = new ObjectivesController(service, models);
   const surprisal = new SurprisalController(service, models);
+  const colors = new AttentionColors(service, models, shared);
+  const attention: AttentionController = new AttentionController(service, models, shared, colors, {
+    audience: () => attentionHost.audience,
+    openInEditor: openAttentionInEditor,
+  });
 
   const onError = (error: LensError): void => {
     if (!isSilent(error)) log().warn(`[view] [${error.code}] ${error.message}`);
@@ -82,9 +108,25 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     onError,
   });
 
+  const attentionHost = new ViewHost<AttentionState, AttentionMethods>(attention, {
+    name: 'attention',
+    title: 'Attention',
+    extensionUri,
+    onError,
+  });
+
   const clozeVisible = (): boolean => clozeHost.audience > 0;
   const handlers: Record<CommandId, CommandHandler> = {
     ...predictionCommands({ engine: service, models, cloze, objectives, surprisal, openClozeInEditor, clozeVisible }),
+    ...attentionCommands({
+      engine: service,
+      models,
+      shared,
+      attention,
+      colors,
+      openAttentionInEditor,
+      attentionVisible: () => attentionHost.audience > 0,
+    }),
     ...modelCommands(service, models, anatomy),
   };
   for (const id of Object.values(COMMANDS)) {
@@ -109,22 +151,30 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     models.onDidChange(showWelcome),
     cloze,
     objectives,
+    shared,
+    attention,
+    colors,
     surprisal,
     anatomy,
     clozeHost,
     objectivesHost,
+    attentionHost,
     createModelStatus(models),
     registerHover(new ExpectationHover(service, models)),
     vscode.workspace.registerTextDocumentContentProvider(DETAILS_SCHEME, new ModelDetails(models)),
     vscode.window.registerTreeDataProvider(VIEWS.models, new ModelTree(models)),
     vscode.window.registerWebviewViewProvider(VIEWS.cloze, clozeHost),
     vscode.window.registerWebviewViewProvider(VIEWS.objectives, objectivesHost),
+    vscode.window.registerWebviewViewProvider(VIEWS.attention, attentionHost),
     vscode.window.registerCustomEditorProvider(ONNX_EDITOR, anatomy, { supportsMultipleEditorsPerDocument: true }),
     vscode.window.registerWebviewPanelSerializer(CLOZE_PANEL, {
       deserializeWebviewPanel: async (panel) => adoptClozePanel(panel),
     }),
+    vscode.window.registerWebviewPanelSerializer(ATTENTION_PANEL, {
+      deserializeWebviewPanel: async (panel) => adoptAttentionPanel(panel),
+    }),
   );
-  return { engine: service, models, cloze, objectives, surprisal, anatomy };
+  return { engine: service, models, cloze, objectives, shared, attention, colors, surprisal, anatomy };
 }
 
 export async function deactivate(): Promise<void> {

@@ -13,6 +13,21 @@ export const COMMANDS = {
   openCloze: 'onnxLens.openCloze',
   openClozeInEditor: 'onnxLens.openClozeInEditor',
   openObjectives: 'onnxLens.openObjectives',
+  showAttention: 'onnxLens.showAttention',
+  /** From links in hovers; not in the palette. */
+  showAttentionAt: 'onnxLens.showAttentionAt',
+  showAttentionPair: 'onnxLens.showAttentionPair',
+  showAttentionInDocument: 'onnxLens.showAttentionInDocument',
+  hideAttentionInDocument: 'onnxLens.hideAttentionInDocument',
+  openAttentionInEditor: 'onnxLens.openAttentionInEditor',
+  whichHeads: 'onnxLens.whichHeads',
+  nextHead: 'onnxLens.nextHead',
+  previousHead: 'onnxLens.previousHead',
+  headStatistics: 'onnxLens.headStatistics',
+  headRelations: 'onnxLens.headRelations',
+  keepForComparison: 'onnxLens.keepForComparison',
+  saveAttentionState: 'onnxLens.saveAttentionState',
+  openAttentionState: 'onnxLens.openAttentionState',
   toggleFollow: 'onnxLens.toggleFollow',
   addModelFolder: 'onnxLens.addModelFolder',
   selectModel: 'onnxLens.selectModel',
@@ -32,11 +47,14 @@ export type CommandHandler = (...parameters: unknown[]) => void | Promise<void>;
 export const VIEWS = {
   cloze: 'onnxLens.cloze',
   objectives: 'onnxLens.objectives',
+  attention: 'onnxLens.attention',
   models: 'onnxLens.models',
 } as const;
 
 /** Type of the Cloze view when it stands in the editor area. */
 export const CLOZE_PANEL = 'onnxLens.clozePanel';
+/** The same of the Attention view. */
+export const ATTENTION_PANEL = 'onnxLens.attentionPanel';
 
 /** Type of the Anatomy view of a model in the library, and of the one that opens .onnx files. */
 export const ANATOMY_PANEL = 'onnxLens.anatomyPanel';
@@ -44,6 +62,7 @@ export const ONNX_EDITOR = 'onnxLens.onnx';
 
 export const CONTEXT_KEYS = {
   surprisalShown: 'onnxLens.surprisalShown',
+  attentionShown: 'onnxLens.attentionShown',
   noModels: 'onnxLens.noModels',
 } as const;
 export type ContextKey = (typeof CONTEXT_KEYS)[keyof typeof CONTEXT_KEYS];

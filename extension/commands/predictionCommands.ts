@@ -1,12 +1,12 @@
 /** Commands on the text of an editor: mask, compare, colour, corrupt, next sentence. */
 import * as vscode from 'vscode';
-import { readRange } from '../editor/document';
 import { colorBySurprisal, type SurprisalController } from '../editor/surprisal';
 import type { EngineService } from '../models/engineService';
 import type { ModelLibrary } from '../models/library';
 import { LensError } from '../protocol/errors';
 import type { ClozeController } from '../panels/clozeController';
 import type { ObjectivesController } from '../panels/objectivesController';
+import { activeEditor, focusView, hoverPlace, linkedDocument } from './editors';
 import { COMMANDS, VIEWS, type CommandHandler, type CommandId } from './ids';
 
 export interface PredictionParts {
@@ -18,21 +18,6 @@ export interface PredictionParts {
   openClozeInEditor(): void;
   /** The person sees it already, in the side panel or in an editor tab. */
   clozeVisible(): boolean;
-}
-
-/** Throws `bad-input` without an editor. */
-function activeEditor(): vscode.TextEditor {
-  const editor = vscode.window.activeTextEditor;
-  if (editor !== undefined) return editor;
-  throw new LensError('bad-input', 'No text editor is open.', 'Open a text and select a word.');
-}
-
-/** Shows the view beside the editor, which keeps the focus. */
-async function focusView(view: string): Promise<void> {
-  const editor = vscode.window.activeTextEditor;
-  await vscode.commands.executeCommand(`${view}.focus`, { preserveFocus: true });
-  if (editor !== undefined && editor === vscode.window.activeTextEditor)
-    await vscode.commands.executeCommand('workbench.action.focusActiveEditorGroup');
 }
 
 export function predictionCommands(parts: PredictionParts) {
@@ -61,18 +46,9 @@ export function predictionCommands(parts: PredictionParts) {
       if (answer !== undefined) await mask(Number(answer));
     },
     [COMMANDS.maskRange]: async (place) => {
-      const { uri, version, start, end } = hoverPlace(place);
-      const document = vscode.workspace.textDocuments.find((item) => item.uri.toString() === uri);
-      if (document?.version !== version) {
-        throw new LensError(
-          'bad-input',
-          'The text was changed since the hover was shown.',
-          'Hover over the word again.',
-        );
-      }
-      if (readRange(document, { start, end }).text.length !== end - start)
-        throw new LensError('bad-input', 'The link of the hover lies outside the text.', 'Hover over the word again.');
-      await Promise.all([cloze.predict(document, [{ start, end }]), showCloze()]);
+      const linked = hoverPlace(place);
+      const { start, end } = linked;
+      await Promise.all([cloze.predict(linkedDocument(linked), [{ start, end }]), showCloze()]);
     },
     [COMMANDS.compareCausal]: () => compare(parts, mask),
     [COMMANDS.surprisal]: () => colorBySurprisal(surprisal, activeEditor()),
@@ -112,16 +88,4 @@ async function compare(parts: PredictionParts, mask: (masks: 'auto') => Promise<
   }
   await mask('auto');
   await cloze.compare(other.ref.id);
-}
-
-/** Links may be made by others: everything is checked. Throws `bad-input`. */
-function hoverPlace(place: unknown): { uri: string; version: number; start: number; end: number } {
-  if (typeof place === 'object' && place !== null) {
-    const { uri, version, start, end } = place as Record<string, unknown>;
-    if (typeof uri === 'string' && Number.isInteger(version) && Number.isInteger(start) && Number.isInteger(end)) {
-      const range = { start: Number(start), end: Number(end) };
-      if (range.start >= 0 && range.start < range.end) return { uri, version: Number(version), ...range };
-    }
-  }
-  throw new LensError('bad-input', 'This command needs a place in a document.', 'Use “Mask Selection and Predict”.');
 }

@@ -1,5 +1,6 @@
 /** The settings, read where they are used, with the types and bounds that package.json promises. */
 import * as vscode from 'vscode';
+import type { AttentionLook } from '../protocol/attentionView';
 import { DEFAULT_SETTINGS, type EngineSettings } from '../protocol/engine';
 import { LensError } from '../protocol/errors';
 import type { ContextKind } from '../protocol/view';
@@ -46,6 +47,14 @@ export function hoverLanguages(): string[] {
   const value = setting<unknown>('hover.languages', ['plaintext', 'markdown']);
   return Array.isArray(value) ? value.filter((language): language is string => typeof language === 'string') : [];
 }
+
+/** How attention is looked at until somebody changes it. */
+export const attentionLook = (): Pick<AttentionLook, 'method' | 'words' | 'specials' | 'direction'> => ({
+  method: oneOf('attention.method', ['weight', 'value', 'norm', 'norm-residual', 'norm-layernorm', 'rollout', 'flow']),
+  words: setting('attention.words', true),
+  specials: oneOf('attention.specials', ['show', 'hide', 'renormalise']),
+  direction: oneOf('attention.direction', ['from', 'to']),
+});
 
 export function modelFolders(): string[] {
   const value = setting<unknown>('modelFolders', []);

@@ -17,7 +17,15 @@ const MAX_WORD = 20;
 /** Pieces of one word that get a list each. */
 const MAX_LISTS = 3;
 const CACHE_LENGTH = 32;
-const TRUSTED = { enabledCommands: [COMMANDS.maskRange, COMMANDS.openCloze, COMMANDS.loadModel, COMMANDS.surprisal] };
+const TRUSTED = {
+  enabledCommands: [
+    COMMANDS.maskRange,
+    COMMANDS.openCloze,
+    COMMANDS.showAttentionAt,
+    COMMANDS.loadModel,
+    COMMANDS.surprisal,
+  ],
+};
 
 export class ExpectationHover implements vscode.HoverProvider {
   /** Keys hold the document's version, so nothing in here can be out of date. */
@@ -113,6 +121,7 @@ export class ExpectationHover implements vscode.HoverProvider {
       [
         link(vscode.l10n.t('Mask'), COMMANDS.maskRange, [place]),
         link(vscode.l10n.t('Open Cloze'), COMMANDS.openCloze, []),
+        link(vscode.l10n.t('Attention'), COMMANDS.showAttentionAt, [place]),
         link(vscode.l10n.t('Color by Surprisal'), COMMANDS.surprisal, []),
       ].join(' · '),
     );

@@ -15,6 +15,7 @@ import type { ClozeMethods, ClozeState, ContextKind } from '../protocol/view';
 import { clozeRows } from './export';
 import { Latest, type WorkOptions } from './latest';
 import { exportAs } from './save';
+import type { SharedSubject } from './sharedSubject';
 import { Subject } from './subject';
 import type { Handlers } from './viewHost';
 
@@ -77,6 +78,7 @@ export class ClozeController implements vscode.Disposable {
   constructor(
     private readonly engine: EngineService,
     private readonly library: ModelLibrary,
+    private readonly shared: SharedSubject,
     /** Opens the view in the editor area. */
     private readonly openInEditor: () => void,
   ) {
@@ -183,6 +185,7 @@ export class ClozeController implements vscode.Disposable {
 
   setFollow(on: boolean): void {
     this.follow = on;
+    this.shared.follow('cloze', on);
     this.changed.fire();
     const editor = vscode.window.activeTextEditor;
     if (on && editor !== undefined) this.scheduleFollow(editor);
@@ -261,6 +264,7 @@ export class ClozeController implements vscode.Disposable {
   private async ask(query: Query, placement: 'add' | 'follow' | 'replace'): Promise<void> {
     this.lastQuery = query;
     this.failure = null;
+    this.share(query, placement);
     const outcome = await this.latest.start(query, (options) =>
       this.fill(query, this.library.require().ref.id, { ...options, supersedes: 'cloze' }),
     );
@@ -275,6 +279,16 @@ export class ClozeController implements vscode.Disposable {
     if (outcome !== null) this.failure = { error: outcome.error, subject: query.subject };
     this.changed.fire();
     this.decorate();
+  }
+
+  /** The other views look at what is masked here. */
+  private share({ subject, targets }: Query, placement: 'add' | 'follow' | 'replace'): void {
+    const { document } = subject;
+    if (document === null || subject.stale) return;
+    const places = targets.map((range) => subject.toDocument(range));
+    const [first] = places;
+    if (placement === 'follow' && first !== undefined) this.shared.moveTo(document, first);
+    else this.shared.showSubject(places.length === 0 ? subject : subject.withAnchors(places));
   }
 
   private fill(

@@ -1,7 +1,11 @@
 /** Results as JSON, CSV and tab-separated text. Pure. Full precision, a point as the decimal sign, one header line. */
 import type { CorruptResult, FillMaskResult, ModelPart, NextSentenceResult } from '../protocol/engine';
 
-type Cell = string | number | null;
+export type Cell = string | number | null;
+export type Rows = Iterable<readonly Cell[]>;
+
+/** Numbers of a typed array that are written as one piece. */
+const NUMBERS_A_PIECE = 1_000;
 
 /** RFC 4180. Text that a spreadsheet could run as a formula gets an apostrophe; a lone sign cannot be one. */
 function csvCell(cell: Cell): string {
@@ -10,13 +14,44 @@ function csvCell(cell: Cell): string {
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }
 
-export function toCsv(rows: readonly (readonly Cell[])[]): string {
-  return rows.map((row) => `${row.map(csvCell).join(',')}\r\n`).join('');
+/** A row a piece. */
+export function* csvPieces(rows: Rows): Generator<string> {
+  for (const row of rows) yield `${row.map(csvCell).join(',')}\r\n`;
 }
 
-export function toTabs(rows: readonly (readonly Cell[])[]): string {
+export function* tabPieces(rows: Rows): Generator<string> {
   const cell = (value: Cell): string => (value === null ? '' : String(value).replace(/[\t\r\n]/g, ' '));
-  return rows.map((row) => `${row.map(cell).join('\t')}\n`).join('');
+  for (const row of rows) yield `${row.map(cell).join('\t')}\n`;
+}
+
+/** As `JSON.stringify` with two spaces writes it, in pieces; typed arrays as plain lists on one line. Numbers that JSON lacks are null. */
+export function* jsonPieces(value: unknown): Generator<string> {
+  yield* jsonOf(value, '\n');
+  yield '\n';
+}
+
+function* jsonOf(value: unknown, line: string): Generator<string> {
+  if (ArrayBuffer.isView(value) && !(value instanceof DataView)) {
+    const numbers = value as Float64Array;
+    yield '[';
+    for (let at = 0; at < numbers.length; at += NUMBERS_A_PIECE) {
+      const text = JSON.stringify(Array.from(numbers.subarray(at, at + NUMBERS_A_PIECE)));
+      yield `${at === 0 ? '' : ','}${text.slice(1, -1)}`;
+    }
+    yield ']';
+  } else if (typeof value !== 'object' || value === null) yield value === undefined ? 'null' : JSON.stringify(value);
+  else {
+    const isList = Array.isArray(value);
+    const entries = Object.entries(value).filter(([, each]) => isList || each !== undefined);
+    const inner = `${line}  `;
+    let separator = isList ? '[' : '{';
+    for (const [name, each] of entries) {
+      yield `${separator}${inner}${isList ? '' : `${JSON.stringify(name)}: `}`;
+      yield* jsonOf(each, inner);
+      separator = ',';
+    }
+    yield entries.length === 0 ? (isList ? '[]' : '{}') : `${line}${isList ? ']' : '}'}`;
+  }
 }
 
 /** Of one model, and of those it is compared with. */

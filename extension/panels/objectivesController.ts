@@ -2,8 +2,8 @@
 import * as vscode from 'vscode';
 import * as settings from '../commands/settings';
 import { COMMANDS } from '../commands/ids';
-import { REACH, sentencesOf } from '../editor/context';
 import { contextOf, readRange } from '../editor/document';
+import { sentencePair } from '../editor/sentencePair';
 import type { EngineService } from '../models/engineService';
 import type { ModelLibrary } from '../models/library';
 import type { CorruptResult, TextRange } from '../protocol/engine';
@@ -184,30 +184,4 @@ export class ObjectivesController implements vscode.Disposable {
             : [],
     });
   }
-}
-
-function sentencePair({ document, selections, selection }: vscode.TextEditor): [TextRange, TextRange] {
-  const ranges = selections
-    .filter((item) => !item.isEmpty)
-    .map((item) => ({ start: document.offsetAt(item.start), end: document.offsetAt(item.end) }))
-    .sort((a, b) => a.start - b.start);
-  const [first, second] = ranges;
-  if (first !== undefined && second !== undefined) return [first, second];
-  const from = first ?? caretSentence(document, document.offsetAt(selection.active));
-  const slice = readRange(document, first ?? { start: from.start, end: from.start + REACH });
-  const [one, two] = sentencesOf(slice.text).map((range) => ({
-    start: range.start + slice.start,
-    end: range.end + slice.start,
-  }));
-  if (one !== undefined && two !== undefined) return [one, two];
-  throw new LensError(
-    'bad-input',
-    'A next-sentence probability needs two sentences.',
-    'Select two sentences, or two places with Alt+Click, and try again.',
-  );
-}
-
-function caretSentence(document: vscode.TextDocument, offset: number): TextRange {
-  const { text, windowStart } = contextOf(document, [{ start: offset, end: offset }], 'sentence');
-  return { start: windowStart, end: windowStart + text.length };
 }

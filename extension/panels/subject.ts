@@ -48,6 +48,11 @@ export class Subject {
     return new Subject(document.uri, context, [range], document.positionAt(range.start).line + 1);
   }
 
+  /** As it was saved; whether it still stands in its document, `compare` says. `anchor` in the document. */
+  static restored(uri: vscode.Uri, context: ContextText, anchor: TextRange): Subject {
+    return new Subject(uri, context, [anchor], 1);
+  }
+
   /** Where the text stands in the document now, if it still does. */
   get windowStart(): number {
     return this.window.start;
@@ -178,6 +183,11 @@ export class Subject {
   /** The same place as it reads now. */
   async recapture(kind: ContextKind): Promise<Subject> {
     return Subject.capture(await this.open(), this.currentAnchors, kind);
+  }
+
+  /** What stands now exactly where the text stood. */
+  async recaptureExactly(): Promise<Subject> {
+    return Subject.exact(await this.open(), this.window);
   }
 
   private async open(): Promise<vscode.TextDocument> {

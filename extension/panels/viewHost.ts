@@ -80,7 +80,8 @@ export class ViewHost<State, M extends Methods<M>> implements vscode.WebviewView
       const { handlers } = this.source;
       if (!Object.hasOwn(handlers, method))
         throw new LensError('bad-input', `The view asked for “${method}”, which does not exist.`);
-      const result: unknown = await handlers[method as keyof M](params);
+      const answer: unknown = handlers[method as keyof M](params);
+      const result = await answer;
       this.post(webview, { type: 'response', id, result });
     } catch (thrown) {
       const error = LensError.from(thrown);

@@ -90,6 +90,7 @@ describe('manifest', () => {
     const colors = contributes.colors.map(({ id }) => id);
     for (const [, color] of sources.matchAll(/ThemeColor\('(onnxLens\.\w+)'\)/g))
       assert.ok(colors.includes(color ?? ''), color);
-    for (let step = 1; step <= 7; step += 1) assert.ok(colors.includes(`onnxLens.surprisal${step}`));
+    for (let step = 1; step <= 7; step += 1)
+      for (const scale of ['surprisal', 'attention']) assert.ok(colors.includes(`onnxLens.${scale}${step}`));
   });
 });

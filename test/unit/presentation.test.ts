@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { ScoredText } from '../../extension/editor/scoredText';
 import { surprisalStep } from '../../extension/editor/surprisalScale';
 import { detailsOf } from '../../extension/models/details';
-import { clozeRows, toCsv, toTabs } from '../../extension/panels/export';
+import { clozeRows, csvPieces, jsonPieces, tabPieces } from '../../extension/panels/export';
 import type { FillMaskResult, ScoreColumns } from '../../extension/protocol/engine';
 
 describe('the surprisal scale', () => {
@@ -45,7 +45,7 @@ const RESULT: FillMaskResult = {
 
 describe('exports', () => {
   it('is CSV with quotes where needed, full precision, and no formulas', () => {
-    assert.deepEqual(toCsv(clozeRows(RESULT)).split('\r\n'), [
+    assert.deepEqual([...csvPieces(clozeRows(RESULT))].join('').split('\r\n'), [
       'model,kind,target,position,start,end,rank,id,token,text,logprob,prob',
       `m,prediction,0,2,2,5,1,7,'=1+1,"a ""b"", c",-0.1234567890123,0.25`,
       'm,actual,0,2,2,5,4,8,-,-,-2.5,0.082',
@@ -60,7 +60,15 @@ describe('exports', () => {
     );
   });
   it('is tab-separated for the clipboard', () => {
-    assert.equal(toTabs([['a\tb', null, 1.5]]), 'a b\t\t1.5\n');
+    assert.equal([...tabPieces([['a\tb', null, 1.5]])].join(''), 'a b\t\t1.5\n');
+  });
+  it('is JSON with two spaces, and arrays of numbers on a line, in pieces', () => {
+    const value = { a: [], b: {}, c: [{ d: 'x"', e: null, f: undefined }, true], g: -1.5 };
+    assert.equal([...jsonPieces(value)].join(''), `${JSON.stringify(value, null, 2)}\n`);
+    const numbers = Float32Array.from({ length: 2_500 }, (_, index) => index / 2);
+    const text = [...jsonPieces({ numbers, none: new Float32Array(0), mask: Float32Array.of(-Infinity) })].join('');
+    assert.deepEqual(JSON.parse(text), { numbers: [...numbers], none: [], mask: [null] });
+    assert.equal(text.split('\n').length, 6);
   });
 });
 
