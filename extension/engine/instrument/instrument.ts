@@ -1,7 +1,7 @@
 /**
  * A copy of the user's graph that hands out the values asked for (taps) and lets others be changed (gates: x·scale + offset, both
- * real inputs). Weights stay where they are; fused operators are taken apart only where a tap or a gate lies inside them; what
- * no output needs is left out.
+ * real inputs). A run may also begin in the middle: a value is fed, and what only it needed is gone. Weights stay where they are;
+ * fused operators are taken apart only where a tap, a gate or the fed value lies inside them; what no output needs is left out.
  */
 import type { Subject } from '../anatomy/subject';
 import {
@@ -15,6 +15,7 @@ import {
   type OnnxModel,
   type ValueInfo,
 } from '../onnx/model';
+import { fedInput } from './cut';
 
 export interface Instrumented {
   model: OnnxModel;
@@ -25,13 +26,18 @@ export interface Instrumented {
 export const scaleInput = (value: string): string => `onnx_lens.scale.${value}`;
 export const offsetInput = (value: string): string => `onnx_lens.offset.${value}`;
 
-/** `taps` and `gates` are names of values in the graph with fused operators taken apart. */
-export function instrument(subject: Subject, taps: ReadonlySet<string>, gates: ReadonlySet<string>): Instrumented {
+/** `taps`, `gates` and `fed` are names of values in the graph with fused operators taken apart; `fed` is given in float32. */
+export function instrument(
+  subject: Subject,
+  taps: ReadonlySet<string>,
+  gates: ReadonlySet<string>,
+  fed: string | null = null,
+): Instrumented {
   const { model } = subject;
   const { graph } = model;
-  const gateInputs: ValueInfo[] = [];
+  const addedInputs: ValueInfo[] = fed === null ? [] : [newValueInfo(fedInput(fed), FLOAT)];
   const nodes: GraphNode[] = [];
-  for (const node of openNodes(subject, taps, gates)) {
+  for (const node of withFed(subject, openNodes(subject, taps, fed === null ? gates : new Set([...gates, fed])), fed)) {
     const gated = node.outputs.filter((output) => gates.has(output));
     if (gated.length === 0) {
       nodes.push(node);
@@ -46,7 +52,7 @@ export function instrument(subject: Subject, taps: ReadonlySet<string>, gates: R
     for (const value of gated) {
       const type = subject.values.get(value)?.type ?? FLOAT;
       nodes.push(...gate(value, type));
-      gateInputs.push(newValueInfo(scaleInput(value), FLOAT), newValueInfo(offsetInput(value), FLOAT));
+      addedInputs.push(newValueInfo(scaleInput(value), FLOAT), newValueInfo(offsetInput(value), FLOAT));
     }
   }
   const kept = needed(nodes, taps);
@@ -59,7 +65,7 @@ export function instrument(subject: Subject, taps: ReadonlySet<string>, gates: R
       // Without a shape: a stated one that the run contradicts is a warning for nothing.
       newValueInfo(value, subject.values.get(value)?.type ?? FLOAT),
   );
-  const inputs = graph.inputs.filter(({ name }) => read.has(name));
+  const inputs = graph.inputs.filter(({ name }) => read.has(name) && name !== fed);
   return {
     inputs: new Set(inputs.map(({ name }) => name)),
     model: {
@@ -68,7 +74,7 @@ export function instrument(subject: Subject, taps: ReadonlySet<string>, gates: R
         ...graph,
         nodes: kept,
         initializers: new Map([...graph.initializers].filter(([name]) => read.has(name))),
-        inputs: [...inputs, ...gateInputs],
+        inputs: [...inputs, ...addedInputs],
         outputs,
         rest: graph.rest.filter((field) => {
           const name = valueInfoName(field);
@@ -94,6 +100,22 @@ function openNodes({ model, lowerings }: Subject, taps: ReadonlySet<string>, gat
     );
     return mustOpen ? parts : [node];
   });
+}
+
+/** The fed value comes from its input, in the graph's own type; what its maker makes is another value, which nobody reads. */
+function withFed({ values }: Subject, nodes: readonly GraphNode[], fed: string | null): readonly GraphNode[] {
+  if (fed === null) return nodes;
+  return [
+    newNode('Cast', [fedInput(fed)], [fed], { to: values.get(fed)?.type ?? FLOAT }),
+    ...nodes.map((node) =>
+      node.outputs.includes(fed)
+        ? withOutputs(
+            node,
+            node.outputs.map((output) => (output === fed ? `onnx_lens.unread.${fed}` : output)),
+          )
+        : node,
+    ),
+  ];
 }
 
 /** x·scale + offset, computed in the type of x. */

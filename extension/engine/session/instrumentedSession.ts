@@ -6,11 +6,12 @@ import type { EngineSettings } from '../../protocol/engine';
 import { LensError } from '../../protocol/errors';
 import type { Anatomy } from '../anatomy/anatomy';
 import type { Site } from '../anatomy/hooks';
+import { fedInput } from '../instrument/cut';
 import { instrument, offsetInput, scaleInput } from '../instrument/instrument';
 import { encodeModel } from '../onnx/model';
 import type { Description } from './describe';
-import type { Intervention, Trace } from './internals';
-import { canonical, gateTensor, openGate } from './layout';
+import type { Activation, Intervention, Trace } from './internals';
+import { canonical, gateTensor, openGate, streamTensor } from './layout';
 import { createSession, runtimeError, weightsFile, type Purpose } from './runtime';
 
 export type Feeds = Readonly<Record<string, Tensor>>;
@@ -25,6 +26,8 @@ export class InstrumentedSession {
     /** Values of the graph that it hands out, and that it lets change. */
     readonly taps: ReadonlySet<string>,
     readonly gates: ReadonlySet<string>,
+    /** The value that its runs begin with; null: at the tokens. */
+    readonly fed: string | null,
   ) {}
 
   /** Throws `model-*`, `memory`. */
@@ -34,25 +37,30 @@ export class InstrumentedSession {
     gates: ReadonlySet<string>,
     settings: EngineSettings,
     purpose: Purpose,
+    fed: string | null = null,
   ): Promise<InstrumentedSession> {
     const { anatomy, info } = description;
-    const { model, inputs } = instrument(anatomy.subject, taps, gates);
+    const { model, inputs } = instrument(anatomy.subject, taps, gates, fed);
     const weights = weightsFile(description);
     const session = await createSession(encodeModel(model, basename(weights)), weights, settings, info.id, purpose);
-    return new InstrumentedSession(session, anatomy, info.id, inputs, taps, gates);
+    return new InstrumentedSession(session, anatomy, info.id, inputs, taps, gates, fed);
   }
 
-  /** Hooks at their sites, for token ids [B,T] in `feeds.input_ids`. */
+  /** Hooks at their sites, for token ids [B,T] in `feeds.input_ids`; `start` is the fed value [B,T,D]. */
   async run(
     feeds: Feeds,
     sites: ReadonlyMap<string, Site>,
     interventions: readonly { intervention: Intervention; site: Site }[] = [],
+    start: Activation | null = null,
   ): Promise<Trace> {
     const [batch, length] = (feeds['input_ids']?.dims ?? []) as [number, number];
     const all: Record<string, Tensor> = {};
     for (const [name, tensor] of Object.entries(feeds)) if (this.inputs.has(name)) all[name] = tensor;
+    const dimsOf = (value: string): readonly number[] | undefined => this.anatomy.subject.values.get(value)?.dims;
+    if (this.fed !== null && start !== null)
+      all[fedInput(this.fed)] = streamTensor(start, dimsOf(this.fed), batch, length);
     for (const value of this.gates) {
-      const dims = this.anatomy.subject.values.get(value)?.dims ?? [batch, length, 1];
+      const dims = dimsOf(value) ?? [batch, length, 1];
       const change = interventions.find(({ site }) => site.value === value);
       const fed = (part: 'scale' | 'offset'): Tensor =>
         change === undefined

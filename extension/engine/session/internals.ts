@@ -34,4 +34,15 @@ export interface Internals {
    * Throws `model-unsupported` for hooks that the model does not have, with the reason; `bad-input`, `memory`.
    */
   trace(rows: readonly InputRow[], hooks: readonly string[], interventions?: readonly Intervention[]): Promise<Trace>;
+  /**
+   * As `trace`, but the stream before block `layer` is `resid` [B,T,D] (or [1,T,D] for all rows): blocks below it are not computed.
+   * With the stream of a plain run it gives the numbers of a plain run. Throws also when the model has no such block.
+   */
+  traceFrom(
+    layer: number,
+    resid: Activation,
+    rows: readonly InputRow[],
+    hooks: readonly string[],
+    interventions?: readonly Intervention[],
+  ): Promise<Trace>;
 }

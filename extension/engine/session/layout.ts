@@ -90,6 +90,30 @@ export function gateTensor(
   return new Tensor('float32', data, rank === 2 ? [rows * tokens, width] : [rows, tokens, ...dims.slice(2)]);
 }
 
+/**
+ * The residual stream as the graph has it, [B,T,D] or [B·T,D]; one row given stands for all. `dims` are the value's in an imagined
+ * run. Throws `bad-input` for another shape.
+ */
+export function streamTensor(
+  { dims: given, data }: Activation,
+  dims: readonly number[] | undefined,
+  batch: number,
+  length: number,
+): Tensor {
+  const width = dims?.at(-1) ?? given.at(-1) ?? 0;
+  const size = length * width;
+  const [rows, tokens, last] = given;
+  const fits = given.length === 3 && (rows === 1 || rows === batch) && tokens === length && last === width;
+  if (!fits || data.length !== sizeOf(given))
+    throw new LensError(
+      'bad-input',
+      `The residual stream has the shape [${given.join(', ')}]; it must be [${batch}, ${length}, ${width}].`,
+    );
+  const all = rows === batch ? data : new Float32Array(batch * size);
+  if (all !== data) for (let row = 0; row < batch; row++) all.set(data, row * size);
+  return new Tensor('float32', all, dims?.length === 2 ? [batch * length, width] : [batch, length, width]);
+}
+
 /** Index into a tensor of `dims` (1 where it repeats) for a flat index into one of `full`. */
 function broadcastIndex(index: number, full: readonly number[], dims: readonly number[]): number {
   let at = 0;

@@ -13,7 +13,7 @@ import { encodeModel, type OnnxModel } from '../onnx/model';
 import type { LensTokenizer } from '../text/tokenizer';
 import { describeModel, type Description } from './describe';
 import type { InputPlan } from './inputs';
-import type { Internals, Intervention, Trace } from './internals';
+import type { Activation, Internals, Intervention, Trace } from './internals';
 import type { InputRow, LanguageModel, LogitPlace, LogitRows } from './languageModel';
 import { createSession, floats, runtimeError, weightsFile } from './runtime';
 import { Tracer } from './tracer';
@@ -135,6 +135,16 @@ export class OrtModel implements LanguageModel, Internals {
     interventions: readonly Intervention[] = [],
   ): Promise<Trace> {
     return this.tracer.trace(rows, hooks, interventions);
+  }
+
+  traceFrom(
+    layer: number,
+    resid: Activation,
+    rows: readonly InputRow[],
+    hooks: readonly string[],
+    interventions: readonly Intervention[] = [],
+  ): Promise<Trace> {
+    return this.tracer.traceFrom(layer, resid, rows, hooks, interventions);
   }
 
   async logitsAt(batch: readonly InputRow[], places: readonly LogitPlace[]): Promise<LogitRows> {

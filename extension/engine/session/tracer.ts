@@ -3,12 +3,12 @@ import type { EngineSettings } from '../../protocol/engine';
 import { LensError } from '../../protocol/errors';
 import type { Anatomy } from '../anatomy/anatomy';
 import { contradictions } from '../anatomy/check';
-import type { Site } from '../anatomy/hooks';
+import { blockHook, type Site } from '../anatomy/hooks';
 import { BFLOAT16, FLOAT16 } from '../onnx/model';
 import { positionPadding, type Description } from './describe';
 import { planInputs, type InputPlan } from './inputs';
 import { atSites, InstrumentedSession, type Feeds } from './instrumentedSession';
-import type { Intervention, Trace } from './internals';
+import type { Activation, Intervention, Trace } from './internals';
 import type { InputRow } from './languageModel';
 import { headShape } from './runtime';
 
@@ -18,8 +18,11 @@ const CHECK_LENGTHS = [7, 4];
 export class Tracer {
   readonly fill: InputPlan;
   private checked: Promise<Anatomy> | null = null;
-  /** The one session, with all taps and gates that were asked for so far. */
-  private session: InstrumentedSession | null = null;
+  /** The session of whole runs, and the last one of runs that begin at a block; with all taps and gates that were asked of it so far. */
+  private readonly sessions: { whole: InstrumentedSession | null; resumed: InstrumentedSession | null } = {
+    whole: null,
+    resumed: null,
+  };
   /** Runs come one after the other: a run may replace the session. */
   private last: Promise<unknown> = Promise.resolve();
 
@@ -53,22 +56,41 @@ export class Tracer {
     return this.run(this.fill.feeds(rows), hooks, interventions);
   }
 
+  /** As `trace`, from the stream before a block on. */
+  traceFrom(
+    layer: number,
+    resid: Activation,
+    rows: readonly InputRow[],
+    hooks: readonly string[],
+    interventions: readonly Intervention[] = [],
+  ): Promise<Trace> {
+    return this.run(this.fill.feeds(rows), hooks, interventions, { layer, resid });
+  }
+
   /**
    * Runs the model on `feeds` (token ids as `input_ids` [B,T] among them) and gives the hooks asked for, after the interventions.
    * Throws `model-unsupported` for hooks that the model does not have, with the reason; `bad-input`, `memory`.
    */
-  async run(feeds: Feeds, hooks: readonly string[], interventions: readonly Intervention[] = []): Promise<Trace> {
+  async run(
+    feeds: Feeds,
+    hooks: readonly string[],
+    interventions: readonly Intervention[] = [],
+    start: { layer: number; resid: Activation } | null = null,
+  ): Promise<Trace> {
     const anatomy = await this.anatomy();
     const siteOf = (hook: string): Site => anatomy.hooks.sites.get(hook) ?? this.refuse(anatomy, hook);
     const sites = new Map(hooks.map((hook) => [hook, siteOf(hook)]));
     const changes = atSites(interventions, siteOf);
+    const from =
+      start === null ? null : { layer: start.layer, value: siteOf(blockHook(start.layer, 'hook_resid_pre')).value };
     const next = this.last.then(async () => {
       const session = await this.sessionWith(
         anatomy,
         [...sites.values()],
         changes.map(({ site }) => site),
+        from,
       );
-      return session.run(feeds, sites, changes);
+      return session.run(feeds, sites, changes, start?.resid);
     });
     this.last = next.catch(() => undefined);
     return next;
@@ -76,8 +98,13 @@ export class Tracer {
 
   async release(): Promise<void> {
     await this.last;
-    await this.session?.release();
-    this.session = null;
+    for (const kind of ['whole', 'resumed'] as const) await this.drop(kind);
+  }
+
+  private async drop(kind: 'whole' | 'resumed'): Promise<void> {
+    const session = this.sessions[kind];
+    this.sessions[kind] = null;
+    await session?.release();
   }
 
   private refuse({ hooks: { missing } }: Anatomy, hook: string): never {
@@ -91,23 +118,29 @@ export class Tracer {
 
   /**
    * A session with at least these taps and gates. One that lacks some is replaced by one that has both, so that there is one copy of
-   * the weights. A hook of one block brings those of all blocks: they are looked at next, and cost nothing until fetched.
+   * the weights. A hook of one block brings those of all blocks (that a run computes): they are looked at next, and cost nothing
+   * until fetched.
    */
   private async sessionWith(
     anatomy: Anatomy,
     tapped: readonly Site[],
     gated: readonly Site[],
+    from: { layer: number; value: string } | null,
   ): Promise<InstrumentedSession> {
-    const before = this.session;
+    const kind = from === null ? 'whole' : 'resumed';
+    const last = this.sessions[kind];
+    const before = last?.fed === (from?.value ?? null) ? last : null;
     const has = (values: ReadonlySet<string>, sites: readonly Site[]): boolean =>
       sites.every(({ value }) => values.has(value));
     if (before !== null && has(before.taps, tapped) && has(before.gates, gated)) return before;
-    const taps = new Set([...(before?.taps ?? []), ...inAllBlocks(anatomy, tapped)]);
-    const gates = new Set([...(before?.gates ?? []), ...inAllBlocks(anatomy, gated)]);
-    this.session = null;
-    await before?.release();
-    this.session = await InstrumentedSession.create(this.description, taps, gates, this.settings, 'many runs');
-    return this.session;
+    const layer = from?.layer ?? 0;
+    const taps = new Set([...(before?.taps ?? []), ...inAllBlocks(anatomy, tapped, layer)]);
+    const gates = new Set([...(before?.gates ?? []), ...inAllBlocks(anatomy, gated, layer)]);
+    await this.drop(kind);
+    const { description, settings } = this;
+    const session = await InstrumentedSession.create(description, taps, gates, settings, 'many runs', from?.value);
+    this.sessions[kind] = session;
+    return session;
   }
 
   /** Runs a few tokens with everything in the open, and drops what contradicts itself. */
@@ -153,10 +186,12 @@ export class Tracer {
   }
 }
 
-/** Values of these hooks in every block. */
-function inAllBlocks({ hooks: { sites } }: Anatomy, wanted: readonly Site[]): string[] {
+/** Values of these hooks, and of their like in every block from `layer` on. */
+function inAllBlocks({ hooks: { sites } }: Anatomy, wanted: readonly Site[], layer: number): string[] {
   const kindOf = (hook: string): string => hook.replace(/^blocks\.\d+\./, '');
+  const layerOf = (hook: string): number => Number(/^blocks\.(\d+)\./.exec(hook)?.[1] ?? Infinity);
   const values = new Set(wanted.map(({ value }) => value));
   const kinds = new Set([...sites].filter(([, { value }]) => values.has(value)).map(([hook]) => kindOf(hook)));
-  return [...sites].filter(([hook]) => kinds.has(kindOf(hook))).map(([, { value }]) => value);
+  const alike = [...sites].filter(([hook]) => kinds.has(kindOf(hook)) && layerOf(hook) >= layer);
+  return [...values, ...alike.map(([, { value }]) => value)];
 }
