@@ -5,6 +5,7 @@
  */
 import type { Subject } from '../anatomy/subject';
 import {
+  append,
   FLOAT,
   newNode,
   newValueInfo,
@@ -16,6 +17,17 @@ import {
   type ValueInfo,
 } from '../onnx/model';
 import { fedInput } from './cut';
+import { pickNodes, pickOutput, type Pick } from './picks';
+
+/** Names are those of values in the graph with fused operators taken apart. */
+export interface Opening {
+  /** Handed out whole, and in part. */
+  taps: ReadonlySet<string>;
+  picks?: readonly Pick[];
+  gates: ReadonlySet<string>;
+  /** Given in float32 instead of computed. */
+  fed?: string | null;
+}
 
 export interface Instrumented {
   model: OnnxModel;
@@ -26,18 +38,14 @@ export interface Instrumented {
 export const scaleInput = (value: string): string => `onnx_lens.scale.${value}`;
 export const offsetInput = (value: string): string => `onnx_lens.offset.${value}`;
 
-/** `taps`, `gates` and `fed` are names of values in the graph with fused operators taken apart; `fed` is given in float32. */
-export function instrument(
-  subject: Subject,
-  taps: ReadonlySet<string>,
-  gates: ReadonlySet<string>,
-  fed: string | null = null,
-): Instrumented {
+export function instrument(subject: Subject, { taps, picks = [], gates, fed = null }: Opening): Instrumented {
   const { model } = subject;
   const { graph } = model;
   const addedInputs: ValueInfo[] = fed === null ? [] : [newValueInfo(fedInput(fed), FLOAT)];
   const nodes: GraphNode[] = [];
-  for (const node of withFed(subject, openNodes(subject, taps, fed === null ? gates : new Set([...gates, fed])), fed)) {
+  const read = new Set([...taps, ...picks.map(({ value }) => value)]);
+  const written = new Set([...gates, ...(fed === null ? [] : [fed])]);
+  for (const node of withFed(subject, openNodes(subject, read, written), fed)) {
     const gated = node.outputs.filter((output) => gates.has(output));
     if (gated.length === 0) {
       nodes.push(node);
@@ -52,20 +60,26 @@ export function instrument(
     for (const value of gated) {
       const type = subject.values.get(value)?.type ?? FLOAT;
       nodes.push(...gate(value, type));
-      addedInputs.push(newValueInfo(scaleInput(value), FLOAT), newValueInfo(offsetInput(value), FLOAT));
+      for (const input of [scaleInput(value), offsetInput(value)])
+        addedInputs.push(newValueInfo(input, FLOAT, gateDims(subject, value, input)));
     }
   }
-  const kept = needed(nodes, taps);
+  const typeOf = (value: string): number => subject.values.get(value)?.type ?? FLOAT;
+  for (const pick of picks) {
+    const part = pickNodes(pick, typeOf(pick.value), subject.opset);
+    append(nodes, part.nodes);
+    append(addedInputs, part.inputs);
+  }
+  const kept = needed(nodes, [...taps, ...picks.map(pickOutput)]);
   const made = new Set(kept.flatMap(({ outputs }) => outputs));
-  const read = new Set(kept.flatMap((node) => [...node.inputs, ...outerValues(node)]));
+  const used = new Set(kept.flatMap((node) => [...node.inputs, ...outerValues(node)]));
   const stated = new Map(graph.outputs.map((output) => [output.name, output]));
-  const outputs = [...taps].map(
-    (value) =>
-      stated.get(value) ??
-      // Without a shape: a stated one that the run contradicts is a warning for nothing.
-      newValueInfo(value, subject.values.get(value)?.type ?? FLOAT),
-  );
-  const inputs = graph.inputs.filter(({ name }) => read.has(name) && name !== fed);
+  // Without a shape: a stated one that the run contradicts is a warning for nothing.
+  const outputs = [
+    ...[...taps].map((value) => stated.get(value) ?? newValueInfo(value, typeOf(value))),
+    ...picks.map((pick) => newValueInfo(pickOutput(pick), pick.mean === null ? typeOf(pick.value) : FLOAT)),
+  ];
+  const inputs = graph.inputs.filter(({ name }) => used.has(name) && name !== fed);
   return {
     inputs: new Set(inputs.map(({ name }) => name)),
     model: {
@@ -73,7 +87,7 @@ export function instrument(
       graph: {
         ...graph,
         nodes: kept,
-        initializers: new Map([...graph.initializers].filter(([name]) => read.has(name))),
+        initializers: new Map([...graph.initializers].filter(([name]) => used.has(name))),
         inputs: [...inputs, ...addedInputs],
         outputs,
         rest: graph.rest.filter((field) => {
@@ -118,6 +132,25 @@ function withFed({ values }: Subject, nodes: readonly GraphNode[], fed: string |
   ];
 }
 
+/**
+ * The width that a gate's inputs state, that of what they change, so that the runtime still knows it behind the gate and fuses there
+ * as without one. Null for tensors that are not rows of tokens, whose gates may have one element instead.
+ */
+export function gateWidth({ values, batch, length }: Subject, value: string): number | null {
+  const dims = values.get(value)?.dims ?? [];
+  const width = dims.at(-1);
+  const isRows =
+    dims.length === 2 ? dims[0] === batch * length : dims.length === 3 && dims[0] === batch && dims[1] === length;
+  // As wide as the imagined text is long: it may be a pattern, which is not as wide in a real run.
+  return width !== undefined && isRows && width !== length ? width : null;
+}
+
+function gateDims(subject: Subject, value: string, input: string): (string | number)[] | undefined {
+  const width = gateWidth(subject, value);
+  const rank = subject.values.get(value)?.dims.length ?? 0;
+  return width === null ? undefined : [...Array.from({ length: rank - 1 }, (_, axis) => `${input}.${axis}`), width];
+}
+
 /** x·scale + offset, computed in the type of x. */
 function gate(value: string, type: number): GraphNode[] {
   const open = `onnx_lens.open.${value}`;
@@ -133,12 +166,12 @@ function gate(value: string, type: number): GraphNode[] {
   return nodes;
 }
 
-/** Nodes that the taps depend on. The runtime would run the others too. */
-function needed(nodes: readonly GraphNode[], taps: ReadonlySet<string>): GraphNode[] {
+/** Nodes that the outputs depend on. The runtime would run the others too. */
+function needed(nodes: readonly GraphNode[], outputs: readonly string[]): GraphNode[] {
   const makers = new Map<string, GraphNode>();
   for (const node of nodes) for (const output of node.outputs) if (output !== '') makers.set(output, node);
   const kept = new Set<GraphNode>();
-  const queue = [...taps];
+  const queue = [...outputs];
   for (let name = queue.pop(); name !== undefined; name = queue.pop()) {
     const maker = makers.get(name);
     if (maker === undefined || kept.has(maker)) continue;

@@ -6,30 +6,41 @@ import { contradictions } from '../anatomy/check';
 import { blockHook, type Site } from '../anatomy/hooks';
 import { BFLOAT16, FLOAT16 } from '../onnx/model';
 import { positionPadding, type Description } from './describe';
+import { chunks, forRows, join, MAX_RUN_BYTES, rowBytes, rowsOf } from './batches';
 import { planInputs, type InputPlan } from './inputs';
 import { atSites, InstrumentedSession, type Feeds } from './instrumentedSession';
-import type { Activation, Intervention, Trace } from './internals';
+import type { Activation, Intervention, Part, Trace, TraceOptions } from './internals';
 import type { InputRow } from './languageModel';
+import { planReads } from './parts';
 import { headShape } from './runtime';
+import { SessionPool } from './sessionPool';
 
 /** Rows of the test run: unlike each other, so that padding is tested too. */
 const CHECK_LENGTHS = [7, 4];
 
+/** A run that begins before a block, with the stream there. */
+interface Start {
+  layer: number;
+  /** [B,T,D], or [1,T,D] for all rows. */
+  resid: Activation;
+}
+
 export class Tracer {
   readonly fill: InputPlan;
   private checked: Promise<Anatomy> | null = null;
-  /** The session of whole runs, and the last one of runs that begin at a block; with all taps and gates that were asked of it so far. */
-  private readonly sessions: { whole: InstrumentedSession | null; resumed: InstrumentedSession | null } = {
-    whole: null,
-    resumed: null,
-  };
-  /** Runs come one after the other: a run may replace the session. */
+  private readonly pool: SessionPool;
+  /** Some exports take one text at a time, whatever their inputs say. */
+  private takesBatches = true;
+  /** Runs come one after the other: a run may replace a session. */
   private last: Promise<unknown> = Promise.resolve();
 
   constructor(
     private readonly description: Description,
     private readonly settings: EngineSettings,
+    /** Of results of one run. */
+    private readonly maxRunBytes = MAX_RUN_BYTES,
   ) {
+    this.pool = new SessionPool(description, settings);
     const padId = description.tokenizer?.padId ?? 0;
     this.fill = planInputs(description.info.inputs, {
       padId,
@@ -47,13 +58,14 @@ export class Tracer {
     return this.checked;
   }
 
-  /** Runs a batch of rows of tokens, padded and masked as needed. Throws what `run` throws. */
+  /** Throws what `run` throws. */
   trace(
     rows: readonly InputRow[],
     hooks: readonly string[],
     interventions: readonly Intervention[] = [],
+    options: TraceOptions = {},
   ): Promise<Trace> {
-    return this.run(this.fill.feeds(rows), hooks, interventions);
+    return this.batch(rows, hooks, interventions, options);
   }
 
   /** As `trace`, from the stream before a block on. */
@@ -63,8 +75,9 @@ export class Tracer {
     rows: readonly InputRow[],
     hooks: readonly string[],
     interventions: readonly Intervention[] = [],
+    options: TraceOptions = {},
   ): Promise<Trace> {
-    return this.run(this.fill.feeds(rows), hooks, interventions, { layer, resid });
+    return this.batch(rows, hooks, interventions, { ...options, start: { layer, resid } });
   }
 
   /**
@@ -75,22 +88,30 @@ export class Tracer {
     feeds: Feeds,
     hooks: readonly string[],
     interventions: readonly Intervention[] = [],
-    start: { layer: number; resid: Activation } | null = null,
+    { parts = new Map(), start = null }: TraceOptions & { start?: Start | null } = {},
   ): Promise<Trace> {
     const anatomy = await this.anatomy();
-    const siteOf = (hook: string): Site => anatomy.hooks.sites.get(hook) ?? this.refuse(anatomy, hook);
-    const sites = new Map(hooks.map((hook) => [hook, siteOf(hook)]));
+    const siteOf = (hook: string): Site => this.siteOf(anatomy, hook);
+    const reads = planReads(anatomy.subject, new Map(hooks.map((hook) => [hook, siteOf(hook)])), parts);
     const changes = atSites(interventions, siteOf);
-    const from =
-      start === null ? null : { layer: start.layer, value: siteOf(blockHook(start.layer, 'hook_resid_pre')).value };
+    const fed = start === null ? null : siteOf(blockHook(start.layer, 'hook_resid_pre')).value;
+    const layer = start?.layer ?? 0;
     const next = this.last.then(async () => {
-      const session = await this.sessionWith(
-        anatomy,
-        [...sites.values()],
-        changes.map(({ site }) => site),
-        from,
-      );
-      return session.run(feeds, sites, changes, start?.resid);
+      const session = await this.pool.get({
+        taps: inAllBlocks(
+          anatomy,
+          reads.filter(({ plan }) => plan === null).map(({ site }) => site),
+          layer,
+        ),
+        picks: reads.flatMap(({ plan }) => (plan === null ? [] : [plan.pick])),
+        gates: inAllBlocks(
+          anatomy,
+          changes.map(({ site }) => site),
+          layer,
+        ),
+        fed,
+      });
+      return session.run({ feeds, reads, changes, resid: start?.resid });
     });
     this.last = next.catch(() => undefined);
     return next;
@@ -98,13 +119,53 @@ export class Tracer {
 
   async release(): Promise<void> {
     await this.last;
-    for (const kind of ['whole', 'resumed'] as const) await this.drop(kind);
+    await this.pool.release();
   }
 
-  private async drop(kind: 'whole' | 'resumed'): Promise<void> {
-    const session = this.sessions[kind];
-    this.sessions[kind] = null;
-    await session?.release();
+  /** A batch in as many runs as model and memory need. */
+  private async batch(
+    rows: readonly InputRow[],
+    hooks: readonly string[],
+    interventions: readonly Intervention[],
+    options: TraceOptions & { start?: Start },
+  ): Promise<Trace> {
+    const anatomy = await this.anatomy();
+    const { parts = new Map<string, Part>(), start } = options;
+    const length = this.fill.length(rows);
+    const bytes = hooks
+      .filter((hook) => !parts.has(hook))
+      .reduce((sum, hook) => sum + rowBytes(this.siteOf(anatomy, hook), length), 0);
+    const groups = this.takesBatches ? this.fill.groups(rows) : [...rows.keys()].map((row) => [row]);
+    const runs = chunks(groups, bytes, this.maxRunBytes);
+    if (runs.length === 1) return this.run(this.fill.feeds(rows), hooks, interventions, options);
+    const traces: { rows: readonly number[]; trace: Trace }[] = [];
+    for (const members of runs) {
+      const own = members.map((row) => rows[row] as InputRow);
+      const tokens = this.fill.length(own);
+      const changes = interventions.map((each) => forRows(each, this.siteOf(anatomy, each.hook), members, tokens));
+      const resid = start === undefined ? undefined : rowsOf(start.resid, 'tokens', members, tokens);
+      traces.push({
+        rows: members,
+        trace: await this.run(this.fill.feeds(own), hooks, changes, {
+          parts,
+          ...(start === undefined || resid === undefined ? {} : { start: { layer: start.layer, resid } }),
+        }),
+      });
+    }
+    return new Map(
+      hooks.map((hook) => [
+        hook,
+        join(
+          traces.map(({ rows: members, trace }) => ({ rows: members, result: trace.get(hook) as Activation })),
+          rows.length,
+          hook,
+        ),
+      ]),
+    );
+  }
+
+  private siteOf(anatomy: Anatomy, hook: string): Site {
+    return anatomy.hooks.sites.get(hook) ?? this.refuse(anatomy, hook);
   }
 
   private refuse({ hooks: { missing } }: Anatomy, hook: string): never {
@@ -114,33 +175,6 @@ export class Tracer {
       `${this.description.info.id} has no ${hook}: ${why}.`,
       '“lens inspect” lists what was found in the model, and why the rest is missing.',
     );
-  }
-
-  /**
-   * A session with at least these taps and gates. One that lacks some is replaced by one that has both, so that there is one copy of
-   * the weights. A hook of one block brings those of all blocks (that a run computes): they are looked at next, and cost nothing
-   * until fetched.
-   */
-  private async sessionWith(
-    anatomy: Anatomy,
-    tapped: readonly Site[],
-    gated: readonly Site[],
-    from: { layer: number; value: string } | null,
-  ): Promise<InstrumentedSession> {
-    const kind = from === null ? 'whole' : 'resumed';
-    const last = this.sessions[kind];
-    const before = last?.fed === (from?.value ?? null) ? last : null;
-    const has = (values: ReadonlySet<string>, sites: readonly Site[]): boolean =>
-      sites.every(({ value }) => values.has(value));
-    if (before !== null && has(before.taps, tapped) && has(before.gates, gated)) return before;
-    const layer = from?.layer ?? 0;
-    const taps = new Set([...(before?.taps ?? []), ...inAllBlocks(anatomy, tapped, layer)]);
-    const gates = new Set([...(before?.gates ?? []), ...inAllBlocks(anatomy, gated, layer)]);
-    await this.drop(kind);
-    const { description, settings } = this;
-    const session = await InstrumentedSession.create(description, taps, gates, settings, 'many runs', from?.value);
-    this.sessions[kind] = session;
-    return session;
   }
 
   /** Runs a few tokens with everything in the open, and drops what contradicts itself. */
@@ -155,17 +189,19 @@ export class Tracer {
       ids: Int32Array.from({ length }, (_, index) => Math.floor((vocab * (index + 1 + row / 2)) / (length + 2))),
     }));
     const taps = new Set([...inside.values()].map(({ value }) => value));
-    const session = await InstrumentedSession.create(this.description, taps, new Set(), this.settings, 'one run');
+    const abilities = { taps, picks: [], gates: new Set<string>(), fed: null };
+    const session = await InstrumentedSession.create(this.description, abilities, this.settings, 'one run');
+    const reads = planReads(anatomy.subject, inside, new Map());
     const wrong = new Map<string, string>();
     try {
       const runs = this.fill.groups(rows).map((group) => group.map((row) => rows[row] as InputRow));
       for (let members = runs.shift(); members !== undefined; members = runs.shift()) {
         let trace: Trace;
         try {
-          trace = await session.run(this.fill.feeds(members), inside);
+          trace = await session.run({ feeds: this.fill.feeds(members), reads });
         } catch (error) {
-          // Some exports take one text at a time, whatever their inputs say.
           if (members.length === 1) throw error;
+          this.takesBatches = false;
           runs.push(...members.map((row) => [row]));
           continue;
         }
@@ -186,12 +222,12 @@ export class Tracer {
   }
 }
 
-/** Values of these hooks, and of their like in every block from `layer` on. */
-function inAllBlocks({ hooks: { sites } }: Anatomy, wanted: readonly Site[], layer: number): string[] {
+/** Values of these hooks, and of their like in every block from `layer` on: they are looked at next, and cost nothing until fetched. */
+function inAllBlocks({ hooks: { sites } }: Anatomy, wanted: readonly Site[], layer: number): Set<string> {
   const kindOf = (hook: string): string => hook.replace(/^blocks\.\d+\./, '');
   const layerOf = (hook: string): number => Number(/^blocks\.(\d+)\./.exec(hook)?.[1] ?? Infinity);
   const values = new Set(wanted.map(({ value }) => value));
   const kinds = new Set([...sites].filter(([, { value }]) => values.has(value)).map(([hook]) => kindOf(hook)));
   const alike = [...sites].filter(([hook]) => kinds.has(kindOf(hook)) && layerOf(hook) >= layer);
-  return [...values, ...alike.map(([, { value }]) => value)];
+  return new Set([...values, ...alike.map(([, { value }]) => value)]);
 }
