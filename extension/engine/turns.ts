@@ -31,6 +31,7 @@ export function inTurns(model: LanguageModel & Internals, turns: Turns, priority
     anatomy: () => turns.run(priority, () => model.anatomy()),
     trace: (...args) => turns.run(priority, () => model.trace(...args)),
     weight: (name) => turns.run(priority, () => model.weight(name)),
+    traceFrom: (...args) => turns.run(priority, () => model.traceFrom(...args)),
     logitsAt: (batch, places) => turns.run(priority, () => model.logitsAt(batch, places)),
     nextSentenceLogits: (batch) => turns.run(priority, () => model.nextSentenceLogits(batch)),
   };

@@ -182,6 +182,7 @@ export class AttentionController implements vscode.Disposable {
     keepForComparison: () => this.keepForComparison(),
     corpusFiles: ({ what }) => this.work.choose(what),
     stopWork: () => this.work.stop(),
+    resumeWork: ({ what }) => this.work.goOn(what),
     pin: ({ on }) => this.pin(on),
     inDocument: ({ on }) => this.showInDocument(on),
     reveal: ({ range, text }) => this.shared.reveal(requirePlace(this.at.place), { text, range }),

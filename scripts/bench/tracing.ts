@@ -163,12 +163,16 @@ export async function openOurs(folder: string, settings: EngineSettings): Promis
   const description = await describeModel({ id: 'opened', folder });
   const session = await InstrumentedSession.create(
     description,
-    new Set(
-      matching(/(attn\.hook_pattern|unembed\.logits)$/)(description.anatomy).map(
-        (hook) => description.anatomy.hooks.sites.get(hook)?.value ?? '',
+    {
+      taps: new Set(
+        matching(/(attn\.hook_pattern|unembed\.logits)$/)(description.anatomy).map(
+          (hook) => description.anatomy.hooks.sites.get(hook)?.value ?? '',
+        ),
       ),
-    ),
-    new Set(),
+      picks: [],
+      gates: new Set(),
+      fed: null,
+    },
     settings,
     'many runs',
   );

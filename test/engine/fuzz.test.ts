@@ -43,7 +43,9 @@ function look(path: string, random: Random): void {
   JSON.stringify(summary(anatomy));
   const sites = [...anatomy.hooks.sites.values()].map(({ value }) => value);
   const some = (): Set<string> => new Set(sites.filter(() => random() < 0.3));
-  encodeModel(instrument(anatomy.subject, some(), some()).model, WEIGHTS);
+  const fed = sites.length > 0 && random() < 0.3 ? pick(sites, random) : null;
+  const picks = [...some()].map((value) => ({ value, axes: [0, 1], mean: random() < 0.5 ? null : 1 }));
+  encodeModel(instrument(anatomy.subject, { taps: some(), picks, gates: some(), fed }).model, WEIGHTS);
   const rewritten = logits === null ? null : withHeadRows(anatomy.subject, logits);
   if (rewritten !== null) encodeModel(rewritten, WEIGHTS);
 }

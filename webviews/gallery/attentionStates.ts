@@ -339,7 +339,7 @@ const RELATIONS: [relation: string, n: number, best: HeadRef, accuracy: number, 
 ];
 const relationsOf = (): HeadRelationsResult => ({
   state: {
-    ...{ model: MODEL, layers: LAYERS, heads: HEADS, done: [], sentences: 2001, words: 25148, relations: [] },
+    ...{ model: MODEL, layers: LAYERS, heads: HEADS, done: [], sentences: 2001, words: 25148, relations: [], coreference: null },
     skipped: [{ name: 'broken.conllu', why: 'line 17: a sentence whose heads form a circle' }],
   },
   table: RELATIONS.map(([relation, n, best, accuracy, base, offset]) => ({

@@ -1,10 +1,11 @@
 /**
  * A copy of the user's graph that hands out the values asked for (taps) and lets others be changed (gates: x·scale + offset, both
- * real inputs). Weights stay where they are; fused operators are taken apart only where a tap or a gate lies inside them; what
- * no output needs is left out.
+ * real inputs). A run may also begin in the middle: a value is fed, and what only it needed is gone. Weights stay where they are;
+ * fused operators are taken apart only where a tap, a gate or the fed value lies inside them; what no output needs is left out.
  */
 import type { Subject } from '../anatomy/subject';
 import {
+  append,
   FLOAT,
   newNode,
   newValueInfo,
@@ -15,6 +16,18 @@ import {
   type OnnxModel,
   type ValueInfo,
 } from '../onnx/model';
+import { fedInput } from './cut';
+import { pickNodes, pickOutput, type Pick } from './picks';
+
+/** Names are those of values in the graph with fused operators taken apart. */
+export interface Opening {
+  /** Handed out whole, and in part. */
+  taps: ReadonlySet<string>;
+  picks?: readonly Pick[];
+  gates: ReadonlySet<string>;
+  /** Given in float32 instead of computed. */
+  fed?: string | null;
+}
 
 export interface Instrumented {
   model: OnnxModel;
@@ -25,13 +38,14 @@ export interface Instrumented {
 export const scaleInput = (value: string): string => `onnx_lens.scale.${value}`;
 export const offsetInput = (value: string): string => `onnx_lens.offset.${value}`;
 
-/** `taps` and `gates` are names of values in the graph with fused operators taken apart. */
-export function instrument(subject: Subject, taps: ReadonlySet<string>, gates: ReadonlySet<string>): Instrumented {
+export function instrument(subject: Subject, { taps, picks = [], gates, fed = null }: Opening): Instrumented {
   const { model } = subject;
   const { graph } = model;
-  const gateInputs: ValueInfo[] = [];
+  const addedInputs: ValueInfo[] = fed === null ? [] : [newValueInfo(fedInput(fed), FLOAT)];
   const nodes: GraphNode[] = [];
-  for (const node of openNodes(subject, taps, gates)) {
+  const read = new Set([...taps, ...picks.map(({ value }) => value)]);
+  const written = new Set([...gates, ...(fed === null ? [] : [fed])]);
+  for (const node of withFed(subject, openNodes(subject, read, written), fed)) {
     const gated = node.outputs.filter((output) => gates.has(output));
     if (gated.length === 0) {
       nodes.push(node);
@@ -46,20 +60,26 @@ export function instrument(subject: Subject, taps: ReadonlySet<string>, gates: R
     for (const value of gated) {
       const type = subject.values.get(value)?.type ?? FLOAT;
       nodes.push(...gate(value, type));
-      gateInputs.push(newValueInfo(scaleInput(value), FLOAT), newValueInfo(offsetInput(value), FLOAT));
+      for (const input of [scaleInput(value), offsetInput(value)])
+        addedInputs.push(newValueInfo(input, FLOAT, gateDims(subject, value, input)));
     }
   }
-  const kept = needed(nodes, taps);
+  const typeOf = (value: string): number => subject.values.get(value)?.type ?? FLOAT;
+  for (const pick of picks) {
+    const part = pickNodes(pick, typeOf(pick.value), subject.opset);
+    append(nodes, part.nodes);
+    append(addedInputs, part.inputs);
+  }
+  const kept = needed(nodes, [...taps, ...picks.map(pickOutput)]);
   const made = new Set(kept.flatMap(({ outputs }) => outputs));
-  const read = new Set(kept.flatMap((node) => [...node.inputs, ...outerValues(node)]));
+  const used = new Set(kept.flatMap((node) => [...node.inputs, ...outerValues(node)]));
   const stated = new Map(graph.outputs.map((output) => [output.name, output]));
-  const outputs = [...taps].map(
-    (value) =>
-      stated.get(value) ??
-      // Without a shape: a stated one that the run contradicts is a warning for nothing.
-      newValueInfo(value, subject.values.get(value)?.type ?? FLOAT),
-  );
-  const inputs = graph.inputs.filter(({ name }) => read.has(name));
+  // Without a shape: a stated one that the run contradicts is a warning for nothing.
+  const outputs = [
+    ...[...taps].map((value) => stated.get(value) ?? newValueInfo(value, typeOf(value))),
+    ...picks.map((pick) => newValueInfo(pickOutput(pick), pick.mean === null ? typeOf(pick.value) : FLOAT)),
+  ];
+  const inputs = graph.inputs.filter(({ name }) => used.has(name) && name !== fed);
   return {
     inputs: new Set(inputs.map(({ name }) => name)),
     model: {
@@ -67,8 +87,8 @@ export function instrument(subject: Subject, taps: ReadonlySet<string>, gates: R
       graph: {
         ...graph,
         nodes: kept,
-        initializers: new Map([...graph.initializers].filter(([name]) => read.has(name))),
-        inputs: [...inputs, ...gateInputs],
+        initializers: new Map([...graph.initializers].filter(([name]) => used.has(name))),
+        inputs: [...inputs, ...addedInputs],
         outputs,
         rest: graph.rest.filter((field) => {
           const name = valueInfoName(field);
@@ -96,6 +116,41 @@ function openNodes({ model, lowerings }: Subject, taps: ReadonlySet<string>, gat
   });
 }
 
+/** The fed value comes from its input, in the graph's own type; what its maker makes is another value, which nobody reads. */
+function withFed({ values }: Subject, nodes: readonly GraphNode[], fed: string | null): readonly GraphNode[] {
+  if (fed === null) return nodes;
+  return [
+    newNode('Cast', [fedInput(fed)], [fed], { to: values.get(fed)?.type ?? FLOAT }),
+    ...nodes.map((node) =>
+      node.outputs.includes(fed)
+        ? withOutputs(
+            node,
+            node.outputs.map((output) => (output === fed ? `onnx_lens.unread.${fed}` : output)),
+          )
+        : node,
+    ),
+  ];
+}
+
+/**
+ * The width that a gate's inputs state, that of what they change, so that the runtime still knows it behind the gate and fuses there
+ * as without one. Null for tensors that are not rows of tokens, whose gates may have one element instead.
+ */
+export function gateWidth({ values, batch, length }: Subject, value: string): number | null {
+  const dims = values.get(value)?.dims ?? [];
+  const width = dims.at(-1);
+  const isRows =
+    dims.length === 2 ? dims[0] === batch * length : dims.length === 3 && dims[0] === batch && dims[1] === length;
+  // As wide as the imagined text is long: it may be a pattern, which is not as wide in a real run.
+  return width !== undefined && isRows && width !== length ? width : null;
+}
+
+function gateDims(subject: Subject, value: string, input: string): (string | number)[] | undefined {
+  const width = gateWidth(subject, value);
+  const rank = subject.values.get(value)?.dims.length ?? 0;
+  return width === null ? undefined : [...Array.from({ length: rank - 1 }, (_, axis) => `${input}.${axis}`), width];
+}
+
 /** x·scale + offset, computed in the type of x. */
 function gate(value: string, type: number): GraphNode[] {
   const open = `onnx_lens.open.${value}`;
@@ -111,12 +166,12 @@ function gate(value: string, type: number): GraphNode[] {
   return nodes;
 }
 
-/** Nodes that the taps depend on. The runtime would run the others too. */
-function needed(nodes: readonly GraphNode[], taps: ReadonlySet<string>): GraphNode[] {
+/** Nodes that the outputs depend on. The runtime would run the others too. */
+function needed(nodes: readonly GraphNode[], outputs: readonly string[]): GraphNode[] {
   const makers = new Map<string, GraphNode>();
   for (const node of nodes) for (const output of node.outputs) if (output !== '') makers.set(output, node);
   const kept = new Set<GraphNode>();
-  const queue = [...taps];
+  const queue = [...outputs];
   for (let name = queue.pop(); name !== undefined; name = queue.pop()) {
     const maker = makers.get(name);
     if (maker === undefined || kept.has(maker)) continue;

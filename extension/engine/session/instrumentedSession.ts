@@ -1,19 +1,40 @@
 /** One session on an instrumented graph. */
 import { basename } from 'node:path';
-import type { Tensor } from 'onnxruntime-node';
-import { type InferenceSession } from 'onnxruntime-node';
+import { Tensor, type InferenceSession } from 'onnxruntime-node';
 import type { EngineSettings } from '../../protocol/engine';
 import { LensError } from '../../protocol/errors';
 import type { Anatomy } from '../anatomy/anatomy';
 import type { Site } from '../anatomy/hooks';
-import { instrument, offsetInput, scaleInput } from '../instrument/instrument';
-import { encodeModel } from '../onnx/model';
+import { fedInput } from '../instrument/cut';
+import { gateWidth, instrument, offsetInput, scaleInput } from '../instrument/instrument';
+import { pickInput, pickOutput, type Pick } from '../instrument/picks';
+import { elementCount, encodeModel, type OnnxModel } from '../onnx/model';
 import type { Description } from './describe';
-import type { Intervention, Trace } from './internals';
-import { canonical, gateTensor, openGate } from './layout';
+import type { Activation, Intervention, Trace } from './internals';
+import { canonical, gateTensor, openGate, streamTensor } from './layout';
+import { partDims, partOf, takePart, type Read } from './parts';
 import { createSession, runtimeError, weightsFile, type Purpose } from './runtime';
 
 export type Feeds = Readonly<Record<string, Tensor>>;
+
+/** What a session can do: two that are alike in it are the same. */
+export interface Abilities {
+  /** Values of the graph that it hands out, whole and in part, and that it lets change. */
+  taps: ReadonlySet<string>;
+  picks: readonly Pick[];
+  gates: ReadonlySet<string>;
+  /** The value that its runs begin with; null: at the tokens. */
+  fed: string | null;
+}
+
+export interface RunRequest {
+  /** Token ids [B,T] as `input_ids` among them. */
+  feeds: Feeds;
+  reads: readonly Read[];
+  changes?: readonly { intervention: Intervention; site: Site }[];
+  /** The fed value [B,T,D]. */
+  resid?: Activation | undefined;
+}
 
 export class InstrumentedSession {
   private constructor(
@@ -22,46 +43,65 @@ export class InstrumentedSession {
     private readonly id: string,
     /** Inputs of the user's model that it still reads. */
     private readonly inputs: ReadonlySet<string>,
-    /** Values of the graph that it hands out, and that it lets change. */
-    readonly taps: ReadonlySet<string>,
-    readonly gates: ReadonlySet<string>,
+    readonly abilities: Abilities,
+    /** Elements of the weights that it holds. */
+    readonly weights: number,
   ) {}
 
   /** Throws `model-*`, `memory`. */
   static async create(
     description: Description,
-    taps: ReadonlySet<string>,
-    gates: ReadonlySet<string>,
+    abilities: Abilities,
     settings: EngineSettings,
     purpose: Purpose,
+    makeRoom: (weights: number) => Promise<void> = () => Promise.resolve(),
   ): Promise<InstrumentedSession> {
     const { anatomy, info } = description;
-    const { model, inputs } = instrument(anatomy.subject, taps, gates);
-    const weights = weightsFile(description);
-    const session = await createSession(encodeModel(model, basename(weights)), weights, settings, info.id, purpose);
-    return new InstrumentedSession(session, anatomy, info.id, inputs, taps, gates);
+    const { model, inputs } = instrument(anatomy.subject, abilities);
+    const weights = weightCount(model);
+    await makeRoom(weights);
+    const file = weightsFile(description);
+    const session = await createSession(encodeModel(model, basename(file)), file, settings, info.id, purpose);
+    return new InstrumentedSession(session, anatomy, info.id, inputs, abilities, weights);
   }
 
-  /** Hooks at their sites, for token ids [B,T] in `feeds.input_ids`. */
-  async run(
-    feeds: Feeds,
-    sites: ReadonlyMap<string, Site>,
-    interventions: readonly { intervention: Intervention; site: Site }[] = [],
-  ): Promise<Trace> {
+  /** Hooks at their sites, or their parts. */
+  async run({ feeds, reads, changes = [], resid }: RunRequest): Promise<Trace> {
     const [batch, length] = (feeds['input_ids']?.dims ?? []) as [number, number];
+    const { gates, picks, fed } = this.abilities;
+    const { subject } = this.anatomy;
     const all: Record<string, Tensor> = {};
     for (const [name, tensor] of Object.entries(feeds)) if (this.inputs.has(name)) all[name] = tensor;
-    for (const value of this.gates) {
-      const dims = this.anatomy.subject.values.get(value)?.dims ?? [batch, length, 1];
-      const change = interventions.find(({ site }) => site.value === value);
-      const fed = (part: 'scale' | 'offset'): Tensor =>
-        change === undefined
-          ? openGate(part, dims.length)
-          : gateTensor(change.intervention, change.site, part, dims, batch, length);
-      all[scaleInput(value)] = fed('scale');
-      all[offsetInput(value)] = fed('offset');
+    // Before anything runs: a part that is not there is refused.
+    const shapes = new Map(
+      reads.flatMap(({ hook, site, part }) =>
+        part === undefined ? [] : [[hook, partDims(hook, site.layout, part, batch, length)]],
+      ),
+    );
+    const dimsOf = (value: string): readonly number[] | undefined => subject.values.get(value)?.dims;
+    if (fed !== null && resid !== undefined) all[fedInput(fed)] = streamTensor(resid, dimsOf(fed), batch, length);
+    for (const value of gates) {
+      const dims = dimsOf(value) ?? [batch, length, 1];
+      const change = changes.find(({ site }) => site.value === value);
+      const gate = (part: 'scale' | 'offset'): Tensor => {
+        const given = change?.intervention[part];
+        return change === undefined || given === undefined
+          ? openGate(part, dims.length, gateWidth(subject, value))
+          : gateTensor(change.intervention.hook, change.site, part, given, dims, batch, length);
+      };
+      all[scaleInput(value)] = gate('scale');
+      all[offsetInput(value)] = gate('offset');
     }
-    const names = [...new Set([...sites.values()].map(({ value }) => value))];
+    // What is not looked at now is one element; nobody fetches it.
+    for (const pick of picks)
+      for (const axis of pick.axes) all[pickInput(pick, axis)] = new Tensor('int64', BigInt64Array.of(0n), [1]);
+    for (const { plan } of reads)
+      plan?.pick.axes.forEach((axis, at) => {
+        const indices = BigInt64Array.from(plan.indices(batch, length)[at] as number[], BigInt);
+        all[pickInput(plan.pick, axis)] = new Tensor('int64', indices, [indices.length]);
+      });
+    const outputOf = ({ plan, site }: Read): string => (plan === null ? site.value : pickOutput(plan.pick));
+    const names = [...new Set(reads.map(outputOf))];
     let results: InferenceSession.OnnxValueMapType;
     try {
       results = await this.session.run(all, names);
@@ -69,7 +109,13 @@ export class InstrumentedSession {
       throw runtimeError(thrown, this.id);
     }
     return new Map(
-      [...sites].map(([hook, site]) => [hook, canonical(results[site.value] as Tensor, site, batch, length, hook)]),
+      reads.map((read): [string, Activation] => {
+        const { hook, site, part, plan } = read;
+        const tensor = results[outputOf(read)] as Tensor;
+        if (plan !== null) return [hook, partOf(tensor, shapes.get(hook) ?? [], hook)];
+        const whole = canonical(tensor, site, batch, length, hook);
+        return [hook, part === undefined ? whole : takePart(whole, site.layout, part)];
+      }),
     );
   }
 
@@ -77,6 +123,10 @@ export class InstrumentedSession {
     return this.session.release();
   }
 }
+
+/** Elements of a model's weights: what sessions are made of, however the file packs them. */
+export const weightCount = ({ graph }: OnnxModel): number =>
+  [...graph.initializers.values()].reduce((sum, initializer) => sum + elementCount(initializer), 0);
 
 /** Interventions by the values that they change. Throws `bad-input` when two change the same. */
 export function atSites(

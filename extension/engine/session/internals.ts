@@ -19,6 +19,21 @@ export interface Intervention {
   offset?: Activation;
 }
 
+/** A part of a hook. Most are taken inside the graph, so that the rest of a large hook is never copied. */
+export interface Part {
+  /** Of [B,T,H,d] and [B,H,T,T], in this order. */
+  heads?: readonly number[];
+  /** Tokens of [B,T,…], queries of [B,H,T,T], in this order. */
+  positions?: readonly number[];
+  /** The mean over (those) heads, as one head. */
+  mean?: 'heads';
+}
+
+export interface TraceOptions {
+  /** Hooks of which only a part is wanted; the others are given whole. */
+  parts?: ReadonlyMap<string, Part>;
+}
+
 /** Hook → numbers in its canonical shape. */
 export type Trace = ReadonlyMap<string, Activation>;
 
@@ -29,11 +44,28 @@ export interface Internals {
   /** What was found by structure and stood a test run. */
   anatomy(): Promise<Anatomy>;
   /**
-   * Runs a batch of rows of tokens, padded and masked as needed, and gives the hooks asked for, after the interventions. In rows
-   * that are shorter than the longest, what stands at padding means nothing.
+   * Runs a batch of rows of tokens, padded and masked as needed, in as many runs as model and memory need, and gives the hooks
+   * asked for, after the interventions. In rows that are shorter than the longest, what stands at padding means nothing.
    * Throws `model-unsupported` for hooks that the model does not have, with the reason; `bad-input`, `memory`.
    */
-  trace(rows: readonly InputRow[], hooks: readonly string[], interventions?: readonly Intervention[]): Promise<Trace>;
+  trace(
+    rows: readonly InputRow[],
+    hooks: readonly string[],
+    interventions?: readonly Intervention[],
+    options?: TraceOptions,
+  ): Promise<Trace>;
+  /**
+   * As `trace`, but the stream before block `layer` is `resid` [B,T,D] (or [1,T,D] for all rows): blocks below it are not computed.
+   * With the stream of a plain run it gives the numbers of a plain run. Throws also when the model has no such block.
+   */
+  traceFrom(
+    layer: number,
+    resid: Activation,
+    rows: readonly InputRow[],
+    hooks: readonly string[],
+    interventions?: readonly Intervention[],
+    options?: TraceOptions,
+  ): Promise<Trace>;
   /** A weight by its role and TransformerLens's name (weights.ts). Throws `model-unsupported` with the reason, `bad-input`, `memory`. */
   weight(name: string): Promise<Activation>;
 }

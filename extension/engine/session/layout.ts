@@ -3,19 +3,14 @@ import { Tensor } from 'onnxruntime-node';
 import { LensError } from '../../protocol/errors';
 import type { Site } from '../anatomy/hooks';
 import { sizeOf } from '../onnx/model';
-import type { Activation, Intervention } from './internals';
+import type { Activation } from './internals';
 import { floats } from './runtime';
 
 /** A tensor of the graph in the hook's canonical shape. Throws `model-unsupported` when it does not have the elements for it. */
 export function canonical(tensor: Tensor, { layout }: Site, batch: number, length: number, hook: string): Activation {
   const data = floats(tensor);
   if (layout.kind === 'plain') return { dims: tensor.dims, data };
-  const wrong = (): LensError =>
-    new LensError(
-      'model-unsupported',
-      `${hook} has the unexpected shape [${tensor.dims.join(', ')}].`,
-      'Its graph does not do what its parts look like; export the model again.',
-    );
+  const wrong = (): LensError => unexpectedShape(hook, tensor.dims);
   if (layout.kind === 'pairs') {
     const [queries, keys] = tensor.dims.slice(-2) as [number, number];
     const dims = [batch, layout.heads, queries, keys];
@@ -37,25 +32,34 @@ export function canonical(tensor: Tensor, { layout }: Site, batch: number, lengt
   return { dims, data: picked };
 }
 
-/** What an open gate is fed: x·1 + 0. */
-export const openGate = (part: 'scale' | 'offset', rank: number): Tensor =>
-  new Tensor('float32', Float32Array.of(part === 'scale' ? 1 : 0), new Array<number>(rank).fill(1));
+export const unexpectedShape = (hook: string, dims: readonly number[]): LensError =>
+  new LensError(
+    'model-unsupported',
+    `${hook} has the unexpected shape [${dims.join(', ')}].`,
+    'Its graph does not do what its parts look like; export the model again.',
+  );
+
+/** What an open gate is fed: x·1 + 0, with one element or as many as its input states (`gateWidth`). */
+export const openGate = (part: 'scale' | 'offset', rank: number, width: number | null): Tensor =>
+  new Tensor('float32', new Float32Array(width ?? 1).fill(part === 'scale' ? 1 : 0), [
+    ...new Array<number>(Math.max(0, rank - 1)).fill(1),
+    width ?? 1,
+  ]);
 
 /**
  * A gate's input for the tensor as the graph has it: [B|1,T|1,W], [B·T|1,W] or, for pairs, [B|1,H|1,T|1,T|1]. `dims` are
  * the tensor's in an imagined run. Throws `bad-input` when the intervention does not fit the hook.
  */
 export function gateTensor(
-  intervention: Intervention,
+  hook: string,
   { layout }: Site,
   part: 'scale' | 'offset',
+  given: Activation,
   dims: readonly number[],
   batch: number,
   length: number,
 ): Tensor {
   const rank = dims.length;
-  const { hook, [part]: given } = intervention;
-  if (given === undefined) return openGate(part, rank);
   if (layout.kind === 'plain' || (layout.kind === 'pairs' && rank !== 4))
     throw new LensError(
       'model-unsupported',
@@ -88,6 +92,30 @@ export function gateTensor(
       }
     }
   return new Tensor('float32', data, rank === 2 ? [rows * tokens, width] : [rows, tokens, ...dims.slice(2)]);
+}
+
+/**
+ * The residual stream as the graph has it, [B,T,D] or [B·T,D]; one row given stands for all. `dims` are the value's in an imagined
+ * run. Throws `bad-input` for another shape.
+ */
+export function streamTensor(
+  { dims: given, data }: Activation,
+  dims: readonly number[] | undefined,
+  batch: number,
+  length: number,
+): Tensor {
+  const width = dims?.at(-1) ?? given.at(-1) ?? 0;
+  const size = length * width;
+  const [rows, tokens, last] = given;
+  const fits = given.length === 3 && (rows === 1 || rows === batch) && tokens === length && last === width;
+  if (!fits || data.length !== sizeOf(given))
+    throw new LensError(
+      'bad-input',
+      `The residual stream has the shape [${given.join(', ')}]; it must be [${batch}, ${length}, ${width}].`,
+    );
+  const all = rows === batch ? data : new Float32Array(batch * size);
+  if (all !== data) for (let row = 0; row < batch; row++) all.set(data, row * size);
+  return new Tensor('float32', all, dims?.length === 2 ? [batch * length, width] : [batch, length, width]);
 }
 
 /** Index into a tensor of `dims` (1 where it repeats) for a flat index into one of `full`. */

@@ -13,7 +13,7 @@ import { encodeModel, type OnnxModel } from '../onnx/model';
 import type { LensTokenizer } from '../text/tokenizer';
 import { describeModel, type Description } from './describe';
 import type { InputPlan } from './inputs';
-import type { Activation, Internals, Intervention, Trace } from './internals';
+import type { Activation, Internals, Intervention, Trace, TraceOptions } from './internals';
 import type { InputRow, LanguageModel, LogitPlace, LogitRows } from './languageModel';
 import { createSession, floats, runtimeError, weightsFile } from './runtime';
 import { Tracer } from './tracer';
@@ -134,8 +134,20 @@ export class OrtModel implements LanguageModel, Internals {
     rows: readonly InputRow[],
     hooks: readonly string[],
     interventions: readonly Intervention[] = [],
+    options: TraceOptions = {},
   ): Promise<Trace> {
-    return this.tracer.trace(rows, hooks, interventions);
+    return this.tracer.trace(rows, hooks, interventions, options);
+  }
+
+  traceFrom(
+    layer: number,
+    resid: Activation,
+    rows: readonly InputRow[],
+    hooks: readonly string[],
+    interventions: readonly Intervention[] = [],
+    options: TraceOptions = {},
+  ): Promise<Trace> {
+    return this.tracer.traceFrom(layer, resid, rows, hooks, interventions, options);
   }
 
   weight(name: string): Promise<Activation> {

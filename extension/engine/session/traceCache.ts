@@ -4,7 +4,7 @@
  * write into them.
  */
 import { createHash } from 'node:crypto';
-import type { Activation, Internals, Intervention, Trace } from './internals';
+import type { Activation, Internals, Intervention, Trace, TraceOptions } from './internals';
 import type { InputRow, LanguageModel } from './languageModel';
 
 /** As much as the patterns of a text of 512 tokens in a model of BERT's size, and then some. */
@@ -33,7 +33,9 @@ export class TraceCache {
       logitsAt: (batch, places) => model.logitsAt(batch, places),
       nextSentenceLogits: (batch) => model.nextSentenceLogits(batch),
       weight: (name) => this.use(`weight ${name}`) ?? this.keep(`weight ${name}`, model.weight(name)),
-      trace: (rows, hooks, interventions = []) => this.trace(model, rows, hooks, interventions),
+      trace: (rows, hooks, interventions = [], options = {}) => this.trace(model, rows, hooks, interventions, options),
+      // Its rows are changed ones, each asked for once.
+      traceFrom: (...args) => model.traceFrom(...args),
     };
   }
 
@@ -42,13 +44,14 @@ export class TraceCache {
     rows: readonly InputRow[],
     hooks: readonly string[],
     interventions: readonly Intervention[],
+    options: TraceOptions,
   ): Promise<Trace> {
     const run = keyOf(rows, interventions);
-    const key = (hook: string): string => `${run} ${hook}`;
+    const key = (hook: string): string => `${run} ${hook} ${JSON.stringify(options.parts?.get(hook) ?? null)}`;
     const found = new Map(hooks.map((hook) => [hook, this.use(key(hook))]));
     const unknown = hooks.filter((hook) => found.get(hook) === undefined);
     if (unknown.length > 0) {
-      const trace = model.trace(rows, unknown, interventions);
+      const trace = model.trace(rows, unknown, interventions, options);
       for (const hook of unknown)
         found.set(
           hook,

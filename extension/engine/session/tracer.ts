@@ -3,30 +3,44 @@ import type { EngineSettings } from '../../protocol/engine';
 import { LensError } from '../../protocol/errors';
 import type { Anatomy } from '../anatomy/anatomy';
 import { contradictions } from '../anatomy/check';
-import type { Site } from '../anatomy/hooks';
+import { blockHook, type Site } from '../anatomy/hooks';
 import { BFLOAT16, FLOAT16 } from '../onnx/model';
 import { positionPadding, type Description } from './describe';
+import { chunks, forRows, join, MAX_RUN_BYTES, rowBytes, rowsOf } from './batches';
 import { planInputs, type InputPlan } from './inputs';
 import { atSites, InstrumentedSession, type Feeds } from './instrumentedSession';
-import type { Intervention, Trace } from './internals';
+import type { Activation, Intervention, Part, Trace, TraceOptions } from './internals';
 import type { InputRow } from './languageModel';
+import { planReads } from './parts';
 import { headShape } from './runtime';
+import { SessionPool } from './sessionPool';
 
 /** Rows of the test run: unlike each other, so that padding is tested too. */
 const CHECK_LENGTHS = [7, 4];
 
+/** A run that begins before a block, with the stream there. */
+interface Start {
+  layer: number;
+  /** [B,T,D], or [1,T,D] for all rows. */
+  resid: Activation;
+}
+
 export class Tracer {
   readonly fill: InputPlan;
   private checked: Promise<Anatomy> | null = null;
-  /** The one session, with all taps and gates that were asked for so far. */
-  private session: InstrumentedSession | null = null;
-  /** Runs come one after the other: a run may replace the session. */
+  private readonly pool: SessionPool;
+  /** Some exports take one text at a time, whatever their inputs say. */
+  private takesBatches = true;
+  /** Runs come one after the other: a run may replace a session. */
   private last: Promise<unknown> = Promise.resolve();
 
   constructor(
     private readonly description: Description,
     private readonly settings: EngineSettings,
+    /** Of results of one run. */
+    private readonly maxRunBytes = MAX_RUN_BYTES,
   ) {
+    this.pool = new SessionPool(description, settings);
     const padId = description.tokenizer?.padId ?? 0;
     this.fill = planInputs(description.info.inputs, {
       padId,
@@ -44,31 +58,60 @@ export class Tracer {
     return this.checked;
   }
 
-  /** Runs a batch of rows of tokens, padded and masked as needed. Throws what `run` throws. */
+  /** Throws what `run` throws. */
   trace(
     rows: readonly InputRow[],
     hooks: readonly string[],
     interventions: readonly Intervention[] = [],
+    options: TraceOptions = {},
   ): Promise<Trace> {
-    return this.run(this.fill.feeds(rows), hooks, interventions);
+    return this.batch(rows, hooks, interventions, options);
+  }
+
+  /** As `trace`, from the stream before a block on. */
+  traceFrom(
+    layer: number,
+    resid: Activation,
+    rows: readonly InputRow[],
+    hooks: readonly string[],
+    interventions: readonly Intervention[] = [],
+    options: TraceOptions = {},
+  ): Promise<Trace> {
+    return this.batch(rows, hooks, interventions, { ...options, start: { layer, resid } });
   }
 
   /**
    * Runs the model on `feeds` (token ids as `input_ids` [B,T] among them) and gives the hooks asked for, after the interventions.
    * Throws `model-unsupported` for hooks that the model does not have, with the reason; `bad-input`, `memory`.
    */
-  async run(feeds: Feeds, hooks: readonly string[], interventions: readonly Intervention[] = []): Promise<Trace> {
+  async run(
+    feeds: Feeds,
+    hooks: readonly string[],
+    interventions: readonly Intervention[] = [],
+    { parts = new Map(), start = null }: TraceOptions & { start?: Start | null } = {},
+  ): Promise<Trace> {
     const anatomy = await this.anatomy();
-    const siteOf = (hook: string): Site => anatomy.hooks.sites.get(hook) ?? this.refuse(anatomy, hook);
-    const sites = new Map(hooks.map((hook) => [hook, siteOf(hook)]));
+    const siteOf = (hook: string): Site => this.siteOf(anatomy, hook);
+    const reads = planReads(anatomy.subject, new Map(hooks.map((hook) => [hook, siteOf(hook)])), parts);
     const changes = atSites(interventions, siteOf);
+    const fed = start === null ? null : siteOf(blockHook(start.layer, 'hook_resid_pre')).value;
+    const layer = start?.layer ?? 0;
     const next = this.last.then(async () => {
-      const session = await this.sessionWith(
-        anatomy,
-        [...sites.values()],
-        changes.map(({ site }) => site),
-      );
-      return session.run(feeds, sites, changes);
+      const session = await this.pool.get({
+        taps: inAllBlocks(
+          anatomy,
+          reads.filter(({ plan }) => plan === null).map(({ site }) => site),
+          layer,
+        ),
+        picks: reads.flatMap(({ plan }) => (plan === null ? [] : [plan.pick])),
+        gates: inAllBlocks(
+          anatomy,
+          changes.map(({ site }) => site),
+          layer,
+        ),
+        fed,
+      });
+      return session.run({ feeds, reads, changes, resid: start?.resid });
     });
     this.last = next.catch(() => undefined);
     return next;
@@ -76,8 +119,53 @@ export class Tracer {
 
   async release(): Promise<void> {
     await this.last;
-    await this.session?.release();
-    this.session = null;
+    await this.pool.release();
+  }
+
+  /** A batch in as many runs as model and memory need. */
+  private async batch(
+    rows: readonly InputRow[],
+    hooks: readonly string[],
+    interventions: readonly Intervention[],
+    options: TraceOptions & { start?: Start },
+  ): Promise<Trace> {
+    const anatomy = await this.anatomy();
+    const { parts = new Map<string, Part>(), start } = options;
+    const length = this.fill.length(rows);
+    const bytes = hooks
+      .filter((hook) => !parts.has(hook))
+      .reduce((sum, hook) => sum + rowBytes(this.siteOf(anatomy, hook), length), 0);
+    const groups = this.takesBatches ? this.fill.groups(rows) : [...rows.keys()].map((row) => [row]);
+    const runs = chunks(groups, bytes, this.maxRunBytes);
+    if (runs.length === 1) return this.run(this.fill.feeds(rows), hooks, interventions, options);
+    const traces: { rows: readonly number[]; trace: Trace }[] = [];
+    for (const members of runs) {
+      const own = members.map((row) => rows[row] as InputRow);
+      const tokens = this.fill.length(own);
+      const changes = interventions.map((each) => forRows(each, this.siteOf(anatomy, each.hook), members, tokens));
+      const resid = start === undefined ? undefined : rowsOf(start.resid, 'tokens', members, tokens);
+      traces.push({
+        rows: members,
+        trace: await this.run(this.fill.feeds(own), hooks, changes, {
+          parts,
+          ...(start === undefined || resid === undefined ? {} : { start: { layer: start.layer, resid } }),
+        }),
+      });
+    }
+    return new Map(
+      hooks.map((hook) => [
+        hook,
+        join(
+          traces.map(({ rows: members, trace }) => ({ rows: members, result: trace.get(hook) as Activation })),
+          rows.length,
+          hook,
+        ),
+      ]),
+    );
+  }
+
+  private siteOf(anatomy: Anatomy, hook: string): Site {
+    return anatomy.hooks.sites.get(hook) ?? this.refuse(anatomy, hook);
   }
 
   private refuse({ hooks: { missing } }: Anatomy, hook: string): never {
@@ -87,27 +175,6 @@ export class Tracer {
       `${this.description.info.id} has no ${hook}: ${why}.`,
       '“lens inspect” lists what was found in the model, and why the rest is missing.',
     );
-  }
-
-  /**
-   * A session with at least these taps and gates. One that lacks some is replaced by one that has both, so that there is one copy of
-   * the weights. A hook of one block brings those of all blocks: they are looked at next, and cost nothing until fetched.
-   */
-  private async sessionWith(
-    anatomy: Anatomy,
-    tapped: readonly Site[],
-    gated: readonly Site[],
-  ): Promise<InstrumentedSession> {
-    const before = this.session;
-    const has = (values: ReadonlySet<string>, sites: readonly Site[]): boolean =>
-      sites.every(({ value }) => values.has(value));
-    if (before !== null && has(before.taps, tapped) && has(before.gates, gated)) return before;
-    const taps = new Set([...(before?.taps ?? []), ...inAllBlocks(anatomy, tapped)]);
-    const gates = new Set([...(before?.gates ?? []), ...inAllBlocks(anatomy, gated)]);
-    this.session = null;
-    await before?.release();
-    this.session = await InstrumentedSession.create(this.description, taps, gates, this.settings, 'many runs');
-    return this.session;
   }
 
   /** Runs a few tokens with everything in the open, and drops what contradicts itself. */
@@ -122,17 +189,19 @@ export class Tracer {
       ids: Int32Array.from({ length }, (_, index) => Math.floor((vocab * (index + 1 + row / 2)) / (length + 2))),
     }));
     const taps = new Set([...inside.values()].map(({ value }) => value));
-    const session = await InstrumentedSession.create(this.description, taps, new Set(), this.settings, 'one run');
+    const abilities = { taps, picks: [], gates: new Set<string>(), fed: null };
+    const session = await InstrumentedSession.create(this.description, abilities, this.settings, 'one run');
+    const reads = planReads(anatomy.subject, inside, new Map());
     const wrong = new Map<string, string>();
     try {
       const runs = this.fill.groups(rows).map((group) => group.map((row) => rows[row] as InputRow));
       for (let members = runs.shift(); members !== undefined; members = runs.shift()) {
         let trace: Trace;
         try {
-          trace = await session.run(this.fill.feeds(members), inside);
+          trace = await session.run({ feeds: this.fill.feeds(members), reads });
         } catch (error) {
-          // Some exports take one text at a time, whatever their inputs say.
           if (members.length === 1) throw error;
+          this.takesBatches = false;
           runs.push(...members.map((row) => [row]));
           continue;
         }
@@ -153,10 +222,12 @@ export class Tracer {
   }
 }
 
-/** Values of these hooks in every block. */
-function inAllBlocks({ hooks: { sites } }: Anatomy, wanted: readonly Site[]): string[] {
+/** Values of these hooks, and of their like in every block from `layer` on: they are looked at next, and cost nothing until fetched. */
+function inAllBlocks({ hooks: { sites } }: Anatomy, wanted: readonly Site[], layer: number): Set<string> {
   const kindOf = (hook: string): string => hook.replace(/^blocks\.\d+\./, '');
+  const layerOf = (hook: string): number => Number(/^blocks\.(\d+)\./.exec(hook)?.[1] ?? Infinity);
   const values = new Set(wanted.map(({ value }) => value));
   const kinds = new Set([...sites].filter(([, { value }]) => values.has(value)).map(([hook]) => kindOf(hook)));
-  return [...sites].filter(([hook]) => kinds.has(kindOf(hook))).map(([, { value }]) => value);
+  const alike = [...sites].filter(([hook]) => kinds.has(kindOf(hook)) && layerOf(hook) >= layer);
+  return new Set([...values, ...alike.map(([, { value }]) => value)]);
 }

@@ -1,0 +1,148 @@
+/** Parts of hooks: as elements to pick inside the graph where its tensor has the axes for it, and from the whole where it has not. */
+import type { Tensor } from 'onnxruntime-node';
+import { LensError } from '../../protocol/errors';
+import type { Layout, Site } from '../anatomy/hooks';
+import type { Subject } from '../anatomy/subject';
+import { pickOutput, type Pick } from '../instrument/picks';
+import { sizeOf } from '../onnx/model';
+import type { Activation, Part } from './internals';
+import { unexpectedShape } from './layout';
+import { floats } from './runtime';
+
+/** A part as the graph can take it. */
+export interface PartPlan {
+  pick: Pick;
+  /** What is picked along each of its axes, for a batch and a length. */
+  indices(batch: number, length: number): number[][];
+}
+
+/** A hook as a run reads it. */
+export interface Read {
+  hook: string;
+  site: Site;
+  part: Part | undefined;
+  /** How the graph takes the part; null: the whole is fetched. */
+  plan: PartPlan | null;
+}
+
+/** Of two parts of one tensor (hooks of neighbouring blocks may share it), only the first is taken in the graph. */
+export function planReads(
+  subject: Subject,
+  sites: ReadonlyMap<string, Site>,
+  parts: ReadonlyMap<string, Part>,
+): Read[] {
+  const taken = new Set<string>();
+  return [...sites].map(([hook, site]) => {
+    const part = parts.get(hook);
+    const plan = part === undefined ? null : planPart(subject, site, part);
+    if (plan === null || taken.has(pickOutput(plan.pick))) return { hook, site, part, plan: null };
+    taken.add(pickOutput(plan.pick));
+    return { hook, site, part, plan };
+  });
+}
+
+const range = (length: number): number[] => Array.from({ length }, (_, index) => index);
+
+/** Null where the whole must be fetched: the tensor has heads and tokens in one axis that something else is in too. */
+function planPart(
+  { values, batch, length }: Subject,
+  { value, layout }: Site,
+  { heads, positions, mean }: Part,
+): PartPlan | null {
+  const dims = values.get(value)?.dims;
+  if (dims === undefined || layout.kind === 'plain') return null;
+  const along = new Map<number, (batch: number, length: number) => number[]>();
+  const rank = dims.length;
+  const flat = (count: number | null, picked: readonly number[]) => (rows: number, tokens: number) =>
+    range(rows).flatMap((row) => picked.map((index) => row * (count ?? tokens) + index));
+  const plain = (picked: readonly number[]) => () => [...picked];
+  if (layout.kind === 'pairs') {
+    if (rank !== 4 && mean !== undefined) return null;
+    if (heads !== undefined) along.set(rank === 4 ? 1 : 0, rank === 4 ? plain(heads) : flat(layout.heads, heads));
+    if (positions !== undefined) along.set(rank - 2, plain(positions));
+  } else {
+    if (mean !== undefined || rank < 2 || rank > 4 || (rank > 2 && (dims[0] !== batch || dims[1] !== length)))
+      return null;
+    if (positions !== undefined) along.set(rank === 2 ? 0 : 1, rank === 2 ? flat(null, positions) : plain(positions));
+    const columns = headColumns(layout, heads);
+    if (rank === 4) {
+      if (layout.columns !== null || dims[2] !== layout.rest[0]) return null;
+      if (heads !== undefined) along.set(2, plain(heads));
+    } else if (columns !== null) along.set(rank - 1, plain(columns));
+  }
+  const axes = [...along.keys()].sort((one, other) => one - other);
+  return {
+    pick: { value, axes, mean: mean === undefined ? null : 1 },
+    indices: (rows, tokens) =>
+      axes.map((axis) => (along.get(axis) as (batch: number, length: number) => number[])(rows, tokens)),
+  };
+}
+
+/** Columns of the tensor that the heads are in; null: all in order. */
+function headColumns(
+  { rest, columns }: Extract<Layout, { kind: 'tokens' }>,
+  heads: readonly number[] | undefined,
+): readonly number[] | null {
+  const width = sizeOf(rest.slice(1));
+  const wanted = heads?.flatMap((head) => range(width).map((place) => head * width + place));
+  if (wanted === undefined) return columns === null ? null : [...columns];
+  return columns === null ? wanted : wanted.map((index) => columns[index] as number);
+}
+
+/** The hook's canonical shape with only the part in it. Throws `bad-input` for a part that the hook does not have. */
+export function partDims(hook: string, layout: Layout, part: Part, batch: number, length: number): number[] {
+  const { heads, positions, mean } = part;
+  const wrong = (why: string): LensError => new LensError('bad-input', `There is no such part of ${hook}: ${why}.`);
+  if (layout.kind === 'plain') throw wrong('its shape is the graph’s own');
+  const count = layout.kind === 'pairs' ? layout.heads : layout.rest.length === 2 ? (layout.rest[0] as number) : null;
+  if (count === null && (heads !== undefined || mean !== undefined)) throw wrong('it has no heads');
+  const inside = (index: number, size: number): boolean => Number.isInteger(index) && index >= 0 && index < size;
+  if (heads?.every((head) => inside(head, count ?? 0)) === false) throw wrong(`it has ${count} heads`);
+  if (positions?.every((position) => inside(position, length)) === false) throw wrong(`it has ${length} positions`);
+  const [tokens, those] = [positions?.length ?? length, mean === undefined ? (heads?.length ?? count) : 1];
+  return layout.kind === 'pairs'
+    ? [batch, those as number, tokens, length]
+    : [batch, tokens, ...(those === null ? [] : [those]), ...layout.rest.slice(those === null ? 0 : 1)];
+}
+
+/** The part of a whole. */
+export function takePart(whole: Activation, layout: Layout, { heads, positions, mean }: Part): Activation {
+  const [headAxis, tokenAxis] = layout.kind === 'pairs' ? [1, 2] : [2, 1];
+  let part = whole;
+  if (positions !== undefined) part = take(part, tokenAxis, positions);
+  if (heads !== undefined) part = take(part, headAxis, heads);
+  return mean === undefined ? part : meanOver(part, headAxis);
+}
+
+function take({ dims, data }: Activation, axis: number, indices: readonly number[]): Activation {
+  const inner = sizeOf(dims.slice(axis + 1));
+  const size = dims[axis] as number;
+  const outer = sizeOf(dims.slice(0, axis));
+  const taken = new Float32Array(outer * indices.length * inner);
+  for (let block = 0; block < outer; block++)
+    indices.forEach((index, place) => {
+      const from = (block * size + index) * inner;
+      taken.set(data.subarray(from, from + inner), (block * indices.length + place) * inner);
+    });
+  return { dims: dims.map((each, at) => (at === axis ? indices.length : each)), data: taken };
+}
+
+function meanOver({ dims, data }: Activation, axis: number): Activation {
+  const inner = sizeOf(dims.slice(axis + 1));
+  const size = dims[axis] as number;
+  const means = new Float32Array(data.length / size);
+  for (let at = 0; at < means.length; at++) {
+    const start = Math.floor(at / inner) * size * inner + (at % inner);
+    let sum = 0;
+    for (let index = 0; index < size; index++) sum += data[start + index * inner] as number;
+    means[at] = sum / size;
+  }
+  return { dims: dims.map((each, at) => (at === axis ? 1 : each)), data: means };
+}
+
+/** What the graph took, in the shape of the part. Throws `model-unsupported` when it has other elements. */
+export function partOf(tensor: Tensor, dims: readonly number[], hook: string): Activation {
+  const data = floats(tensor);
+  if (data.length !== sizeOf(dims)) throw unexpectedShape(hook, tensor.dims);
+  return { dims, data };
+}
