@@ -209,5 +209,7 @@ describe('align: text that knows its source', () => {
     assert.deepEqual(word.range(1, 3), { start: 13, end: 15 });
     assert.deepEqual(word.range(3, 3), { start: 15, end: 15 });
     assert.equal(source.replace([]), source);
+    // A text whose first character was removed still begins where it began; Metaspace's “first” asks for it.
+    assert.equal(source.replace([{ from: 0, to: 1, with: '' }]).slice(0, 3).start, 10);
   });
 });

@@ -4,6 +4,7 @@ import { LensError } from '../../protocol/errors';
 import { Charsmap } from './charsmap';
 import { asArray, asRecord, asString, type Json, type JsonRecord } from './json';
 import { compilePattern } from './pattern';
+import { UNKNOWN_DECOMPOSITIONS, UNKNOWN_FORMATS, UNKNOWN_MARKS, UNKNOWN_NONSPACING } from './referenceUnicode';
 import type { Edit, SourceText } from './sourceText';
 
 export type Normalizer = (text: SourceText) => SourceText;
@@ -12,10 +13,18 @@ export type Normalizer = (text: SourceText) => SourceText;
  * A character with all that may compose with it: marks, conjoining Jamo (also the compatibility forms, which decompose
  * to them) and half-width voicing marks. Lone ASCII is left out, since no normalisation form changes it.
  */
-const JOINING = '[\\p{M}\\u1160-\\u11ff\\u3131-\\u318e\\ud7b0-\\ud7ff\\uff9e-\\uffdc]';
-const CLUSTER = new RegExp(`[^]${JOINING}+|[^\\x00-\\x7f]`, 'gu');
-/** As above for the character map, where joiners belong to the cluster and controls are replaced too. */
-const GRAPHEME = /\r\n|[^](?:\p{M}|\u200c|\u200d|[\uff9e\uff9f])*/gu;
+const JOINING = `(?:(?!${UNKNOWN_MARKS})[\\p{M}\\u1160-\\u11ff\\u3131-\\u318e\\ud7b0-\\ud7ff\\uff9e-\\uffdc])`;
+const CLUSTER = new RegExp(`(?!${UNKNOWN_DECOMPOSITIONS})(?:[^]${JOINING}+|[^\\x00-\\x7f])`, 'gu');
+/** As above for the character map, where joiners belong to the cluster, and nothing joins a control. */
+const GRAPHEME =
+  /\r\n|(?![\u200d\p{Grapheme_Extend}])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]|[^][\p{M}\p{Grapheme_Extend}\p{Emoji_Modifier}\u200d]*/gu;
+/** All marks, with those that are letters since. */
+const MARKS = new RegExp(`(?!${UNKNOWN_MARKS})[\\p{M}\\u1cf2\\u1cf3]`, 'gu');
+/** The marks that BERT strips, with those that are spacing marks since. */
+const ACCENTS = new RegExp(`(?!${UNKNOWN_NONSPACING})[\\p{Mn}\\u1734\\u{1171e}]`, 'gu');
+/** What BERT removes first; tabs and line ends are white space. */
+const CONTROLS = new RegExp(`(?![\\t\\n\\r])(?!${UNKNOWN_FORMATS})[\\p{Cc}\\p{Cf}\\p{Co}\\p{Cs}\\ufffd]`, 'gu');
+const LONGEST_CLUSTER = 64;
 const EDGES = { left: /^\p{White_Space}+/u, right: /\p{White_Space}+$/u };
 
 /** Builds the normaliser that `config` (the `normalizer` of tokenizer.json) describes. */
@@ -38,7 +47,7 @@ export function createNormalizer(config: Json | undefined): Normalizer {
     case 'Lowercase':
       return lowercase;
     case 'StripAccents':
-      return (text) => removeAll(text, /\p{M}/gu);
+      return (text) => removeAll(text, MARKS);
     case 'Strip':
       return (text) => strip(text, record['strip_left'] !== false, record['strip_right'] !== false);
     case 'Prepend': {
@@ -104,19 +113,29 @@ function unicodeForm(text: SourceText, form: 'NFC' | 'NFD' | 'NFKC' | 'NFKD'): S
 
 function* formEdits(text: string, form: string): Generator<Edit> {
   for (const { 0: cluster, index } of text.matchAll(CLUSTER)) {
-    const whole = cluster.normalize(form);
-    if (whole === cluster) continue;
-    const characters = Array.from(cluster);
-    if (characters.map((character) => character.normalize(form)).join('') !== whole) {
-      yield { from: index, to: index + cluster.length, with: whole };
-      continue;
-    }
+    if (cluster.normalize(form) === cluster) continue;
     let from = index;
-    for (const character of characters) {
-      yield { from, to: from + character.length, with: character.normalize(form) };
-      from += character.length;
+    for (const part of partsThatCompose(cluster, form)) {
+      yield { from, to: from + part.length, with: part.normalize(form) };
+      from += part.length;
     }
   }
+}
+
+/** The smallest parts of a cluster that can be normalised alone, so that only what became one character shares a range. */
+function partsThatCompose(cluster: string, form: string): string[] {
+  // Text of people has short clusters; this one's parts would cost its length squared.
+  if (cluster.length > LONGEST_CLUSTER) return [cluster];
+  const parts: string[] = [];
+  let from = 0;
+  for (let at = 0; at < cluster.length; at += (cluster.codePointAt(at) ?? 0) > 0xffff ? 2 : 1) {
+    if (at === from) continue;
+    const [before, after] = [cluster.slice(from, at), cluster.slice(at)];
+    if (before.normalize(form) + after.normalize(form) !== (before + after).normalize(form)) continue;
+    parts.push(before);
+    from = at;
+  }
+  return [...parts, cluster.slice(from)];
 }
 
 function* charsmapEdits(text: string, map: Charsmap): Generator<Edit> {
@@ -136,18 +155,18 @@ function bertNormalizer(config: JsonRecord): Normalizer {
   return (text) => {
     let result = text;
     if (config['clean_text'] === true) {
-      result = removeAll(result, /(?![\t\n\r])[\p{Cc}\p{Cf}\p{Co}\p{Cs}\ufffd]/gu);
+      result = removeAll(result, CONTROLS);
       result = mapMatches(result, /\p{White_Space}/gu, () => ' ');
     }
     if (config['handle_chinese_chars'] === true) result = result.replace(spacesAround(result.text));
-    if (accents === true) result = removeAll(unicodeForm(result, 'NFD'), /\p{Mn}/gu);
+    if (accents === true) result = removeAll(unicodeForm(result, 'NFD'), ACCENTS);
     return lower ? lowercase(result) : result;
   };
 }
 
-/** The blocks of ideographs that BERT's tokenizer separates. */
+/** The blocks of ideographs that BERT's tokenizer separates; the reference begins extension E 256 characters late. */
 const IDEOGRAPH =
-  /[\u4e00-\u9fff\u3400-\u4dbf\uf900-\ufaff\u{20000}-\u{2a6df}\u{2a700}-\u{2b73f}\u{2b740}-\u{2b81f}\u{2b820}-\u{2ceaf}\u{2f800}-\u{2fa1f}]/gu;
+  /[\u4e00-\u9fff\u3400-\u4dbf\uf900-\ufaff\u{20000}-\u{2a6df}\u{2a700}-\u{2b73f}\u{2b740}-\u{2b81f}\u{2b920}-\u{2ceaf}\u{2f800}-\u{2fa1f}]/gu;
 
 function* spacesAround(text: string): Generator<Edit> {
   for (const { 0: character, index } of text.matchAll(IDEOGRAPH)) {

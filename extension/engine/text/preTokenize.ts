@@ -4,6 +4,7 @@ import { LensError } from '../../protocol/errors';
 import { BYTE_LETTERS } from './byteAlphabet';
 import { asArray, asRecord, asString, type Json, type JsonRecord } from './json';
 import { compilePattern } from './pattern';
+import { UNKNOWN_PUNCTUATION } from './referenceUnicode';
 import type { Edit, SourceText } from './sourceText';
 
 export type PreTokenizer = (words: readonly SourceText[]) => SourceText[];
@@ -23,7 +24,7 @@ const WORD = '[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\u200c\\u200d]';
 const NON_WORD = '[^\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\u200c\\u200d\\p{White_Space}]';
 const WHITE_SPACE = /\p{White_Space}/gu;
 /** Unicode punctuation and all ASCII that is neither letter, digit nor space: BERT counts `$` and `+` too. */
-const PUNCTUATION = /[\p{P}!-/:-@[-`{-~]/gu;
+const PUNCTUATION = new RegExp(`(?!${UNKNOWN_PUNCTUATION})[\\p{P}\\u166d\\u{111c9}!-/:-@[-\`{-~]`, 'gu');
 
 /** Builds the pre-tokenizer that `config` (the `pre_tokenizer` of tokenizer.json) describes. */
 export function createPreTokenizer(config: Json | undefined): PreTokenizer {

@@ -43,7 +43,8 @@ export class SourceText {
       this.text.slice(from, to),
       this.starts?.subarray(from, to) ?? null,
       this.ends?.subarray(from, to) ?? null,
-      this.startOf(from),
+      // The beginning stays the beginning, also where its first characters were removed: `Metaspace` asks for it.
+      from === 0 ? this.start : this.startOf(from),
       to > from ? this.endOf(to - 1) : this.startOf(from),
     );
   }

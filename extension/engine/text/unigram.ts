@@ -66,7 +66,7 @@ export class UnigramModel implements SubwordModel {
       let node = this.root.next.get(word.charCodeAt(from));
       for (let to = from + 1; node !== undefined; node = node.next.get(word.charCodeAt(to++))) {
         if (node.id >= 0) {
-          const score = base + (node.id === this.unknown ? this.unknownScore : (this.scores[node.id] ?? 0));
+          const score = base + (this.scores[node.id] ?? 0);
           if (begins[to] === -1 || score > (best[to] ?? 0)) {
             best[to] = score;
             begins[to] = from;
