@@ -9,7 +9,8 @@ import type { Progress } from '../../extension/protocol/engine';
 import { storageError } from '../../extension/panels/replaceFile';
 import { LensError, type LensErrorCode } from '../../extension/protocol/errors';
 import { findModel } from './catalog';
-import { COMMANDS, type Command, type OptionSpec, type OptionValues } from './commands';
+import { COMMANDS, type Command } from './commands';
+import type { OptionSpec, OptionValues } from './options';
 import { visible } from './table';
 
 const COMMON: Record<string, OptionSpec> = {
@@ -42,7 +43,7 @@ function commandUsage(name: string, { summary, options, takes }: Command): strin
     `  ${`--${option}${value === undefined ? '' : ` ${value}`}`.padEnd(24)}${help}${required ? '; required' : ''}`;
   const needed = Object.entries(options).filter(([, { required }]) => required);
   return [
-    `Usage: lens ${name} ${takes === 'folders' ? 'DIR…' : '[MODEL]'} ${needed.map(([option, { value }]) => `--${option} ${value} `).join('')}[options]`,
+    `Usage: lens ${name} ${takes ?? '[MODEL]'} ${needed.map(([option, { value }]) => `--${option} ${value} `).join('')}[options]`,
     '',
     `${name}: ${summary}`,
     '',
@@ -60,7 +61,7 @@ function parse(command: Command, args: string[]): { values: OptionValues; positi
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error));
   }
-  const most = command.takes === 'folders' ? Infinity : 1;
+  const most = command.takes === undefined ? 1 : Infinity;
   if (parsed.positionals.length > most)
     throw new UsageError(`Too many arguments: ${parsed.positionals.slice(most).join(' ')}`);
   return parsed;
@@ -117,17 +118,28 @@ async function run(name: string, command: Command, args: string[]): Promise<numb
   );
   try {
     await engine.handle('configure', typeof threads === 'string' ? { threads: Number(threads) } : {}, context);
-    const takesFolders = command.takes === 'folders';
+    const takesModel = command.takes === undefined;
     const { json, text, failed } = await command.run({
-      model: findModel(takesFolders ? undefined : positionals[0]),
-      folders: takesFolders ? positionals : [],
+      model: findModel(takesModel ? positionals[0] : undefined),
+      positionals,
       threads: Number(threads ?? 0),
       options: values,
       text: (option) => {
         const value = values[option] as string;
         return value === '-' ? readAll(process.stdin) : Promise.resolve(value);
       },
-      ask: (method, params) => engine.handle(method, params, context),
+      ask: (method, params, onProgress) =>
+        engine.handle(method, params, {
+          ...context,
+          progress: (report) => {
+            progress.show(report);
+            onProgress?.(report);
+          },
+        }),
+      tell: (message) => {
+        progress.clear();
+        process.stderr.write(`${visible(message)}\n`);
+      },
     });
     progress.clear();
     process.stdout.write(values['json'] === true ? `${JSON.stringify(json, plainArrays)}\n` : `${text}\n`);
