@@ -19,7 +19,7 @@ import { hostname } from 'node:os';
 import { LensError } from '../protocol/errors';
 import type { ModelFingerprint, ProbeFact, ProbeOptions, ProbeRelation } from '../protocol/probes';
 import { factKey } from './facts';
-import { readLines } from './lines';
+import { readLines, type Line } from './lines';
 import type { AnsweredFact, Ensemble, RankedRelation } from './metrics';
 
 const FORMAT = 'onnx-lens-probe-run';
@@ -93,26 +93,33 @@ export function difference(a: RunHeader, b: RunHeader): string | null {
 export async function readRun(path: string): Promise<Run> {
   let header: RunHeader | null = null;
   const facts: RunFact[] = [];
-  const whole = statOf(path) === 0 || endsWithNewline(path);
-  let waiting: { number: number; text: string } | null = null;
-  const take = ({ number, text }: { number: number; text: string }): void => {
-    let value: unknown;
-    try {
-      value = JSON.parse(text);
-    } catch {
-      value = null;
-    }
+  for await (const { number, text } of completeLines(path)) {
+    const value = parsed(text);
     if (header === null) header = headerOf(value, path);
     else if (isFact(value)) facts.push(value);
     else throw new LensError('bad-input', `Line ${number} of the run ${path} is damaged.`, 'Run it again.');
-  };
-  for await (const line of readLines(path)) {
-    if (waiting !== null) take(waiting);
-    waiting = line;
   }
-  if (waiting !== null && whole) take(waiting);
   if (header === null) throw notARun(path);
   return { header, facts };
+}
+
+/** Without the last one of a run that was killed while it wrote it. */
+async function* completeLines(path: string): AsyncGenerator<Line> {
+  const whole = endsWithNewline(path);
+  let waiting: Line | null = null;
+  for await (const line of readLines(path)) {
+    if (waiting !== null) yield waiting;
+    waiting = line;
+  }
+  if (waiting !== null && whole) yield waiting;
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }
 
 function headerOf(value: unknown, path: string): RunHeader {
@@ -132,26 +139,16 @@ function isFact(value: unknown): value is RunFact {
   return typeof relation === 'string' && Array.isArray(answers) && typeof result === 'object';
 }
 
-function statOf(path: string): number {
-  try {
-    return statSync(path).size;
-  } catch {
-    throw new LensError('bad-input', `There is no run ${path}.`, 'Check the path.');
-  }
-}
-
 const NEWLINE = 10;
 
 function endsWithNewline(path: string): boolean {
-  const { size } = statSync(path);
-  const last = Buffer.alloc(1);
-  const file = openSync(path, 'r');
+  let size: number;
   try {
-    readSync(file, last, 0, 1, size - 1);
-  } finally {
-    closeSync(file);
+    ({ size } = statSync(path));
+  } catch {
+    throw new LensError('bad-input', `There is no run ${path}.`, 'Check the path.');
   }
-  return last[0] === NEWLINE;
+  return size > 0 && wholeLines(path) === size;
 }
 
 /** The bytes up to the last complete line. */

@@ -2,7 +2,7 @@
  * Relation probes: what may be asked (relations with templates and facts), and what is answered, fact by fact. `[X]` stands for the
  * subject, `[Y]` for the answer. Ranks count from 1; equal logits are ordered by lower id. What each number means is in docs/probes.md.
  */
-import type { ModelRef, Prediction } from './engine';
+import type { ModelRef } from './engine';
 
 export interface ProbeFact {
   /** Null for a fact that is a sentence of its own. */
@@ -76,6 +76,14 @@ export type ProbeSkip =
   | 'answer is part of the subject'
   | 'answer is guessed from the name';
 
+export interface ProbePrediction {
+  id: number;
+  token: string;
+  /** What a person would read. */
+  text: string;
+  logprob: number;
+}
+
 /** What the model says to one query. Null: there is no such ranking. */
 export interface ProbeAnswer {
   /** Index into the relation's templates; 0 for a sentence. */
@@ -91,7 +99,7 @@ export interface ProbeAnswer {
   /** The first of the candidates. */
   choice: string | null;
   /** The best of the ranking of `rank`, best first. */
-  top: Prediction[];
+  top: ProbePrediction[];
 }
 
 /** An answer of several tokens. Ranked among the candidates only, by log-probability divided by the number of tokens. */

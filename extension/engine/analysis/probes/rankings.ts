@@ -57,7 +57,10 @@ export function rankAnswer(
     // An answer that is no candidate has no rank among them.
     candidateRank: candidates?.texts.has(best.id) === true ? among(candidates.ids) : null,
     choice: first === undefined ? null : (candidates?.texts.get(first) ?? null),
-    top: top.map((id) => describePrediction(tokenizer, id, distribution.logprob(id))),
+    top: top.map((each) => {
+      const { id, token, text, logprob } = describePrediction(tokenizer, each, distribution.logprob(each));
+      return { id, token, text, logprob };
+    }),
   };
 }
 
