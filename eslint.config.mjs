@@ -58,6 +58,10 @@ export default defineConfig(
     },
   },
   { files: ['extension/**/*.ts'], rules: forbid(RUNTIME, ENGINE) },
+  {
+    files: ['extension/cloze/**/*.ts'],
+    rules: forbid(RUNTIME, VSCODE, ENGINE, UPWARD([...HOST, 'models'])),
+  },
   { files: ['extension/client/**/*.ts', 'extension/protocol/**/*.ts'], rules: forbid(RUNTIME, VSCODE, ENGINE) },
   {
     files: ['extension/engine/**/*.ts'],

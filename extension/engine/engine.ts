@@ -22,11 +22,13 @@ import { corrupt } from './analysis/corrupt';
 import { fillMask } from './analysis/fillMask';
 import { throwIfCancelled } from './analysis/forward';
 import { nextSentence } from './analysis/nextSentence';
+import { probe } from './analysis/probes/probe';
 import { score } from './analysis/score';
 import { traceText } from './analysis/trace';
 import { OpenModels } from './openModels';
 import { isMethod, readParams } from './requests/requests';
 import { anatomyOf, inspectModel } from './session/describe';
+import { fingerprint } from './session/fingerprint';
 import type { Internals } from './session/internals';
 import type { LanguageModel, RunContext } from './session/languageModel';
 import { openModel, type OrtModel } from './session/ortModel';
@@ -125,6 +127,9 @@ export class Engine {
     relationExamples: ({ model, ...params }, context) =>
       this.run(model, 'inside', context, (loaded) => relationExamples(loaded, params, context)),
     headWeights: ({ model }, context) => this.run(model, 'inside', context, (loaded) => headWeights(loaded, context)),
+    probe: ({ model, ...params }, context) =>
+      this.run(model, 'batch', context, (loaded) => probe(loaded, params, context)),
+    fingerprint: ({ model }) => fingerprint(model),
     status: async () => ({ pid: process.pid, rss: process.memoryUsage.rss(), loaded: this.models.loaded }),
   };
 

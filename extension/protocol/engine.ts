@@ -5,6 +5,7 @@
 
 import type { AttentionEngineMethods, HeadCorpusResult, HeadRelationsResult } from './attention';
 import type { ErrorData } from './errors';
+import type { ProbeEngineMethods, ProbeFactResult } from './probes';
 
 export interface TextRange {
   start: number;
@@ -420,10 +421,12 @@ export interface Progress {
   /** So does the work over a corpus; each is the whole up to now, and can be gone on from. */
   corpus?: HeadCorpusResult;
   relations?: HeadRelationsResult;
+  /** `probe` tells of the facts that were finished since it told last. */
+  facts?: ProbeFactResult[];
 }
 
 /** method → [parameters, result] */
-export interface EngineMethods extends AttentionEngineMethods {
+export interface EngineMethods extends AttentionEngineMethods, ProbeEngineMethods {
   configure: [Partial<EngineSettings>, null];
   inspect: [{ model: ModelRef }, ModelInfo];
   anatomy: [{ model: ModelRef }, ModelAnatomy];

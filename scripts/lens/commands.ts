@@ -24,25 +24,16 @@ import {
   textBar,
 } from '../../extension/protocol/format';
 import { expansionCommand, headsCommand } from './headCommands';
+import { stringList, wholeNumber, type OptionSpec, type OptionValues } from './options';
+import { probeCommand } from './probeCommands';
 import { encodeSafetensors, writeChunks } from './safetensors';
 import { table, visible } from './table';
 import { fixtureFolders, verifyFixture, type Check } from './verify';
 
-export interface OptionSpec {
-  type: 'string' | 'boolean';
-  /** Name of its value in the help. */
-  value?: string;
-  help: string;
-  required?: boolean;
-  multiple?: boolean;
-}
-
-export type OptionValues = Record<string, string | boolean | (string | boolean)[] | undefined>;
-
 export interface CommandContext {
   model: ModelRef;
-  /** Of commands that take more than a model: everything that stands after the command's name. */
-  folders: readonly string[];
+  /** Of commands that take more than a model. */
+  positionals: readonly string[];
   options: OptionValues;
   threads: number;
   /** The value of a required text option; `-` was read from standard input. */
@@ -52,6 +43,8 @@ export interface CommandContext {
     params: EngineParams<M>,
     onProgress?: (progress: Progress) => void,
   ): Promise<EngineResult<M>>;
+  /** A line on standard error. */
+  tell(message: string): void;
 }
 
 export interface Output {
@@ -63,7 +56,7 @@ export interface Output {
 
 export interface Command {
   summary: string;
-  /** What stands after the command's name, in the words of the help; a model, or the bundled one, if not said otherwise. */
+  /** What stands after the command's name, as the help shows it; a model, or the bundled one, if not said otherwise. */
   takes?: string;
   options: Record<string, OptionSpec>;
   run(context: CommandContext): Promise<Output>;
@@ -78,20 +71,6 @@ const FULL: OptionSpec = {
 
 /** Characters of a bar for a probability of one. */
 const BAR_WIDTH = 20;
-
-const ALL_DIGITS = /^\d+$/u;
-
-export function wholeNumber(options: OptionValues, name: string, byDefault: number): number {
-  const value = options[name];
-  if (value === undefined) return byDefault;
-  if (typeof value === 'string' && ALL_DIGITS.test(value)) return Number(value);
-  throw new LensError('bad-input', `--${name} must be a whole number, not “${String(value)}”.`);
-}
-
-export function stringList(options: OptionValues, name: string): string[] {
-  const value = options[name];
-  return Array.isArray(value) ? value.map(String) : [];
-}
 
 /** `3:8` or `3:8,10:12`: half-open ranges in UTF-16 units. */
 function parseTargets(options: OptionValues): MaskTarget[] {
@@ -513,7 +492,7 @@ const verifyCommand: Command = {
   summary: 'models against reference tensors of another program; exit code 1 when anything is off or missing',
   takes: 'DIR…',
   options: { all: { type: 'boolean', help: 'list what is right, too' } },
-  async run({ folders, options, threads }) {
+  async run({ positionals: folders, options, threads }) {
     if (folders.length === 0)
       throw new LensError('bad-input', 'No folder was named.', 'Name fixtures, or a folder of fixtures.');
     const checks: Check[] = [];
@@ -570,4 +549,5 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['heads', headsCommand],
   ['expansion', expansionCommand],
   ['verify', verifyCommand],
+  ['probe', probeCommand],
 ]);

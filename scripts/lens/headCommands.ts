@@ -24,7 +24,8 @@ import { replaceFile } from '../../extension/panels/replaceFile';
 import { LensError } from '../../extension/protocol/errors';
 import { count, counted, nats, probability } from '../../extension/protocol/format';
 import { findModel } from './catalog';
-import { stringList, wholeNumber, type Command, type CommandContext, type Output, type OptionValues } from './commands';
+import type { Command, CommandContext, Output } from './commands';
+import { stringList, wholeNumber, type OptionValues } from './options';
 import { table, visible } from './table';
 
 const TEXTS = /\.(txt|md)$/iu;
@@ -65,8 +66,8 @@ export const headsCommand: Command = {
     resume: { type: 'string', value: 'STATE', help: 'go on from there' },
   },
   async run(context) {
-    const { folders, options } = context;
-    const [first, ...rest] = folders;
+    const { positionals, options } = context;
+    const [first, ...rest] = positionals;
     if (first === 'merge' && !existsSync(first)) return merge(rest, options);
     const treebanks = stringList(options, 'conllu');
     if (first === undefined || (rest.length === 0 && treebanks.length === 0))

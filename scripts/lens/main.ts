@@ -9,7 +9,8 @@ import type { Progress } from '../../extension/protocol/engine';
 import { storageError } from '../../extension/panels/replaceFile';
 import { LensError, type LensErrorCode } from '../../extension/protocol/errors';
 import { findModel } from './catalog';
-import { COMMANDS, type Command, type OptionSpec, type OptionValues } from './commands';
+import { COMMANDS, type Command } from './commands';
+import type { OptionSpec, OptionValues } from './options';
 import { visible } from './table';
 
 const COMMON: Record<string, OptionSpec> = {
@@ -117,10 +118,10 @@ async function run(name: string, command: Command, args: string[]): Promise<numb
   );
   try {
     await engine.handle('configure', typeof threads === 'string' ? { threads: Number(threads) } : {}, context);
-    const takesMore = command.takes !== undefined;
+    const takesModel = command.takes === undefined;
     const { json, text, failed } = await command.run({
-      model: findModel(takesMore ? undefined : positionals[0]),
-      folders: takesMore ? positionals : [],
+      model: findModel(takesModel ? positionals[0] : undefined),
+      positionals,
       threads: Number(threads ?? 0),
       options: values,
       text: (option) => {
@@ -130,11 +131,15 @@ async function run(name: string, command: Command, args: string[]): Promise<numb
       ask: (method, params, onProgress) =>
         engine.handle(method, params, {
           ...context,
-          progress: (state) => {
-            progress.show(state);
-            onProgress?.(state);
+          progress: (report) => {
+            progress.show(report);
+            onProgress?.(report);
           },
         }),
+      tell: (message) => {
+        progress.clear();
+        process.stderr.write(`${visible(message)}\n`);
+      },
     });
     progress.clear();
     process.stdout.write(values['json'] === true ? `${JSON.stringify(json, plainArrays)}\n` : `${text}\n`);

@@ -84,6 +84,20 @@ export class Distribution {
     return rank;
   }
 
+  /** The same among some ids. */
+  rankAmong(ids: Int32Array, id: number): number {
+    let rank = 1;
+    for (let index = 0; index < ids.length; index++) if (isBefore(this.logits, ids[index] as number, id)) rank++;
+    return rank;
+  }
+
+  /** The k most likely of some ids, which ascend, best first, ties by lower id. */
+  topAmong(ids: Int32Array, k: number): number[] {
+    const chosen = new Float32Array(ids.length);
+    for (let index = 0; index < ids.length; index++) chosen[index] = this.logits[ids[index] as number] as number;
+    return topK(chosen, k).map((index) => ids[index] as number);
+  }
+
   /** `-Σ p log p`, in nats. */
   entropy(): number {
     let entropy = 0;

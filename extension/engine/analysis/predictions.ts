@@ -14,7 +14,7 @@ export function hasToken(tokenizer: LensTokenizer, id: number): boolean {
   }
 }
 
-function describe(tokenizer: LensTokenizer, id: number, logprob: number): Prediction {
+export function describePrediction(tokenizer: LensTokenizer, id: number, logprob: number): Prediction {
   const known = hasToken(tokenizer, id);
   return {
     id,
@@ -27,11 +27,11 @@ function describe(tokenizer: LensTokenizer, id: number, logprob: number): Predic
 
 /** The k most likely tokens of the whole vocabulary. */
 export function topPredictions(tokenizer: LensTokenizer, distribution: Distribution, k: number): Prediction[] {
-  return distribution.top(k).map((id) => describe(tokenizer, id, distribution.logprob(id)));
+  return distribution.top(k).map((id) => describePrediction(tokenizer, id, distribution.logprob(id)));
 }
 
 export function actualToken(tokenizer: LensTokenizer, distribution: Distribution, id: number): ActualToken {
-  return { ...describe(tokenizer, id, distribution.logprob(id)), rank: distribution.rank(id) };
+  return { ...describePrediction(tokenizer, id, distribution.logprob(id)), rank: distribution.rank(id) };
 }
 
 /** Ids that may fill a mask: tokens of the vocabulary that are not special. */

@@ -12,6 +12,7 @@ import type {
   TraceParams,
 } from '../../protocol/engine';
 import { ATTENTION_READERS } from './attention';
+import { PROBE_READERS } from './probes';
 import { fields, flag, integer, list, modelOf, oneOf, rangeOf, textOf, wrong, type Fields } from './fields';
 
 const MOST_PREDICTIONS = 1_000_000;
@@ -117,6 +118,7 @@ export type Reader<M extends EngineMethod> = (params: Fields) => EngineParams<M>
 
 const READERS: { [M in EngineMethod]: Reader<M> } = {
   ...ATTENTION_READERS,
+  ...PROBE_READERS,
   configure: settingsOf,
   inspect: (params) => ({ model: modelOf(params) }),
   anatomy: (params) => ({ model: modelOf(params) }),

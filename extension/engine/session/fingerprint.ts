@@ -1,0 +1,34 @@
+/** What tells whether two runs were made with the same model. */
+import { createHash } from 'node:crypto';
+import { createReadStream, existsSync, realpathSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { env } from 'onnxruntime-node';
+import type { ModelRef } from '../../protocol/engine';
+import type { ModelFingerprint } from '../../protocol/probes';
+import { checkExternalData } from '../onnx/externalData';
+import { readModel } from '../onnx/model';
+import { companionFolder, onnxPath } from './modelFolder';
+
+/** Throws `model-*`, `external-data`. */
+export async function fingerprint(ref: ModelRef): Promise<ModelFingerprint> {
+  const path = onnxPath(ref);
+  const model = readModel(path);
+  checkExternalData(model, path);
+  const external = new Set<string>();
+  for (const { place } of [...model.graph.initializers.values(), ...model.hiddenExternal])
+    if (place.kind === 'external') external.add(place.location);
+  const tokenizer = join(companionFolder(ref, 'tokenizer.json'), 'tokenizer.json');
+  const paths = [
+    path,
+    ...[...external].sort().map((location) => join(dirname(path), location)),
+    ...(existsSync(tokenizer) ? [tokenizer] : []),
+  ];
+  const hash = createHash('sha256');
+  for (const file of paths)
+    for await (const chunk of createReadStream(realpathSync(file))) hash.update(chunk as Buffer);
+  return {
+    sha256: hash.digest('hex'),
+    files: paths.map((file) => ({ name: basename(file), bytes: statSync(file).size })),
+    versions: { node: process.versions.node, onnxruntime: env.versions.node ?? 'unknown' },
+  };
+}
