@@ -263,7 +263,8 @@ export class EngineClient {
         return;
       case 'result':
       case 'error': {
-        this.crashesInARow = 0;
+        // The settings (id 0) are answered by an engine that then dies of every request, too.
+        if (message.id !== 0) this.crashesInARow = 0;
         const timer = this.cancelling.get(message.id);
         if (timer !== undefined) {
           clearTimeout(timer);

@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EngineClient, type EngineEvent } from '../../extension/client/engineClient';
 import { seededRandom } from '../../extension/engine/analysis/random';
@@ -145,6 +146,32 @@ describe('engine client', function () {
     await missing.dispose();
   });
 
+  it('backs off and gives up on an engine that starts well and dies of its requests', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'onnx-lens-'));
+    const dying = join(folder, 'engine.js');
+    writeFileSync(
+      dying,
+      `require(${JSON.stringify(ENGINE)}); setTimeout(() => process.kill(process.pid, 'SIGKILL'), 300);`,
+    );
+    const crashes: EngineEvent[] = [];
+    const mortal = new EngineClient({
+      enginePath: dying,
+      settings: SETTINGS,
+      log: () => undefined,
+      onEvent: (event) => event.name === 'crashed' && crashes.push(event),
+    });
+    const load = (): Promise<unknown> => mortal.request('load', { model: BUNDLED });
+    await assert.rejects(load(), hasCode('engine-crashed'));
+    await assert.rejects(load(), hasCode('engine-crashed'));
+    await assert.rejects(load(), hasCode('engine-unavailable'));
+    assert.equal(crashes.length, 5);
+    const asked = Date.now();
+    await assert.rejects(load(), hasCode('engine-unavailable'));
+    assert.ok(Date.now() - asked < 100, 'not started again for now');
+    await mortal.dispose();
+    rmSync(folder, { recursive: true });
+  });
+
   it('ends the process on dispose, and every request with it', async () => {
     await client.request('load', { model: TINY });
     const pid = client.pid as number;
@@ -176,7 +203,7 @@ describe('engine client', function () {
   });
 
   it(`survives ${KILLS} kills at random moments: every request ends, memory returns, nothing stays behind`, async function () {
-    this.timeout(400_000);
+    this.timeout(600_000);
     const random = seededRandom(2026);
     await client.request('load', { model: TINY });
     const before = process.memoryUsage().rss;

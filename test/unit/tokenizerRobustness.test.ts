@@ -305,13 +305,14 @@ describe('tokenizer: speed', () => {
   const prose = 'It was the best of times, it was the worst of times; it was the age of wisdom — and of foolishness. ';
   for (const name of ['wp_cased', 'bpe_gpt2', 'bpe_llama2', 'uni_xlmr', 'uni_albert']) {
     it(`${name}: 100 kB of English in a second, lines of 1 MB in linear time`, async function () {
-      this.timeout(60_000);
-      const tokenizer = await loadTokenizer(join(FIXTURES, name), { timeLimit: 30_000 });
-      // The best of three: another process may have the processor for a while.
+      this.timeout(180_000);
+      const tokenizer = await loadTokenizer(join(FIXTURES, name), { timeLimit: 60_000 });
+      // The processor's time and the best of three: other processes may be at work.
       const times = [0, 1, 2].map((run) => {
-        const started = Date.now();
+        const started = process.cpuUsage();
         tokenizer.encode(`${run} ${prose.repeat(1_000)}`);
-        return Date.now() - started;
+        const { user, system } = process.cpuUsage(started);
+        return (user + system) / 1_000;
       });
       assert.ok(Math.min(...times) < 1_000, `${times.join(', ')} ms`);
       // Work that grew with the square of the length would take minutes.
