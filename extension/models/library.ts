@@ -2,7 +2,6 @@
  * The models that can be chosen: the bundled ones and the folders that the settings name. Knows their state, never their
  * content; what a model is, the engine says.
  */
-import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import * as vscode from 'vscode';
@@ -10,6 +9,7 @@ import { compareModelId, modelFolders, selectedModelId, update } from '../comman
 import type { ModelInfo, ModelRef } from '../protocol/engine';
 import { LensError, type ErrorData, type LensErrorCode } from '../protocol/errors';
 import type { ModelSummary } from '../protocol/view';
+import { readCatalog } from './catalog';
 
 export interface LibraryModel {
   ref: ModelRef;
@@ -166,15 +166,15 @@ export class ModelLibrary implements vscode.Disposable {
   private refresh(): void {
     const before = [...this.entries.values()];
     this.entries = new Map();
-    const put = (folder: string, bundled: boolean): void => {
+    const put = (folder: string, bundledId?: string): void => {
       if (this.models.some((model) => model.ref.folder === folder)) return;
       const known = before.find((model) => model.ref.folder === folder);
-      const id = uniqueId(folder, new Set(this.entries.keys()));
+      const id = bundledId ?? uniqueId(folder, new Set(this.entries.keys()));
+      const bundled = bundledId !== undefined;
       this.entries.set(id, known?.ref.id === id ? known : { ref: { id, folder }, bundled, state: 'not-loaded' });
     };
-    const bundled = join(this.bundledRoot, 'bert-base-cased');
-    if (existsSync(bundled)) put(bundled, true);
-    for (const folder of modelFolders().map(expand)) if (isAbsolute(folder)) put(folder, false);
+    for (const { id, folder } of readCatalog(this.bundledRoot)) put(folder, id);
+    for (const folder of modelFolders().map(expand)) if (isAbsolute(folder)) put(folder);
     this.changed.fire();
   }
 }
