@@ -1,7 +1,12 @@
 /** What is said of a model's inside against what its maker's config says. */
 import assert from 'node:assert/strict';
+import { cpSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describeModel } from '../../extension/engine/session/describe';
-import { BUNDLED, fixture, fixtureNames, reference } from '../support/fixtures';
+import { Tracer } from '../../extension/engine/session/tracer';
+import { encodeModel, newNode, readModel } from '../../extension/engine/onnx/model';
+import { BUNDLED, fixture, fixtureNames, reference, SETTINGS } from '../support/fixtures';
 
 const KINDS = { mlm: 'masked', pretraining: 'masked', clm: 'causal', cls: 'classifier', encoder: 'encoder' } as const;
 
@@ -59,5 +64,33 @@ describe('anatomy', () => {
     assert.equal(info.anatomy.tiedEmbeddings, true);
     assert.equal(info.anatomy.positions, 'learned');
     assert.equal(info.anatomy.activation, 'gelu');
+  });
+
+  it('keeps the attention of blocks whose feed-forward network has an unknown form, and says what is missing', async () => {
+    const { folder } = fixture('bert');
+    const changed = mkdtempSync(join(tmpdir(), 'onnx-lens-anatomy-'));
+    try {
+      cpSync(folder, changed, { recursive: true });
+      renameSync(join(changed, 'model.onnx'), join(changed, 'weights.bin'));
+      const model = readModel(join(folder, 'model.onnx'));
+      const nodes = model.graph.nodes.map((node) =>
+        node.opType === 'Erf' ? newNode('Sin', node.inputs, node.outputs) : node,
+      );
+      writeFileSync(
+        join(changed, 'model.onnx'),
+        encodeModel({ ...model, graph: { ...model.graph, nodes } }, 'weights.bin'),
+      );
+      const tracer = new Tracer(await describeModel({ id: 'changed', folder: changed }), SETTINGS);
+      const { hooks, layers, heads, norm } = await tracer.anatomy();
+      assert.deepEqual([layers, heads, norm], [3, 4, 'post']);
+      const pattern = 'blocks.0.attn.hook_pattern';
+      const trace = await tracer.trace([{ ids: Int32Array.of(2, 9, 17, 3) }], [pattern, 'blocks.2.attn.hook_z']);
+      assert.deepEqual(trace.get(pattern)?.dims, [1, 4, 4, 4]);
+      for (const hook of ['mlp.hook_pre', 'mlp.hook_post', 'hook_mlp_out', 'hook_resid_post'])
+        assert.match(hooks.missing.get(`blocks.1.${hook}`) ?? '', /feed-forward network was not found/);
+      await tracer.release();
+    } finally {
+      rmSync(changed, { recursive: true, force: true });
+    }
   });
 });

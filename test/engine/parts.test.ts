@@ -182,6 +182,26 @@ describe('batches', function () {
           }
         };
         compare(await single.trace(ROWS, names, [off, edges]), await whole.trace(ROWS, names, [off, edges]));
+        const pattern = 'blocks.1.attn.hook_pattern';
+        const parts = new Map([[pattern, { heads: [1], positions: [4] }]]);
+        const [one, all] = [single, whole].map((tracer) => tracer.trace(ROWS, [pattern], [off], { parts }));
+        const [own, theirs] = [get((await one) as Trace, pattern), get((await all) as Trace, pattern)];
+        assert.deepEqual([...own.dims], [3, 1, 1, 6]);
+        // Of the first text, the only one with a fifth token that is no padding.
+        assertClose(
+          { dims: [6], data: own.data.subarray(0, 6) },
+          { dims: [6], data: theirs.data.subarray(0, 6) },
+          pattern,
+          2e-5,
+        );
+        const two: Intervention = {
+          hook: 'blocks.1.attn.hook_z',
+          scale: { dims: [2, 1, 1, 1], data: Float32Array.of(1, 0) },
+        };
+        await assert.rejects(
+          single.trace(ROWS, names, [two]),
+          (thrown) => thrown instanceof LensError && thrown.code === 'bad-input',
+        );
         const resid = get(await whole.trace(ROWS, ['blocks.1.hook_resid_pre']), 'blocks.1.hook_resid_pre');
         compare(
           await single.traceFrom(1, resid, ROWS, names, [off]),

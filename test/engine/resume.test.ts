@@ -85,4 +85,20 @@ describe('runs from a block on', function () {
       await tracer.release();
     }
   });
+
+  for (const lowMemory of [false, true])
+    it(`begin at one block after the other, with sessions that come and go${lowMemory ? ' (low memory)' : ''}`, async () => {
+      const tracer = new Tracer(await describeModel(fixture('bert')), { ...SETTINGS, lowMemory });
+      try {
+        const streams = [0, 1, 2].map((layer) => `blocks.${layer}.hook_resid_pre`);
+        const plain = await tracer.trace([row(IDS[0])], [...streams, 'unembed.logits']);
+        for (const layer of [0, 1, 2, 1, 0, 2]) {
+          const resid = get(plain, streams[layer] as string);
+          const resumed = await tracer.traceFrom(layer, resid, [row(IDS[1])], ['unembed.logits']);
+          assertSame(resumed, new Map([['unembed.logits', get(plain, 'unembed.logits')]]), TOLERANCE);
+        }
+      } finally {
+        await tracer.release();
+      }
+    });
 });

@@ -18,7 +18,8 @@ export interface Block {
   /** Null for parallel blocks, where both outputs are added to the same stream. */
   residMid: string | null;
   mlpOut: string | null;
-  residPost: string;
+  /** Null where the feed-forward network was not found. */
+  residPost: string | null;
   /** Post-norm blocks: after the first and after the last norm. */
   mlpIn: string | null;
   normalizedResidPost: string | null;
@@ -131,8 +132,32 @@ function findBlock(
       normalizedResidPost: post ? last : null,
     };
   }
-  return 'the feed-forward network after it was not found';
+  return blockWithoutFfn(subject, attention, first, normed);
 }
+
+/** What can be said of a block whose second half has an unknown form (a mixture of experts, for instance). */
+function blockWithoutFfn(subject: Subject, attention: Attention, sum: Sum, normed: readonly string[]): Block | string {
+  // Only a sum that goes on as a residual stream is one: it is read by a norm, or added to once more.
+  const goesOn = viewsOf(subject, sum.output).some((view) =>
+    subject.wires.readers(view).some(isActivationSum(subject)),
+  );
+  const normGoesOn = normed
+    .flatMap((output) => viewsOf(subject, output))
+    .some((view) => subject.wires.readers(view).some(isActivationSum(subject)));
+  if (!goesOn && !normGoesOn) return 'the sum that takes its output is not that of a residual stream';
+  return {
+    ...{ attention, ffn: null, norm: goesOn ? 'pre' : 'post', parallel: false },
+    residPre: sum.other,
+    attnOut: sum.branch,
+    residMid: sum.output,
+    ...{ mlpOut: null, residPost: null, mlpIn: null, normalizedResidPost: null },
+  };
+}
+
+const isActivationSum =
+  ({ wires }: Subject) =>
+  (node: GraphNode): boolean =>
+    node.opType === 'Add' && node.inputs.every((input) => !wires.isConstant(input));
 
 /** Between a linear layer and the sum that takes its output: other views of the same numbers, a constant factor, a norm of its own. */
 const CARRIES = new Set(['Reshape', 'Cast', 'Identity', 'Dropout', 'Squeeze', 'Unsqueeze']);

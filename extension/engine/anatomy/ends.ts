@@ -80,7 +80,7 @@ export function findUnembedding(
 /** The norm between the last block and the head of a pre-norm model. */
 export const findFinalNorm = (norms: Norms, blocks: readonly Block[]): string | null => {
   const last = blocks.at(-1);
-  return last?.norm === 'pre' ? (norms.byInput.get(last.residPost)?.[0]?.output ?? null) : null;
+  return last?.norm === 'pre' ? (norms.byInput.get(last.residPost ?? '')?.[0]?.output ?? null) : null;
 };
 
 /** How the model knows the order of tokens. */

@@ -4,7 +4,7 @@
  */
 import { LensError } from '../../protocol/errors';
 import { sizeOf } from '../onnx/model';
-import type { Attention, HeadColumns } from './attention';
+import type { HeadColumns } from './attention';
 import type { Block } from './blocks';
 import { rowWidth, type Subject } from './subject';
 
@@ -67,8 +67,14 @@ export function blockHooks(subject: Subject, blocks: readonly Block[], width: nu
   const sites = new Map<string, Site>();
   const missing = new Map<string, string>();
   const stream = (value: string): Site => tokenSite(subject, value, [width]);
-  const projected = (part: HeadColumns | string, { headWidth }: Attention): Site | string =>
-    typeof part === 'string' ? part : tokenSite(subject, part.linear.output, [part.heads, headWidth], part.columns);
+  const projected = (part: HeadColumns | string): Site | string => {
+    if (typeof part === 'string') return part;
+    const { linear, heads, columns } = part;
+    // Heads of queries and keys may have another width than those of values.
+    const each = (columns?.length ?? rowWidth(subject, linear.output) ?? 0) / heads;
+    if (!Number.isInteger(each) || each === 0) return 'its projection is not as wide as its heads';
+    return tokenSite(subject, linear.output, [heads, each], columns);
+  };
   blocks.forEach((block, layer) => {
     const { attention, ffn } = block;
     const put = (hook: (typeof BLOCK_HOOKS)[number], site: Site | string): void => {
@@ -77,15 +83,14 @@ export function blockHooks(subject: Subject, blocks: readonly Block[], width: nu
     };
     const pairs = { kind: 'pairs', heads: attention.heads } as const;
     put('hook_resid_pre', stream(block.residPre));
-    put('attn.hook_q', projected(attention.query, attention));
-    put('attn.hook_k', projected(attention.key, attention));
-    put('attn.hook_v', projected(attention.value, attention));
+    put('attn.hook_q', projected(attention.query));
+    put('attn.hook_k', projected(attention.key));
+    put('attn.hook_v', projected(attention.value));
     put('attn.hook_attn_scores', { value: attention.scores, layout: pairs });
     put('attn.hook_pattern', { value: attention.pattern, layout: pairs });
     put('attn.hook_z', tokenSite(subject, attention.z, [attention.heads, attention.headWidth], attention.zColumns));
     put('hook_attn_out', stream(block.attnOut));
     if (block.residMid !== null) put('hook_resid_mid', stream(block.residMid));
-    put('hook_resid_post', stream(block.residPost));
     if (block.mlpIn !== null) put('hook_mlp_in', stream(block.mlpIn));
     if (block.norm === 'post')
       put(
@@ -94,8 +99,8 @@ export function blockHooks(subject: Subject, blocks: readonly Block[], width: nu
           ? 'the norm after the block was not found'
           : stream(block.normalizedResidPost),
       );
-    if (ffn === null || block.mlpOut === null) {
-      for (const hook of ['mlp.hook_pre', 'mlp.hook_post', 'hook_mlp_out'] as const)
+    if (ffn === null || block.mlpOut === null || block.residPost === null) {
+      for (const hook of ['mlp.hook_pre', 'mlp.hook_post', 'hook_mlp_out', 'hook_resid_post'] as const)
         put(hook, 'the feed-forward network was not found');
       return;
     }
@@ -108,6 +113,7 @@ export function blockHooks(subject: Subject, blocks: readonly Block[], width: nu
       put('mlp.hook_pre_linear', tokenSite(subject, ffn.up.linear.output, [ffn.width], ffn.up.columns));
     put('mlp.hook_post', tokenSite(subject, ffn.post, [ffn.width]));
     put('hook_mlp_out', stream(block.mlpOut));
+    put('hook_resid_post', stream(block.residPost));
   });
   const [first] = blocks;
   if (first !== undefined) sites.set('hook_embed', stream(first.residPre));

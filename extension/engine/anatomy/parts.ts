@@ -225,7 +225,9 @@ function blockPlan(anatomy: Anatomy, block: Block, layer: number, hookParts: Map
               place,
             ),
           ]),
-      ...(post ? norm('ln2', 'Norm after feed-forward', after(block.residPost)) : []),
+      ...(post
+        ? norm('ln2', 'Norm after feed-forward', block.residPost === null ? undefined : after(block.residPost))
+        : []),
     ],
   };
 }

@@ -1,7 +1,7 @@
 /** Between the tensors of a graph and the canonical shapes of hooks. */
 import { Tensor } from 'onnxruntime-node';
 import { LensError } from '../../protocol/errors';
-import type { Site } from '../anatomy/hooks';
+import type { Layout, Site } from '../anatomy/hooks';
 import { sizeOf } from '../onnx/model';
 import type { Activation } from './internals';
 import { floats } from './runtime';
@@ -66,13 +66,7 @@ export function gateTensor(
       `${hook} cannot be changed in this graph.`,
       'Change what it is computed from.',
     );
-  const shape = layout.kind === 'pairs' ? [batch, layout.heads, length, length] : [batch, length, ...layout.rest];
-  const fits = given.dims.length === shape.length && given.dims.every((dim, axis) => dim === 1 || dim === shape[axis]);
-  if (!fits || sizeOf(given.dims) !== given.data.length)
-    throw new LensError(
-      'bad-input',
-      `The ${part} for ${hook} has the shape [${given.dims.join(', ')}]; it must fit [${shape.join(', ')}].`,
-    );
+  checkFits(`The ${part} for ${hook}`, given, layout, batch, length);
   if (layout.kind === 'pairs') return new Tensor('float32', given.data, given.dims);
   const { width, columns } = layout;
   const [givenRows, givenTokens, ...inner] = given.dims as [number, number, ...number[]];
@@ -92,6 +86,21 @@ export function gateTensor(
       }
     }
   return new Tensor('float32', data, rank === 2 ? [rows * tokens, width] : [rows, tokens, ...dims.slice(2)]);
+}
+
+/** Throws `bad-input` unless a tensor broadcasts to a hook's canonical shape. */
+export function checkFits(
+  what: string,
+  { dims, data }: Activation,
+  layout: Layout,
+  batch: number,
+  length: number,
+): void {
+  if (layout.kind === 'plain') return;
+  const shape = layout.kind === 'pairs' ? [batch, layout.heads, length, length] : [batch, length, ...layout.rest];
+  const fits = dims.length === shape.length && dims.every((dim, axis) => dim === 1 || dim === shape[axis]);
+  if (!fits || sizeOf(dims) !== data.length)
+    throw new LensError('bad-input', `${what} has the shape [${dims.join(', ')}]; it must fit [${shape.join(', ')}].`);
 }
 
 /**

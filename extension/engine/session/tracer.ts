@@ -11,7 +11,8 @@ import { planInputs, type InputPlan } from './inputs';
 import { atSites, InstrumentedSession, type Feeds } from './instrumentedSession';
 import type { Activation, Intervention, Part, Trace, TraceOptions } from './internals';
 import type { InputRow } from './languageModel';
-import { planReads } from './parts';
+import { checkFits } from './layout';
+import { partDims, planReads } from './parts';
 import { headShape } from './runtime';
 import { SessionPool } from './sessionPool';
 
@@ -138,17 +139,37 @@ export class Tracer {
     const groups = this.takesBatches ? this.fill.groups(rows) : [...rows.keys()].map((row) => [row]);
     const runs = chunks(groups, bytes, this.maxRunBytes);
     if (runs.length === 1) return this.run(this.fill.feeds(rows), hooks, interventions, options);
+    // Before the batch is divided, which would hide what does not fit it.
+    for (const { hook, scale, offset } of interventions)
+      for (const given of [scale, offset])
+        if (given !== undefined)
+          checkFits(`An intervention at ${hook}`, given, this.siteOf(anatomy, hook).layout, rows.length, length);
+    if (start !== undefined) {
+      const { layout } = this.siteOf(anatomy, blockHook(start.layer, 'hook_resid_pre'));
+      checkFits('The residual stream', start.resid, layout, rows.length, length);
+    }
+    for (const [hook, part] of parts) partDims(hook, this.siteOf(anatomy, hook).layout, part, rows.length, length);
     const traces: { rows: readonly number[]; trace: Trace }[] = [];
     for (const members of runs) {
       const own = members.map((row) => rows[row] as InputRow);
       const tokens = this.fill.length(own);
       const changes = interventions.map((each) => forRows(each, this.siteOf(anatomy, each.hook), members, tokens));
-      const resid = start === undefined ? undefined : rowsOf(start.resid, 'tokens', members, tokens);
+      // A position after the end of these rows is padding, which means nothing.
+      const ownParts = new Map(
+        [...parts].map(([hook, part]) => [
+          hook,
+          part.positions === undefined
+            ? part
+            : { ...part, positions: part.positions.map((position) => Math.min(position, tokens - 1)) },
+        ]),
+      );
       traces.push({
         rows: members,
         trace: await this.run(this.fill.feeds(own), hooks, changes, {
-          parts,
-          ...(start === undefined || resid === undefined ? {} : { start: { layer: start.layer, resid } }),
+          parts: ownParts,
+          ...(start === undefined
+            ? {}
+            : { start: { layer: start.layer, resid: rowsOf(start.resid, 'tokens', members, tokens) } }),
         }),
       });
     }
