@@ -45,7 +45,8 @@ export async function traceText(model: Internals, params: Omit<TraceParams, 'mod
   };
 }
 
-function elementsOf(anatomy: Anatomy, hook: string, length: number): number {
+/** Numbers of a hook for one text of `length` tokens. */
+export function elementsOf(anatomy: Anatomy, hook: string, length: number): number {
   const layout = anatomy.hooks.sites.get(hook)?.layout;
   if (layout?.kind === 'pairs') return layout.heads * length * length;
   if (layout?.kind === 'tokens') return length * layout.rest.reduce((product, size) => product * size, 1);
