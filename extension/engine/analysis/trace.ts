@@ -49,6 +49,7 @@ export async function traceText(model: Internals, params: Omit<TraceParams, 'mod
 export function elementsOf(anatomy: Anatomy, hook: string, length: number): number {
   const layout = anatomy.hooks.sites.get(hook)?.layout;
   if (layout?.kind === 'pairs') return layout.heads * length * length;
+  if (layout?.kind === 'factor') return length * layout.heads * layout.width;
   if (layout?.kind === 'tokens') return length * layout.rest.reduce((product, size) => product * size, 1);
   return length * (anatomy.width ?? 1);
 }

@@ -22,6 +22,11 @@ export function canonical(tensor: Tensor, { layout }: Site, batch: number, lengt
     if (sizeOf(dims) !== data.length || queries !== length) throw wrong();
     return { dims, data };
   }
+  if (layout.kind === 'factor') {
+    const { heads, width } = layout;
+    if (sizeOf([batch, length, heads, width]) !== data.length) throw wrong();
+    return { dims: [batch, length, heads, width], data: tokensFirst(data, layout, batch, length) };
+  }
   const rest = sizeOf(layout.rest);
   const dims = [batch, length, ...layout.rest];
   const { columns, width } = layout;
@@ -35,6 +40,25 @@ export function canonical(tensor: Tensor, { layout }: Site, batch: number, lengt
     for (let index = 0; index < rest; index++)
       picked[row * rest + index] = data[row * width + (columns[index] as number)] as number;
   return { dims, data: picked };
+}
+
+/** [B,N,T,d], or [B,N,d,T], as [B,T,N,d]. */
+function tokensFirst(
+  data: Float32Array,
+  { heads, width, transposed }: { heads: number; width: number; transposed: boolean },
+  batch: number,
+  length: number,
+): Float32Array {
+  const result = new Float32Array(data.length);
+  let to = 0;
+  for (let row = 0; row < batch; row++)
+    for (let token = 0; token < length; token++)
+      for (let head = 0; head < heads; head++) {
+        const from = (row * heads + head) * length * width;
+        for (let place = 0; place < width; place++)
+          result[to++] = data[from + (transposed ? place * length + token : token * width + place)] as number;
+      }
+  return result;
 }
 
 /** What an open gate is fed: x·1 + 0. */
@@ -56,7 +80,7 @@ export function gateTensor(
   const rank = dims.length;
   const { hook, [part]: given } = intervention;
   if (given === undefined) return openGate(part, rank);
-  if (layout.kind === 'plain' || (layout.kind === 'pairs' && rank !== 4))
+  if (layout.kind === 'plain' || layout.kind === 'factor' || (layout.kind === 'pairs' && rank !== 4))
     throw new LensError(
       'model-unsupported',
       `${hook} cannot be changed in this graph.`,
