@@ -22,20 +22,11 @@ import {
   signed,
   textBar,
 } from '../../extension/protocol/format';
+import { attentionCommand } from './attentionCommand';
+import { PAIR, stringList, TEXT, TOP, wholeNumber, type OptionSpec, type OptionValues } from './options';
 import { encodeSafetensors, writeChunks } from './safetensors';
 import { table, visible } from './table';
 import { fixtureFolders, verifyFixture, type Check } from './verify';
-
-export interface OptionSpec {
-  type: 'string' | 'boolean';
-  /** Name of its value in the help. */
-  value?: string;
-  help: string;
-  required?: boolean;
-  multiple?: boolean;
-}
-
-export type OptionValues = Record<string, string | boolean | (string | boolean)[] | undefined>;
 
 export interface CommandContext {
   model: ModelRef;
@@ -63,8 +54,6 @@ export interface Command {
   run(context: CommandContext): Promise<Output>;
 }
 
-const TEXT: OptionSpec = { type: 'string', value: 'T', help: 'the text; - reads standard input', required: true };
-const TOP: OptionSpec = { type: 'string', value: 'K', help: 'number of predictions (10)' };
 const FULL: OptionSpec = {
   type: 'boolean',
   help: 'with --json: everything that the engine found, not only the predictions',
@@ -72,20 +61,6 @@ const FULL: OptionSpec = {
 
 /** Characters of a bar for a probability of one. */
 const BAR_WIDTH = 20;
-
-const ALL_DIGITS = /^\d+$/u;
-
-function wholeNumber(options: OptionValues, name: string, byDefault: number): number {
-  const value = options[name];
-  if (value === undefined) return byDefault;
-  if (typeof value === 'string' && ALL_DIGITS.test(value)) return Number(value);
-  throw new LensError('bad-input', `--${name} must be a whole number, not “${String(value)}”.`);
-}
-
-function stringList(options: OptionValues, name: string): string[] {
-  const value = options[name];
-  return Array.isArray(value) ? value.map(String) : [];
-}
 
 /** `3:8` or `3:8,10:12`: half-open ranges in UTF-16 units. */
 function parseTargets(options: OptionValues): MaskTarget[] {
@@ -464,7 +439,7 @@ const traceCommand: Command = {
   summary: 'named activations of a text, as a .safetensors file',
   options: {
     text: TEXT,
-    pair: { type: 'string', value: 'U', help: 'the second text of a pair; - reads standard input' },
+    pair: PAIR,
     hooks: {
       type: 'string',
       value: 'H,…',
@@ -561,5 +536,6 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['nsp', nsp],
   ['corrupt', corruptCommand],
   ['trace', traceCommand],
+  ['attention', attentionCommand],
   ['verify', verifyCommand],
 ]);

@@ -9,7 +9,8 @@ import type { Progress } from '../../extension/protocol/engine';
 import { storageError } from '../../extension/panels/replaceFile';
 import { LensError, type LensErrorCode } from '../../extension/protocol/errors';
 import { findModel } from './catalog';
-import { COMMANDS, type Command, type OptionSpec, type OptionValues } from './commands';
+import { COMMANDS, type Command } from './commands';
+import type { OptionSpec, OptionValues } from './options';
 import { visible } from './table';
 
 const COMMON: Record<string, OptionSpec> = {
