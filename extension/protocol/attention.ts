@@ -58,7 +58,7 @@ export interface HeadStatisticsColumns {
   /** To special tokens ([CLS], [SEP], `<s>` …). */
   special: Float32Array;
   punctuation: Float32Array;
-  /** To the own text of a pair, or to tokens at most `LOCAL_REACH` away in a single text. */
+  /** To the own text of a pair, or to tokens at most `LOCAL_REACH` away in a single text; special tokens do not count. */
   local: Float32Array;
   /** In nats, of rows smoothed as .9999·a + .0001/n. */
   entropy: Float32Array;
@@ -113,6 +113,11 @@ export interface AttentionMaps {
   data: Float32Array;
   /** Whether the rows of these numbers sum to one. */
   rowsSumToOne: boolean;
+  /**
+   * Of a whole layer with `weight` or one of the norms: the part of what a token gets that comes from other tokens, mean over tokens
+   * (the mixing ratio of Kobayashi et al. 2021); else null.
+   */
+  mixing: number | null;
   /** What the numbers are, and what they do not show. */
   note: string;
   elapsed: number;

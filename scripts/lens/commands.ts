@@ -23,8 +23,9 @@ import {
   signed,
   textBar,
 } from '../../extension/protocol/format';
+import { attentionCommand } from './attentionCommand';
 import { expansionCommand, headsCommand } from './headCommands';
-import { stringList, wholeNumber, type OptionSpec, type OptionValues } from './options';
+import { PAIR, stringList, TEXT, TOP, wholeNumber, type OptionSpec, type OptionValues } from './options';
 import { probeCommand } from './probeCommands';
 import { encodeSafetensors, writeChunks } from './safetensors';
 import { table, visible } from './table';
@@ -62,8 +63,6 @@ export interface Command {
   run(context: CommandContext): Promise<Output>;
 }
 
-const TEXT: OptionSpec = { type: 'string', value: 'T', help: 'the text; - reads standard input', required: true };
-const TOP: OptionSpec = { type: 'string', value: 'K', help: 'number of predictions (10)' };
 const FULL: OptionSpec = {
   type: 'boolean',
   help: 'with --json: everything that the engine found, not only the predictions',
@@ -449,7 +448,7 @@ const traceCommand: Command = {
   summary: 'named activations of a text, as a .safetensors file',
   options: {
     text: TEXT,
-    pair: { type: 'string', value: 'U', help: 'the second text of a pair; - reads standard input' },
+    pair: PAIR,
     hooks: {
       type: 'string',
       value: 'H,…',
@@ -546,6 +545,7 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['nsp', nsp],
   ['corrupt', corruptCommand],
   ['trace', traceCommand],
+  ['attention', attentionCommand],
   ['heads', headsCommand],
   ['expansion', expansionCommand],
   ['verify', verifyCommand],

@@ -12,6 +12,19 @@ export interface OptionSpec {
 
 export type OptionValues = Record<string, string | boolean | (string | boolean)[] | undefined>;
 
+export const TEXT: OptionSpec = {
+  type: 'string',
+  value: 'T',
+  help: 'the text; - reads standard input',
+  required: true,
+};
+export const PAIR: OptionSpec = {
+  type: 'string',
+  value: 'U',
+  help: 'the second text of a pair; - reads standard input',
+};
+export const TOP: OptionSpec = { type: 'string', value: 'K', help: 'number of predictions (10)' };
+
 const ALL_DIGITS = /^\d+$/u;
 
 export function wholeNumber(options: OptionValues, name: string, byDefault: number): number {
@@ -24,4 +37,14 @@ export function wholeNumber(options: OptionValues, name: string, byDefault: numb
 export function stringList(options: OptionValues, name: string): string[] {
   const value = options[name];
   return Array.isArray(value) ? value.map(String) : [];
+}
+
+/** One of a few words. */
+export function choice<T extends string>(options: OptionValues, name: string, known: readonly T[], byDefault: T): T {
+  const value = options[name];
+  if (value === undefined) return byDefault;
+  const found = known.find((each) => each === value);
+  if (found === undefined)
+    throw new LensError('bad-input', `--${name} must be one of ${known.join(', ')}, not “${String(value)}”.`);
+  return found;
 }

@@ -54,6 +54,7 @@ const MAPS: AttentionMaps = {
   maps: [{ label: 'L1H2', heads: [{ layer: 1, head: 2 }] }],
   data: DATA,
   rowsSumToOne: true,
+  mixing: null,
   note: '',
   elapsed: 1,
 };

@@ -247,6 +247,7 @@ function mapsOf(tokens: readonly AttentionToken[], look: AttentionLook): Attenti
       ? wanted.map((ref) => ({ label: nameOf(ref), heads: [ref] }))
       : [{ label: `${look.combine} of ${wanted.map(nameOf).join(', ')}`, heads: wanted }],
     rowsSumToOne: look.specials !== 'hide' && look.combine !== 'max',
+    mixing: null,
     note: 'Attention weights: where a head looks, not what it takes from there.',
   };
 }

@@ -2,7 +2,8 @@
 import type { TraceParams, TraceResult } from '../../protocol/engine';
 import { LensError } from '../../protocol/errors';
 import type { Anatomy } from '../anatomy/anatomy';
-import { matchHooks } from '../anatomy/hooks';
+import { canonicalDims, matchHooks } from '../anatomy/hooks';
+import { sizeOf } from '../onnx/model';
 import type { Internals } from '../session/internals';
 import { tokensOf } from '../text/encoding';
 import { textsOfPair } from './pairs';
@@ -45,9 +46,9 @@ export async function traceText(model: Internals, params: Omit<TraceParams, 'mod
   };
 }
 
-function elementsOf(anatomy: Anatomy, hook: string, length: number): number {
+/** Numbers of a hook for one text of `length` tokens. */
+export function elementsOf(anatomy: Anatomy, hook: string, length: number): number {
   const layout = anatomy.hooks.sites.get(hook)?.layout;
-  if (layout?.kind === 'pairs') return layout.heads * length * length;
-  if (layout?.kind === 'tokens') return length * layout.rest.reduce((product, size) => product * size, 1);
-  return length * (anatomy.width ?? 1);
+  const dims = layout === undefined ? null : canonicalDims(layout, 1, length);
+  return dims === null ? length * (anatomy.width ?? 1) : sizeOf(dims);
 }

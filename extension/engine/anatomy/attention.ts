@@ -6,6 +6,7 @@ import { nearestFirst } from '../onnx/graph';
 import { sizeOf, type GraphNode } from '../onnx/model';
 import { columnsOf, follow, unlessIdentity } from './columns';
 import type { Linear, Linears } from './linears';
+import { factorOf, scaleOf, type Factor } from './scoring';
 import { isActivationProduct, rowWidth, type Subject } from './subject';
 
 /** Part of a linear layer's output: which of its columns are [heads, headWidth]. */
@@ -29,6 +30,10 @@ export interface Attention {
   /** The product of queries and keys, and its first factor. */
   scoring: string;
   scoringQuery: string;
+  /** Both factors as they enter it, or why they cannot be read; what it is multiplied with, or why that cannot be told. */
+  queryFactor: Factor | string;
+  keyFactor: Factor | string;
+  scale: number | string;
   heads: number;
   keyHeads: number;
   headWidth: number;
@@ -138,10 +143,13 @@ export function findAttention(
   const query = factor(scoring.inputs[0] as string, queryDims.at(-1) as number, 'query');
   const key = factor(scoring.inputs[1] as string, queryDims.at(-1) as number, 'key');
   const value = factor(mixing.inputs[1] as string, headWidth, 'value');
+  const product = { scores, scoring: scoring.outputs[0] as string };
   return {
-    scores,
+    ...product,
     pattern,
-    scoring: scoring.outputs[0] as string,
+    queryFactor: factorOf(subject, product.scoring, 'query'),
+    keyFactor: factorOf(subject, product.scoring, 'key'),
+    scale: scaleOf(subject, product),
     scoringQuery: scoring.inputs[0] as string,
     heads,
     keyHeads: typeof value === 'string' ? heads : value.heads,

@@ -2,11 +2,12 @@
  * What must be true of the numbers if the anatomy is right. The structure of a graph proposes what each tensor is; a run on random
  * tokens proves it, so that a graph of an unforeseen form loses a hook instead of giving a wrong number under its name.
  */
-import { sizeOf } from '../onnx/model';
+import { BFLOAT16, FLOAT16, sizeOf } from '../onnx/model';
 import type { Anatomy } from './anatomy';
 import type { Block } from './blocks';
 import { valuesBetween } from './columns';
 import { blockHook, type BLOCK_HOOKS } from './hooks';
+import { MASKED } from './scoring';
 
 interface Numbers {
   dims: readonly number[];
@@ -15,10 +16,12 @@ interface Numbers {
 
 /** Relative to the largest number of a tensor: float32 sums in another order, and 16-bit floats. */
 const TOLERANCE = { 32: 1e-3, 16: 3e-2 } as const;
-/** Scores below this are masked. */
-const MASKED = -5000;
 /** Correlation of scores with products of queries and keys: 1 but for rounding. */
 const STRAIGHT = 0.998;
+
+/** Bits of the floats that a model computes with. */
+export const precisionOf = ({ subject: { values } }: Pick<Anatomy, 'subject'>): 16 | 32 =>
+  [...values.values()].some(({ type }) => type === FLOAT16 || type === BFLOAT16) ? 16 : 32;
 
 /**
  * Hooks that contradict each other, with the reason; empty when all is as it should be. `trace` has all hooks of the blocks for
@@ -57,6 +60,10 @@ export function contradictions(
     if (query !== undefined && key !== undefined && scores !== undefined && way !== 'other')
       if (!followsProducts(scores, query, key, lengths, way))
         blame('the scores do not follow from queries and keys', 'attn.hook_q', 'attn.hook_k');
+    const [left, right] = [get('attn.hook_rot_q'), get('attn.hook_rot_k')];
+    if (left !== undefined && right !== undefined && scores !== undefined && isLinear(anatomy, block))
+      if (!followsProducts(scores, left, right, lengths, 'everywhere'))
+        blame('the scores do not follow from their product', 'attn.hook_rot_q', 'attn.hook_rot_k');
 
     const [pre, attention, mid] = [get('hook_resid_pre'), get('hook_attn_out'), get('hook_resid_mid')];
     const [out, post] = [get('hook_mlp_out'), get('hook_resid_post')];
@@ -175,23 +182,30 @@ function isSum(total: Numbers, addends: readonly Numbers[], lengths: readonly nu
 }
 
 /** Whether scores are products of queries and keys in a way that can be tested: everywhere, only of a token with itself, or not. */
-function wayToScores({ subject, norms }: Anatomy, { attention }: Block): 'everywhere' | 'itself' | 'other' {
+function wayToScores({ subject, norms }: Anatomy, block: Block): 'everywhere' | 'itself' | 'other' {
   const { wires } = subject;
-  const { query, key, scoring, scores, scoringQuery } = attention;
+  const { query, key, scoringQuery } = block.attention;
   if (typeof query === 'string' || typeof key === 'string') return 'other';
   const before = valuesBetween(subject, query.linear.output, scoringQuery);
   // Queries and keys may have a norm of their own.
   if ([...before].some((value) => norms.byOutput.has(value) && value !== query.linear.output)) return 'other';
-  const after = [...valuesBetween(subject, scoring, scores)].map((value) => wires.maker(value));
-  if (after.some((maker) => maker !== undefined && /^(Tanh|Clip)$/.test(maker.opType))) return 'other';
-  if (hasPositionTerms(subject, scores, scoring)) return 'other';
+  if (!isLinear({ subject }, block)) return 'other';
   const turned = [...before].some((value) => /^(RotaryEmbedding|Concat)$/.test(wires.maker(value)?.opType ?? ''));
   // A rotation by position cancels out between a token and itself.
   return turned ? 'itself' : 'everywhere';
 }
 
+/** Scores that are not masked are the products of queries and keys times one number. */
+function isLinear({ subject }: Pick<Anatomy, 'subject'>, { attention }: Block): boolean {
+  const after = [...valuesBetween(subject, attention.scoring, attention.scores)].map((value) =>
+    subject.wires.maker(value),
+  );
+  if (after.some((maker) => maker !== undefined && /^(Tanh|Clip)$/.test(maker.opType))) return false;
+  return !hasPositionTerms(subject, attention);
+}
+
 /** Anything but masks and scales is added between the product and the softmax. */
-function hasPositionTerms(subject: Anatomy['subject'], scores: string, scoring: string): boolean {
+export function hasPositionTerms(subject: Anatomy['subject'], { scores, scoring }: Block['attention']): boolean {
   const { wires, values } = subject;
   const after = valuesBetween(subject, scoring, scores);
   return [...after].some((value) => {

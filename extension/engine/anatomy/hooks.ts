@@ -6,16 +6,33 @@ import { LensError } from '../../protocol/errors';
 import { sizeOf } from '../onnx/model';
 import type { HeadColumns } from './attention';
 import type { Block } from './blocks';
+import type { Factor } from './scoring';
 import { rowWidth, type Subject } from './subject';
 
 /** Symbols of canonical shapes: B batch, T tokens, H heads, K key/value heads, d head width, D model width, F FFN width, V vocabulary. */
 export type Layout =
   /** [B,T,…rest] from a tensor of B·T rows of W = `width` elements, [B,T,W], [B·T,W] or [B,T,N,d]: `columns` of it in the order of the rest; null: all in order. */
   | { kind: 'tokens'; rest: readonly number[]; columns: Int32Array | null; width: number }
+  /** [B,T,N,d] from a factor of the product of queries and keys, [B,N,T,d] or [B·N,T,d], or with its last axes exchanged. */
+  | { kind: 'factor'; heads: number; width: number; transposed: boolean }
   /** [B,H,T,T] from a tensor of the same elements in the same order. */
   | { kind: 'pairs'; heads: number }
   /** As the graph gives it. */
   | { kind: 'plain' };
+
+/** A hook's canonical shape for a batch of rows of `length` tokens; null where the graph alone knows. */
+export function canonicalDims(layout: Layout, batch: number, length: number): number[] | null {
+  switch (layout.kind) {
+    case 'plain':
+      return null;
+    case 'pairs':
+      return [batch, layout.heads, length, length];
+    case 'factor':
+      return [batch, length, layout.heads, layout.width];
+    case 'tokens':
+      return [batch, length, ...layout.rest];
+  }
+}
 
 export interface Site {
   /** Name of a value in the graph with fused operators taken apart. */
@@ -29,12 +46,18 @@ export interface Hooks {
   missing: ReadonlyMap<string, string>;
 }
 
-/** Hooks of a block, without its prefix. `mlp.hook_pre_linear` is the other factor of a gated network. */
+/**
+ * Hooks of a block, without its prefix. `attn.hook_rot_q` and `attn.hook_rot_k`: as they enter their product, after rotary positions,
+ * norms and scales of their own (each head of queries may have its own copy of the keys). `mlp.hook_pre_linear` is the other factor of a gated
+ * network.
+ */
 export const BLOCK_HOOKS = [
   'hook_resid_pre',
   'attn.hook_q',
   'attn.hook_k',
   'attn.hook_v',
+  'attn.hook_rot_q',
+  'attn.hook_rot_k',
   'attn.hook_attn_scores',
   'attn.hook_pattern',
   'attn.hook_z',
@@ -62,6 +85,12 @@ export function tokenSite(
   return { value, layout: { kind: 'tokens', rest, columns, width } };
 }
 
+const factorSite = (factor: Factor | string): Site | string => {
+  if (typeof factor === 'string') return factor;
+  const { value, ...layout } = factor;
+  return { value, layout: { kind: 'factor', ...layout } };
+};
+
 /** Sites of all hooks of the blocks, or why they are missing. `width` is D. */
 export function blockHooks(subject: Subject, blocks: readonly Block[], width: number): Hooks {
   const sites = new Map<string, Site>();
@@ -86,6 +115,8 @@ export function blockHooks(subject: Subject, blocks: readonly Block[], width: nu
     put('attn.hook_q', projected(attention.query));
     put('attn.hook_k', projected(attention.key));
     put('attn.hook_v', projected(attention.value));
+    put('attn.hook_rot_q', factorSite(attention.queryFactor));
+    put('attn.hook_rot_k', factorSite(attention.keyFactor));
     put('attn.hook_attn_scores', { value: attention.scores, layout: pairs });
     put('attn.hook_pattern', { value: attention.pattern, layout: pairs });
     put('attn.hook_z', tokenSite(subject, attention.z, [attention.heads, attention.headWidth], attention.zColumns));

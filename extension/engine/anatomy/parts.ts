@@ -174,7 +174,7 @@ function blockPlan(anatomy: Anatomy, block: Block, layer: number, hookParts: Map
     const label = `${names[0]?.toUpperCase() ?? ''}${names.slice(1)}`;
     return linear(part, letters.length === 1 ? label : `${label} (one matrix)`, each);
   });
-  place('attn.core', 'attn.hook_attn_scores', 'attn.hook_pattern', 'attn.hook_z');
+  place('attn.core', 'attn.hook_rot_q', 'attn.hook_rot_k', 'attn.hook_attn_scores', 'attn.hook_pattern', 'attn.hook_z');
   place('attn', 'hook_attn_out');
   const headNorm = (part: string, label: string, letter: 'query' | 'key'): Plan[] => {
     const factor = attention[letter];
@@ -503,7 +503,9 @@ function hooksOf(
             ? ['B', 'T', ...layout.rest]
             : layout.kind === 'pairs'
               ? ['B', layout.heads, 'T', 'T']
-              : (shapes(value) ?? []);
+              : layout.kind === 'factor'
+                ? ['B', 'T', layout.heads, layout.width]
+                : (shapes(value) ?? []);
         return [partOf(name), { name, shape }] as const;
       }),
     ),

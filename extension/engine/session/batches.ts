@@ -3,7 +3,7 @@
  * an export takes no more, and no more at once than a limit of bytes. What they give is joined to what one run would give.
  */
 import { LensError } from '../../protocol/errors';
-import type { Layout, Site } from '../anatomy/hooks';
+import { canonicalDims, type Layout, type Site } from '../anatomy/hooks';
 import { sizeOf } from '../onnx/model';
 import type { Activation, Intervention } from './internals';
 
@@ -20,9 +20,8 @@ export function chunks(groups: readonly number[][], bytesPerRow: number, limit: 
 
 /** Bytes of a hook's numbers for one row; 0 where the graph alone knows. */
 export function rowBytes({ layout }: Site, length: number): number {
-  if (layout.kind === 'plain') return 0;
-  const elements = layout.kind === 'pairs' ? layout.heads * length * length : sizeOf(layout.rest) * length;
-  return elements * Float32Array.BYTES_PER_ELEMENT;
+  const dims = canonicalDims(layout, 1, length);
+  return dims === null ? 0 : sizeOf(dims) * Float32Array.BYTES_PER_ELEMENT;
 }
 
 /** What of an intervention belongs to some rows of a batch, the longest of which has `length` tokens. */

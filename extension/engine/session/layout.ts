@@ -1,7 +1,7 @@
 /** Between the tensors of a graph and the canonical shapes of hooks. */
 import { Tensor } from 'onnxruntime-node';
 import { LensError } from '../../protocol/errors';
-import type { Layout, Site } from '../anatomy/hooks';
+import { canonicalDims, type Layout, type Site } from '../anatomy/hooks';
 import { sizeOf } from '../onnx/model';
 import type { Activation } from './internals';
 import { floats } from './runtime';
@@ -16,6 +16,11 @@ export function canonical(tensor: Tensor, { layout }: Site, batch: number, lengt
     const dims = [batch, layout.heads, queries, keys];
     if (sizeOf(dims) !== data.length || queries !== length) throw wrong();
     return { dims, data };
+  }
+  if (layout.kind === 'factor') {
+    const { heads, width } = layout;
+    if (sizeOf([batch, length, heads, width]) !== data.length) throw wrong();
+    return { dims: [batch, length, heads, width], data: tokensFirst(data, layout, batch, length) };
   }
   const rest = sizeOf(layout.rest);
   const dims = [batch, length, ...layout.rest];
@@ -46,6 +51,25 @@ export const openGate = (part: 'scale' | 'offset', rank: number, width: number |
     width ?? 1,
   ]);
 
+/** [B,N,T,d], or [B,N,d,T], as [B,T,N,d]. */
+function tokensFirst(
+  data: Float32Array,
+  { heads, width, transposed }: { heads: number; width: number; transposed: boolean },
+  batch: number,
+  length: number,
+): Float32Array {
+  const result = new Float32Array(data.length);
+  let to = 0;
+  for (let row = 0; row < batch; row++)
+    for (let token = 0; token < length; token++)
+      for (let head = 0; head < heads; head++) {
+        const from = (row * heads + head) * length * width;
+        for (let place = 0; place < width; place++)
+          result[to++] = data[from + (transposed ? place * length + token : token * width + place)] as number;
+      }
+  return result;
+}
+
 /**
  * A gate's input for the tensor as the graph has it: [B|1,T|1,W], [B·T|1,W] or, for pairs, [B|1,H|1,T|1,T|1]. `dims` are
  * the tensor's in an imagined run. Throws `bad-input` when the intervention does not fit the hook.
@@ -60,7 +84,7 @@ export function gateTensor(
   length: number,
 ): Tensor {
   const rank = dims.length;
-  if (layout.kind === 'plain' || (layout.kind === 'pairs' && rank !== 4))
+  if (layout.kind === 'plain' || layout.kind === 'factor' || (layout.kind === 'pairs' && rank !== 4))
     throw new LensError(
       'model-unsupported',
       `${hook} cannot be changed in this graph.`,
@@ -96,8 +120,8 @@ export function checkFits(
   batch: number,
   length: number,
 ): void {
-  if (layout.kind === 'plain') return;
-  const shape = layout.kind === 'pairs' ? [batch, layout.heads, length, length] : [batch, length, ...layout.rest];
+  const shape = canonicalDims(layout, batch, length);
+  if (shape === null) return;
   const fits = dims.length === shape.length && dims.every((dim, axis) => dim === 1 || dim === shape[axis]);
   if (!fits || sizeOf(dims) !== data.length)
     throw new LensError('bad-input', `${what} has the shape [${dims.join(', ')}]; it must fit [${shape.join(', ')}].`);

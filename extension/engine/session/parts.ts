@@ -1,7 +1,7 @@
 /** Parts of hooks: as elements to pick inside the graph where its tensor has the axes for it, and from the whole where it has not. */
 import type { Tensor } from 'onnxruntime-node';
 import { LensError } from '../../protocol/errors';
-import type { Layout, Site } from '../anatomy/hooks';
+import { canonicalDims, type Layout, type Site } from '../anatomy/hooks';
 import type { Subject } from '../anatomy/subject';
 import { pickOutput, type Pick } from '../instrument/picks';
 import { sizeOf } from '../onnx/model';
@@ -50,7 +50,7 @@ function planPart(
   { heads, positions, mean }: Part,
 ): PartPlan | null {
   const dims = values.get(value)?.dims;
-  if (dims === undefined || layout.kind === 'plain') return null;
+  if (dims === undefined || layout.kind === 'plain' || layout.kind === 'factor') return null;
   const along = new Map<number, (batch: number, length: number) => number[]>();
   const rank = dims.length;
   const flat = (count: number | null, picked: readonly number[]) => (rows: number, tokens: number) =>
@@ -93,16 +93,17 @@ function headColumns(
 export function partDims(hook: string, layout: Layout, part: Part, batch: number, length: number): number[] {
   const { heads, positions, mean } = part;
   const wrong = (why: string): LensError => new LensError('bad-input', `There is no such part of ${hook}: ${why}.`);
-  if (layout.kind === 'plain') throw wrong('its shape is the graph’s own');
-  const count = layout.kind === 'pairs' ? layout.heads : layout.rest.length === 2 ? (layout.rest[0] as number) : null;
+  const whole = canonicalDims(layout, batch, length);
+  if (whole === null) throw wrong('its shape is the graph’s own');
+  const headAxis = layout.kind === 'pairs' ? 1 : 2;
+  const count = whole.length === 4 ? (whole[headAxis] as number) : null;
   if (count === null && (heads !== undefined || mean !== undefined)) throw wrong('it has no heads');
   const inside = (index: number, size: number): boolean => Number.isInteger(index) && index >= 0 && index < size;
   if (heads?.every((head) => inside(head, count ?? 0)) === false) throw wrong(`it has ${count} heads`);
   if (positions?.every((position) => inside(position, length)) === false) throw wrong(`it has ${length} positions`);
   const [tokens, those] = [positions?.length ?? length, mean === undefined ? (heads?.length ?? count) : 1];
-  return layout.kind === 'pairs'
-    ? [batch, those as number, tokens, length]
-    : [batch, tokens, ...(those === null ? [] : [those]), ...layout.rest.slice(those === null ? 0 : 1)];
+  const tokenAxis = layout.kind === 'pairs' ? 2 : 1;
+  return whole.map((size, axis) => (axis === tokenAxis ? tokens : axis === headAxis && those !== null ? those : size));
 }
 
 /** The part of a whole. */

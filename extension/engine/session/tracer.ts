@@ -2,9 +2,8 @@
 import type { EngineSettings } from '../../protocol/engine';
 import { LensError } from '../../protocol/errors';
 import type { Anatomy } from '../anatomy/anatomy';
-import { contradictions } from '../anatomy/check';
+import { contradictions, precisionOf } from '../anatomy/check';
 import { blockHook, type Site } from '../anatomy/hooks';
-import { BFLOAT16, FLOAT16 } from '../onnx/model';
 import { positionPadding, type Description } from './describe';
 import { chunks, forRows, join, MAX_RUN_BYTES, rowBytes, rowsOf } from './batches';
 import { planInputs, type InputPlan } from './inputs';
@@ -227,7 +226,7 @@ export class Tracer {
           continue;
         }
         const lengths = members.map(({ ids }) => ids.length);
-        for (const [hook, why] of contradictions(anatomy, trace, lengths, this.precision())) wrong.set(hook, why);
+        for (const [hook, why] of contradictions(anatomy, trace, lengths, precisionOf(anatomy))) wrong.set(hook, why);
       }
     } finally {
       await session.release();
@@ -235,11 +234,6 @@ export class Tracer {
     if (wrong.size === 0) return anatomy;
     const right = new Map([...sites].filter(([hook]) => !wrong.has(hook)));
     return { ...anatomy, hooks: { sites: right, missing: new Map([...missing, ...wrong]) } };
-  }
-
-  private precision(): 16 | 32 {
-    const { values } = this.description.anatomy.subject;
-    return [...values.values()].some(({ type }) => type === FLOAT16 || type === BFLOAT16) ? 16 : 32;
   }
 }
 

@@ -3,6 +3,7 @@
  *
  *     embed.W_E [V,D] · pos_embed.W_pos [positions,D] · unembed.W_U [D,V], b_U [V]
  *     blocks.{l}.attn.W_Q [H,D,d], W_K and W_V [K,D,d], W_O [H,d,D], b_Q [H,d], b_K and b_V [K,d], b_O [D]
+ *     blocks.{l}.ln1.w and b [D], and its ε as ln1.eps [1]: of post-norm blocks, the norm after attention
  *     blocks.{l}.mlp.W_in [D,F] (keys are its columns), W_gate [D,F], W_out [F,D] (values are its rows), b_in [F], b_gate [F], b_out [D]
  *
  * A gated network's W_gate is the factor with the activation. They are read by running the layer itself on unit vectors: what comes
@@ -40,6 +41,8 @@ export class Weights {
     const { anatomy } = this.description;
     const table = { 'embed.W_E': anatomy.embeddings.word, 'pos_embed.W_pos': anatomy.embeddings.position }[name];
     if (table !== undefined) return this.rows(table ?? this.missing(name));
+    const [, layer, part] = /^blocks\.(\d+)\.ln1\.(w|b|eps)$/.exec(name) ?? [];
+    if (layer !== undefined) return this.norm(Number(layer), part as 'w' | 'b' | 'eps', name);
     const bias = /(^|\.)b_/.test(name);
     const role = this.role(name.replace(/(^|\.)b_/, '$1W_'), name);
     return bias ? this.bias(role) : this.matrix(role);
@@ -56,6 +59,41 @@ export class Weights {
     const fed = new Tensor('int64', BigInt64Array.from(wanted, BigInt), [1, wanted.length]);
     const tensor = await this.run(new Map([[indices, { kind: 'indices' as const, fed }]]), output);
     return { dims: [wanted.length, tensor.dims.at(-1) as number], data: floats(tensor) };
+  }
+
+  /**
+   * γ, β and ε of the norm after a post-norm block's attention, from its answers to x, -x and a small x, where x has the mean 0: ε does
+   * not count beside a large variance, and does beside a small one.
+   */
+  private async norm(layer: number, part: 'w' | 'b' | 'eps', name: string): Promise<Activation> {
+    const { blocks, norms, subject } = this.description.anatomy;
+    const block = blocks[layer] ?? this.missing(name);
+    const norm = norms.byOutput.get(block.mlpIn ?? '') ?? this.missing(name, 'its norms stand before the sums');
+    if (norm.kind !== 'layer') return this.missing(name, 'its norm is an RMSNorm');
+    const dims = subject.values.get(norm.input)?.dims ?? this.missing(name);
+    const width = dims.at(-1) as number;
+    const [large, small] = [1e3, 1e-3];
+    // 1, -1, 1, -1 …, and 1, 1, -2 at an odd end.
+    const unit = Float32Array.from({ length: width }, (_, at) => (at % 2 === 0 ? 1 : -1));
+    if (width % 2 === 1) unit.set([1, 1, -2], width - 3);
+    const rows = [large, -large, small, -small].flatMap((size) => Array.from(unit, (element) => size * element));
+    const shape = [...(dims.length === 2 ? [] : [1]), 4, width];
+    const fed = new Tensor('float32', Float32Array.from(rows), shape);
+    const answers = floats(await this.run(new Map([[norm.input, { kind: 'numbers' as const, fed }]]), norm.output));
+    const at = (row: number, column: number): number => answers[row * width + column] as number;
+    const shift = Float32Array.from({ length: width }, (_, column) => (at(0, column) + at(1, column)) / 2);
+    if (part === 'b') return { dims: [width], data: shift };
+    const variance = unit.reduce((sum, element) => sum + element ** 2, 0) / width;
+    const half = (row: number, column: number): number => (at(row, column) - at(row + 1, column)) / 2;
+    const scale = Float32Array.from(unit, (element, column) => (half(0, column) / element) * Math.sqrt(variance));
+    if (part === 'w') return { dims: [width], data: scale };
+    // Where γ is largest the answer is most exact: small·x·γ / √(small²·var + ε).
+    const widest = scale.reduce(
+      (best, each, column) => (Math.abs(each) > Math.abs(scale[best] as number) ? column : best),
+      0,
+    );
+    const root = (small * (unit[widest] as number) * (scale[widest] as number)) / half(2, widest);
+    return { dims: [1], data: Float32Array.of(Math.max(0, root ** 2 - small ** 2 * variance)) };
   }
 
   private async matrix({ linear, columns, side, shape }: Role): Promise<Activation> {
