@@ -1,5 +1,7 @@
 /** Treebanks in CoNLL-U: what the format allows, and what files have wrong. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import {
   parseSentence,
   sentencesOf,
@@ -141,6 +143,15 @@ describe('CoNLL-U', () => {
     const problems: TreebankProblem[] = [];
     for await (const _ of sentencesOf({ name: 'x', text }, (problem) => problems.push(problem))) assert.fail();
     assert.match(problems[0]?.why ?? '', /more than 5000 lines/);
+  });
+
+  it('reads the sample: every text as its comment says', async () => {
+    const file = resolve('samples/workspace/treebank/gum-wikinews.conllu');
+    const texts = Array.from(readFileSync(file, 'utf8').matchAll(/^# text = (.*)$/gm), ([, text]) => text);
+    const found: string[] = [];
+    for await (const { text } of sentencesOf({ name: 'gum', file }, ({ why }) => assert.fail(why))) found.push(text);
+    assert.equal(found.length, 90);
+    assert.deepEqual(found, texts);
   });
 
   it('finds mentions, their clusters and their heads', () => {
