@@ -13,6 +13,7 @@ export class FakeAttention extends FakeModel implements LanguageModel, Internals
   pads = true;
   /** Batches of more rows are refused. */
   mostRows = Infinity;
+  refused = 0;
   onRun: () => Promise<unknown> = async () => undefined;
 
   constructor(
@@ -41,9 +42,12 @@ export class FakeAttention extends FakeModel implements LanguageModel, Internals
 
   async trace(rows: readonly InputRow[], hooks: readonly string[]): Promise<Trace> {
     await this.onRun();
-    if (rows.length > this.mostRows) throw new Error('one text at a time');
     const length = Math.max(...rows.map(({ ids }) => ids.length));
-    if (!this.pads && rows.some(({ ids }) => ids.length !== length)) throw new Error('padding is not masked');
+    const isUneven = rows.some(({ ids }) => ids.length !== length);
+    if (rows.length > this.mostRows || (isUneven && !this.pads)) {
+      this.refused++;
+      throw new Error('one text at a time');
+    }
     this.rows.push(...rows.map(({ ids }) => [...ids]));
     return new Map(
       hooks.map((hook) => {

@@ -161,6 +161,7 @@ describe('statistics over a corpus', function () {
     const merged = saved.reduce(mergeCorpusStates);
     close(merged, whole.state);
     assert.equal(whole.state.documents, 9);
+    assert.equal(whole.state.distances?.tokens, (await run({ limit: 4 })).state.tokens);
     const result = corpusResult(readCorpusState(merged), true, 0);
     assert.deepEqual(result.map?.length, 12);
     result.map?.forEach((place, index) => assert.ok(Math.abs(place - (whole.map?.[index] as number)) < 1e-5));
@@ -238,10 +239,15 @@ describe('statistics over a corpus', function () {
 
   it('run rows one by one, or those of equal length, where a model needs it', async () => {
     const wanted = await run();
-    for (const change of [{ pads: false }, { mostRows: 1 }]) {
-      const model = Object.assign(newModel(), change);
+    for (const [pads, mostRows, refused] of [
+      [false, Infinity, 0],
+      [true, 1, 1],
+    ] as const) {
+      const model = newModel();
+      [model.pads, model.mostRows] = [pads, mostRows];
       const { state } = await run({}, model);
       close(state, wanted.state);
+      assert.equal(model.refused, refused);
     }
   });
 });
