@@ -220,11 +220,10 @@ export class AttentionController implements vscode.Disposable {
     await this.update();
   }
 
-  /** The whole look, for example a saved one. */
-  async restore(look: Omit<AttentionLook, 'target'>): Promise<void> {
-    this.pinned = null;
+  /** The whole look, for example a saved one, at what all views look at. */
+  restore(look: Omit<AttentionLook, 'target'>): void {
+    this.unpin();
     this.setLook(look);
-    await this.show();
   }
 
   async step(by: 1 | -1): Promise<void> {
@@ -379,10 +378,17 @@ export class AttentionController implements vscode.Disposable {
 
   private pin(on: boolean): void {
     const { place, target, interventions } = this.shared;
-    if (this.pinned?.place != null) this.shared.release(this.pinned.place);
-    this.pinned = on && place !== null ? { place, target, interventions } : null;
-    if (this.pinned !== null && place !== null) this.shared.hold(place);
+    this.unpin();
+    if (on && place !== null) {
+      this.pinned = { place, target, interventions };
+      this.shared.hold(place);
+    }
     this.refreshIfSeen();
+  }
+
+  private unpin(): void {
+    if (this.pinned?.place != null) this.shared.release(this.pinned.place);
+    this.pinned = null;
   }
 
   private intervene(change: HeadScale): void {
