@@ -161,7 +161,11 @@ export class AttentionController implements vscode.Disposable {
 
   readonly handlers: Handlers<AttentionMethods> = {
     ready: () => this.refreshIfSeen(),
-    look: (change) => this.changeLook(change),
+    look: async (change) => {
+      await this.takeLook(change);
+      // The state says what became of it.
+      void this.update();
+    },
     thumbnails: () => this.overview.result?.thumbnails ?? null,
     maps: () => this.maps.result,
     steps: () => this.steps.result,
@@ -214,9 +218,9 @@ export class AttentionController implements vscode.Disposable {
     await this.update();
   }
 
-  async changeLook({ target, ...change }: Partial<AttentionLook>): Promise<void> {
-    this.setLook(change);
-    if (target !== undefined) await this.setToken(target);
+  /** Resolves when the state shows what that needs, or the error. */
+  async changeLook(change: Partial<AttentionLook>): Promise<void> {
+    await this.takeLook(change);
     await this.update();
   }
 
@@ -342,6 +346,11 @@ export class AttentionController implements vscode.Disposable {
 
   private command(id: string, ...parameters: unknown[]): void {
     void vscode.commands.executeCommand(id, ...parameters);
+  }
+
+  private async takeLook({ target, ...change }: Partial<AttentionLook>): Promise<void> {
+    this.setLook(change);
+    if (target !== undefined) await this.setToken(target);
   }
 
   private setLook(change: Partial<AttentionLook>): void {
