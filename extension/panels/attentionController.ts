@@ -107,6 +107,7 @@ export class AttentionController implements vscode.Disposable {
     this.subscriptions = [
       this.work,
       shared.onDidChange((change) => {
+        if (this.pinned === null && (change === 'place' || change === 'target')) this.special = null;
         if (change === 'text' || this.pinned !== null) this.fire();
         else this.refreshIfSeen();
       }),
@@ -208,7 +209,8 @@ export class AttentionController implements vscode.Disposable {
 
   /** What is looked at, and how. */
   get looked(): LookedAt & { look: AttentionLook } {
-    return { ...this.at, look: this.look };
+    const { place, target, interventions } = this.at;
+    return { place, target, interventions, look: this.look };
   }
 
   /** Computes what the page needs, whether anybody sees it yet or not. Resolves when the state shows it or the error. */
@@ -365,13 +367,12 @@ export class AttentionController implements vscode.Disposable {
     const tokens = this.overview.result?.tokens;
     if (place === null || tokens === undefined) return;
     const target = token === null ? null : placeOf(tokens, token, this.look.words);
+    if (this.pinned === null) this.shared.setTarget(target);
+    else this.pinned = { ...this.pinned, target };
     this.special = token !== null && target === null ? { place, token } : null;
-    if (this.pinned !== null) {
-      this.pinned = { ...this.pinned, target };
-      return;
-    }
-    this.shared.setTarget(target);
-    if (target !== null && place.subjectOf(target.text).document !== null) await this.shared.reveal(place, target);
+    this.fire();
+    if (this.pinned === null && target !== null && place.subjectOf(target.text).document !== null)
+      await this.shared.reveal(place, target);
   }
 
   private refreshIfSeen(): void {
