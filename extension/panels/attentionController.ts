@@ -262,12 +262,6 @@ export class AttentionController implements vscode.Disposable {
     if (overview.result === null) return;
     const { tokens } = overview.result;
     const { kind } = await this.engine.info(this.library.require().ref);
-    if (token === null)
-      throw new LensError(
-        'bad-input',
-        'There is no target yet.',
-        'Put the caret on a word, or click a token, and try again.',
-      );
     const question = ablationOf(kind, tokens, token);
     const key = this.key('effects', token, mean, importance);
     await this.effects.want(key, (options) =>
