@@ -1,7 +1,7 @@
 /** What the model expected at the word under the pointer. Quick or nothing: loads no model unless the person says so. */
 import * as vscode from 'vscode';
 import { COMMANDS } from '../commands/ids';
-import { log, signalOf } from '../commands/notify';
+import { log } from '../commands/notify';
 import * as settings from '../commands/settings';
 import type { EngineService } from '../models/engineService';
 import type { ModelLibrary } from '../models/library';
@@ -52,7 +52,7 @@ export class ExpectationHover implements vscode.HoverProvider {
       if (policy === 'ask') return new vscode.Hover(this.notLoaded(model.ref.id, model.state), place);
     }
     try {
-      const result = await this.expect(document, range, signalOf(token));
+      const result = await this.expect(document, range);
       if (token.isCancellationRequested || document.isClosed) return undefined;
       return new vscode.Hover(this.describe(document, range, result), place);
     } catch (thrown) {
@@ -62,7 +62,7 @@ export class ExpectationHover implements vscode.HoverProvider {
     }
   }
 
-  private async expect(document: vscode.TextDocument, range: TextRange, signal: AbortSignal): Promise<FillMaskResult> {
+  private async expect(document: vscode.TextDocument, range: TextRange): Promise<FillMaskResult> {
     const { ref } = this.library.require();
     const kind = settings.contextKind(document);
     const key = [document.uri.toString(), document.version, range.start, range.end, ref.folder, kind].join('\n');
@@ -70,10 +70,11 @@ export class ExpectationHover implements vscode.HoverProvider {
     if (known !== undefined) return known;
     const { text, windowStart } = contextOf(document, [range], kind);
     const target = { range: { start: range.start - windowStart, end: range.end - windowStart } };
+    // Not stopped when the pointer moves on: in the middle of a run, or of loading, that would end the engine with all it holds.
     const result = await this.engine.request(
       'fillMask',
       { model: ref, text, targets: [target], topK: TOP },
-      { signal, supersedes: 'hover' },
+      { supersedes: 'hover' },
     );
     this.cache.set(key, result);
     const oldest = this.cache.keys().next().value;

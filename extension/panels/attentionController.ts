@@ -107,6 +107,7 @@ export class AttentionController implements vscode.Disposable {
     this.subscriptions = [
       this.work,
       shared.onDidChange((change) => {
+        if (this.pinned === null && (change === 'place' || change === 'target')) this.special = null;
         if (change === 'text' || this.pinned !== null) this.fire();
         else this.refreshIfSeen();
       }),
@@ -161,7 +162,11 @@ export class AttentionController implements vscode.Disposable {
 
   readonly handlers: Handlers<AttentionMethods> = {
     ready: () => this.refreshIfSeen(),
-    look: (change) => this.changeLook(change),
+    look: async (change) => {
+      await this.takeLook(change);
+      // The state says what became of it.
+      void this.update();
+    },
     thumbnails: () => this.overview.result?.thumbnails ?? null,
     maps: () => this.maps.result,
     steps: () => this.steps.result,
@@ -204,7 +209,8 @@ export class AttentionController implements vscode.Disposable {
 
   /** What is looked at, and how. */
   get looked(): LookedAt & { look: AttentionLook } {
-    return { ...this.at, look: this.look };
+    const { place, target, interventions } = this.at;
+    return { place, target, interventions, look: this.look };
   }
 
   /** Computes what the page needs, whether anybody sees it yet or not. Resolves when the state shows it or the error. */
@@ -214,17 +220,16 @@ export class AttentionController implements vscode.Disposable {
     await this.update();
   }
 
-  async changeLook({ target, ...change }: Partial<AttentionLook>): Promise<void> {
-    this.setLook(change);
-    if (target !== undefined) await this.setToken(target);
+  /** Resolves when the state shows what that needs, or the error. */
+  async changeLook(change: Partial<AttentionLook>): Promise<void> {
+    await this.takeLook(change);
     await this.update();
   }
 
-  /** The whole look, for example a saved one. */
-  async restore(look: Omit<AttentionLook, 'target'>): Promise<void> {
-    this.pinned = null;
+  /** The whole look, for example a saved one, at what all views look at. */
+  restore(look: Omit<AttentionLook, 'target'>): void {
+    this.unpin();
     this.setLook(look);
-    await this.show();
   }
 
   async step(by: 1 | -1): Promise<void> {
@@ -257,12 +262,6 @@ export class AttentionController implements vscode.Disposable {
     if (overview.result === null) return;
     const { tokens } = overview.result;
     const { kind } = await this.engine.info(this.library.require().ref);
-    if (token === null)
-      throw new LensError(
-        'bad-input',
-        'There is no target yet.',
-        'Put the caret on a word, or click a token, and try again.',
-      );
     const question = ablationOf(kind, tokens, token);
     const key = this.key('effects', token, mean, importance);
     await this.effects.want(key, (options) =>
@@ -345,6 +344,11 @@ export class AttentionController implements vscode.Disposable {
     void vscode.commands.executeCommand(id, ...parameters);
   }
 
+  private async takeLook({ target, ...change }: Partial<AttentionLook>): Promise<void> {
+    this.setLook(change);
+    if (target !== undefined) await this.setToken(target);
+  }
+
   private setLook(change: Partial<AttentionLook>): void {
     this.look = { ...this.look, ...change };
     this.colors.setLook(this.look);
@@ -357,13 +361,12 @@ export class AttentionController implements vscode.Disposable {
     const tokens = this.overview.result?.tokens;
     if (place === null || tokens === undefined) return;
     const target = token === null ? null : placeOf(tokens, token, this.look.words);
+    if (this.pinned === null) this.shared.setTarget(target);
+    else this.pinned = { ...this.pinned, target };
     this.special = token !== null && target === null ? { place, token } : null;
-    if (this.pinned !== null) {
-      this.pinned = { ...this.pinned, target };
-      return;
-    }
-    this.shared.setTarget(target);
-    if (target !== null && place.subjectOf(target.text).document !== null) await this.shared.reveal(place, target);
+    this.fire();
+    if (this.pinned === null && target !== null && place.subjectOf(target.text).document !== null)
+      await this.shared.reveal(place, target);
   }
 
   private refreshIfSeen(): void {
@@ -379,10 +382,17 @@ export class AttentionController implements vscode.Disposable {
 
   private pin(on: boolean): void {
     const { place, target, interventions } = this.shared;
-    if (this.pinned?.place != null) this.shared.release(this.pinned.place);
-    this.pinned = on && place !== null ? { place, target, interventions } : null;
-    if (this.pinned !== null && place !== null) this.shared.hold(place);
+    this.unpin();
+    if (on && place !== null) {
+      this.pinned = { place, target, interventions };
+      this.shared.hold(place);
+    }
     this.refreshIfSeen();
+  }
+
+  private unpin(): void {
+    if (this.pinned?.place != null) this.shared.release(this.pinned.place);
+    this.pinned = null;
   }
 
   private intervene(change: HeadScale): void {

@@ -91,9 +91,9 @@ export async function openAttentionState(parts: AttentionFileParts, file: vscode
     saved.around,
   );
   if (document !== null) await vscode.window.showTextDocument(document, { preserveFocus: true, preview: true });
-  shared.show(place, saved.target);
-  shared.setInterventions(saved.interventions);
-  await attention.restore(saved.look);
+  attention.restore(saved.look);
+  shared.show(place, saved.target, saved.interventions);
+  await attention.show();
 }
 
 const fingerprint = ({ id, file, architecture, parameters }: ModelInfo): SavedAttention['model'] => ({

@@ -108,23 +108,23 @@ export function placeOf(tokens: readonly AttentionToken[], index: number, words:
   return { text: token.text, range: { start, end } };
 }
 
-/** What “which heads matter here” measures. Throws `bad-input` where there is nothing to predict. */
+/** What “which heads matter here” measures; null: what the model is asked by default. Throws `bad-input` where nothing is predicted. */
 export function ablationOf(
   kind: ModelInfo['kind'],
   tokens: readonly AttentionToken[],
-  index: number,
+  index: number | null,
 ): Pick<AblateParams, 'target' | 'masked'> {
+  if (index === null) return {};
   const token = tokens[index];
   if (token === undefined) throw noTarget();
-  if (kind === 'causal')
-    // At a token it says what comes behind; nothing stands before the first.
-    return { target: index === 0 ? { position: 0 } : { position: index - 1, token: token.id } };
+  const target = { position: index, token: token.id };
+  if (kind === 'causal') return { target };
   if (token.range === null) throw noTarget();
   // A mask that stands in the text: what the model says first is all that there is to measure.
   if (token.special) return { target: { position: index } };
   // Unmasked, the model would only have to copy the word.
   if (token.text === 1) throw noTarget();
-  return { target: { position: index, token: token.id }, masked: [token.range] };
+  return { target, masked: [token.range] };
 }
 
 const noTarget = (): LensError =>

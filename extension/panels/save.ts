@@ -17,12 +17,11 @@ export interface Exportable {
 /** Throws `storage` when the file cannot be written. Does nothing when the person closes the dialog. */
 export async function exportAs(format: 'json' | 'csv' | 'clipboard', { name, json, rows }: Exportable): Promise<void> {
   if (format === 'clipboard') {
-    await vscode.env.clipboard.writeText((await collect(tabPieces(rows))).join(''));
+    await vscode.env.clipboard.writeText((await collect(tabPieces(rows), (piece) => piece)).join(''));
     return;
   }
   const pieces = format === 'json' ? jsonPieces(json) : csvPieces(rows);
-  const content = async (): Promise<Uint8Array> =>
-    Buffer.concat((await collect(pieces)).map((piece) => Buffer.from(piece)));
+  const content = async (): Promise<Uint8Array> => Buffer.concat(await collect(pieces, (piece) => Buffer.from(piece)));
   await saveAs({ name, format, filter: format.toUpperCase(), content });
 }
 
@@ -60,11 +59,11 @@ export async function save(uri: vscode.Uri, content: Uint8Array): Promise<void> 
   }
 }
 
-async function collect(pieces: Iterable<string>): Promise<string[]> {
-  const collected: string[] = [];
+async function collect<T>(pieces: Iterable<string>, convert: (piece: string) => T): Promise<T[]> {
+  const collected: T[] = [];
   let began = performance.now();
   for (const piece of pieces) {
-    collected.push(piece);
+    collected.push(convert(piece));
     if (performance.now() - began < TURN_MS) continue;
     await otherWork();
     began = performance.now();

@@ -56,14 +56,16 @@ export class SharedSubject implements vscode.Disposable {
     return this.changes;
   }
 
-  show(place: Place, target: Target | null): void {
+  show(place: Place, target: Target | null, interventions = this.changes): void {
     const present = this.currentPlace;
     if (present?.equals(place) === true && (target === null || present.reads(target))) {
       this.setTarget(target);
+      this.setInterventions(interventions);
       return;
     }
     this.currentPlace = place;
     this.currentTarget = target;
+    this.changes = interventions;
     this.changed.fire('place');
   }
 
@@ -132,7 +134,7 @@ export class SharedSubject implements vscode.Disposable {
   }
 
   setInterventions(changes: readonly HeadScale[]): void {
-    if (changes.length === 0 && this.changes.length === 0) return;
+    if (changes === this.changes || (changes.length === 0 && this.changes.length === 0)) return;
     this.changes = changes;
     this.changed.fire('interventions');
   }
@@ -174,6 +176,7 @@ export class SharedSubject implements vscode.Disposable {
     const [only] = selections;
     if (textEditor !== vscode.window.activeTextEditor || only === undefined || selections.length > 1) return;
     if (this.revealed?.isEqual(only) === true) return;
+    this.revealed = null;
     if (this.timer !== null) clearTimeout(this.timer);
     this.timer = null;
     const { document } = textEditor;

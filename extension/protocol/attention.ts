@@ -10,9 +10,11 @@ export interface HeadRef {
   head: number;
 }
 
-/** The head's output times `scale`: 0 switches it off. */
+/** The head's output times `scale`: 0 switches it off. Several changes of a head are multiplied. */
 export interface HeadScale extends HeadRef {
   scale: number;
+  /** Only at this token; everywhere when absent. */
+  position?: number;
 }
 
 /** The text that goes through the model. */
@@ -163,18 +165,23 @@ export interface AttentionSteps {
 
 /** Where the effect is measured: log P(token) at the position; by default the likeliest token. */
 export interface PredictionTarget {
+  /**
+   * Index of the token whose probability is asked. A masked model is asked at that token itself, whether it is a mask or not. A causal
+   * one is asked at the token before it, so that 0 is not allowed, and the number of tokens is: what comes after the text.
+   */
   position: number;
   /** Id in the vocabulary. */
   token?: number;
 }
 
 export interface AblateParams extends AttentionInput {
-  target: PredictionTarget;
+  /** Absent: the first mask in the text, or, of a causal model, what comes after the text. */
+  target?: PredictionTarget;
   /** Each head alone, in one batch; or these together as one change (with `scale`). */
   ablate: { each: 'all' | HeadRef[] } | { together: HeadScale[] };
   /** Replace a head's output by its mean over the text's tokens too, beside zero. */
   mean: boolean;
-  /** Central difference |(L(1+ε) − L(1−ε)) / 2ε| through each head's gate (Michel et al. 2019), L = −log P(target). */
+  /** Central difference (L(1+ε) − L(1−ε)) / 2ε through each head's gate (Michel et al. 2019), L = −log P(target). */
   importance: boolean;
   topK: number;
 }
@@ -184,7 +191,7 @@ export interface HeadEffect extends HeadRef {
   zero: number;
   /** The same when it is the head's mean over the text; null when not asked for. */
   mean: number | null;
-  /** ∂L/∂ξ by central difference, and its absolute value divided by the ℓ2 norm over the block's heads. */
+  /** ∂L/∂ξ by central difference, and its absolute value divided by the ℓ2 norm over all heads of the block; null when not asked for. */
   gradient: number | null;
   importance: number | null;
   /** The first choice with the head off, where it is another one. */

@@ -170,8 +170,8 @@ describe('what the Attention view asks for', () => {
     });
     const mask = { ...token(3, '[MASK]', 5, 2), special: true };
     assert.deepEqual(ablationOf('masked', [...TOKENS.slice(0, 3), mask], 3), { target: { position: 3 } });
-    assert.deepEqual(ablationOf('causal', TOKENS, 3), { target: { position: 2, token: 103 } });
-    assert.deepEqual(ablationOf('causal', TOKENS, 0), { target: { position: 0 } });
+    assert.deepEqual(ablationOf('causal', TOKENS, 3), { target: { position: 3, token: 103 } });
+    assert.deepEqual(ablationOf('masked', TOKENS, null), {});
     for (const index of [0, 5, 99]) assert.throws(() => ablationOf('masked', TOKENS, index), is('bad-input'));
   });
 

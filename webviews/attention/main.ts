@@ -168,6 +168,9 @@ export class AttentionView extends View<AttentionState, AttentionMethods> {
     if (state === null) return nothing;
     const { overview } = state;
     const none = overview === null;
+    const { page } = this.look(state);
+    // Work over files needs no text.
+    const overFiles = page === 'corpus' || page === 'relations';
     const actions: HeaderAction[] = [
       { name: 'refresh', icon: 'refresh', label: 'Run Again', disabled: none },
       {
@@ -188,7 +191,7 @@ export class AttentionView extends View<AttentionState, AttentionMethods> {
         name: 'export',
         icon: 'export',
         label: 'Copy or Export',
-        disabled: none,
+        disabled: none && !overFiles,
         items: [...EXPORTS, ...PICTURES, { name: 'saveState', label: 'Save State…' }],
       },
       {
@@ -205,7 +208,8 @@ export class AttentionView extends View<AttentionState, AttentionMethods> {
     return this.frame(state, {
       name: 'Attention',
       actions,
-      content: none ? (state.status === 'empty' ? this.empty(state) : nothing) : this.content(state, overview),
+      content:
+        none && !overFiles ? (state.status === 'empty' ? this.empty(state) : nothing) : this.content(state, overview),
       said: none ? '' : summary(overview),
     });
   }
@@ -254,8 +258,25 @@ export class AttentionView extends View<AttentionState, AttentionMethods> {
       </p>`;
   }
 
-  private content(state: AttentionState, overview: Omit<AttentionOverview, 'thumbnails'>): TemplateResult {
+  private content(state: AttentionState, overview: AttentionState['overview']): TemplateResult {
     const look = this.look(state);
+    return html`${overview === null ? nothing : this.text(state, overview, look)}
+      <lens-tabs
+        .tabs=${PAGES}
+        chosen=${look.page}
+        label="What of the attention"
+        @choose=${(event: CustomEvent<AttentionPage>) => this.change({ page: event.detail })}
+        >${this.page(state, look)}</lens-tabs
+      >
+      ${overview?.notes.map((note) => html`<p class="quiet">${visible(note)}</p>`)}`;
+  }
+
+  /** What the model read, and what is changed in it. */
+  private text(
+    state: AttentionState,
+    overview: NonNullable<AttentionState['overview']>,
+    look: AttentionLook,
+  ): TemplateResult {
     const { window } = overview;
     const cut = `Text is cut here: the model takes no more than the ${window.tokens} tokens shown.`;
     const changes = state.interventions.filter(({ scale }) => scale !== 1);
@@ -285,15 +306,7 @@ export class AttentionView extends View<AttentionState, AttentionMethods> {
                 @remove=${(event: CustomEvent<string>) => this.restore(event.detail)}
               ></lens-chips>
             </div>`
-      }
-      <lens-tabs
-        .tabs=${PAGES}
-        chosen=${look.page}
-        label="What of the attention"
-        @choose=${(event: CustomEvent<AttentionPage>) => this.change({ page: event.detail })}
-        >${this.page(state, look)}</lens-tabs
-      >
-      ${overview.notes.map((note) => html`<p class="quiet">${visible(note)}</p>`)}`;
+      }`;
   }
 
   private restore(name: string): void {
