@@ -25,6 +25,7 @@ import {
 } from '../../extension/cloze/runFile';
 import { placed, readSources, readWords } from '../../extension/cloze/sources';
 import { LensError } from '../../extension/protocol/errors';
+import type { ProbeRelation } from '../../extension/protocol/probes';
 
 const jsonl = (...records: unknown[]): string => records.map((record) => `${JSON.stringify(record)}\n`).join('');
 const fact = (subject: string, answer: string): object => ({ sub_label: subject, obj_label: answer, uuid: '1' });
@@ -135,7 +136,7 @@ describe('files of facts', function () {
       jsonl({ relation: 'P9', template: '[X] [Y]' }, { relation: 'P8', template: '[X]' }),
     );
     const { relations, problems } = await readSources([file, templates]);
-    assert.deepEqual(answersOf(relations[0] as RunRelation), ['b', 'd']);
+    assert.deepEqual(answersOf(relations[0] as ProbeRelation), ['b', 'd']);
     assert.deepEqual(
       problems.map((problem) => placed(problem).slice(folder.length + 1)),
       [
