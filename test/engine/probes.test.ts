@@ -71,7 +71,8 @@ describe('relation probes', function () {
     ['bert', 'the [X] said [Y] , and went .'],
     ['roberta', 'the [X] said [Y], and went.'],
     ['modernbert', 'the [X] said [Y], and went.'],
-    ['albert', 'the [X] said [Y], and went.'],
+    // A mark behind the mask would be cut otherwise than behind a word.
+    ['albert', 'the [X] said [Y] and went.'],
     ['gpt2', 'the [X] said [Y].'],
     ['llama', 'the [X] said [Y].'],
   ] as const)
@@ -271,7 +272,7 @@ describe('relation probes', function () {
       ...relationOf(
         ['[X] was born in [Y] .'],
         ['Paris Hilton', 'Paris'],
-        ['Giovanni Rossi', 'Rome'],
+        ['Hans Meyer', 'Hamburg'],
         ['Ann Smith', 'Rome'],
       ),
       id: 'P19',
@@ -280,10 +281,10 @@ describe('relation probes', function () {
     assert.equal(found[0]?.kind === 'skipped' && found[0].why, 'answer is part of the subject');
     const { masks } = await engine.handle(
       'fillMask',
-      { model: BUNDLED, text: 'Giovanni is a common name in the following city : [MASK] .', targets: [], topK: 3 },
+      { model: BUNDLED, text: 'Hans is a common name in the following city : [MASK] .', targets: [], topK: 3 },
       quiet(),
     );
-    const isGuessed = masks[0]?.predictions.some(({ token }) => token === 'Rome');
+    const isGuessed = masks[0]?.predictions.some(({ token }) => token === 'Hamburg');
     assert.equal(isGuessed, true, 'the example is one');
     assert.equal(found[1]?.kind === 'skipped' && found[1].why, 'answer is guessed from the name');
   });
