@@ -302,8 +302,11 @@ class Parser {
     const { relation } = this;
     this.fact = null;
     const arrow = findArrow(this.slice(line)) as { start: number; end: number };
-    const part = this.part({ start: line.start, end: line.start + arrow.start });
-    const left = { ...part, value: part.value.replace(LEADING_ESCAPE, '') };
+    const leftRange = trimmed(this.text, { start: line.start, end: line.start + arrow.start });
+    const left: Part = {
+      value: unescape(this.slice(leftRange).replace(LEADING_ESCAPE, '')),
+      range: leftRange,
+    };
     const answerRange = { start: line.start + arrow.end, end: line.end };
     if (relation === null) {
       this.tell('outside-relation', line, 'A fact belongs to a relation: write “relation NAME” above it.');
