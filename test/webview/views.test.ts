@@ -1,19 +1,18 @@
 /** The views in a real browser, under the policy that VS Code's host sets: looks, keyboard, accessibility, hostile text. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { extname, join, resolve } from 'node:path';
-import type { Browser, Page } from 'playwright-core';
-import type { ViewRequest } from '../../extension/protocol/view';
-import { startBrowser } from '../../scripts/rig/browser';
+import { join } from 'node:path';
+import type { Page } from 'playwright-core';
+import {
+  openGallery,
+  overflowOf,
+  requestsOf,
+  SHOTS,
+  THEMES,
+  violationsOf,
+  watchProblems,
+  type Gallery,
+} from '../support/gallery';
 
-const DIST = resolve('dist/webviews');
-const SHOTS = resolve('artifacts/webview');
-const POLICY =
-  "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-gallery'; font-src 'self'; img-src 'self'";
-const TYPES: Record<string, string> = { '.js': 'text/javascript', '.css': 'text/css', '.ttf': 'font/ttf' };
-const THEMES = ['dark', 'light', 'hc', 'hclight'];
 const STATES: [view: string, state: string][] = [
   ...[
     'ready',
@@ -39,48 +38,24 @@ const STATES: [view: string, state: string][] = [
 
 describe('webviews', function () {
   this.timeout(120_000);
-  let server: Server;
-  let browser: Browser;
+  let gallery: Gallery | undefined;
   let origin: string;
   let page: Page;
   let problems: string[];
 
   before(async function () {
     try {
-      browser = await startBrowser();
+      gallery = await openGallery();
     } catch (thrown) {
       process.stdout.write(`      ${String(thrown)}\n`);
       return this.skip();
     }
-    mkdirSync(SHOTS, { recursive: true });
-    server = createServer((request, response) => {
-      const path = new URL(request.url ?? '/', 'http://localhost').pathname;
-      response.setHeader('content-security-policy', POLICY);
-      const file = join(DIST, path);
-      if (path === '/')
-        response
-          .setHeader('content-type', 'text/html; charset=utf-8')
-          .end(
-            '<!doctype html><html lang="en"><head><title>gallery</title><meta property="csp-nonce" content="gallery"><link rel="stylesheet" href="/codicon.css"></head>' +
-              '<body><script src="/gallery.js"></script></body></html>',
-          );
-      else if (existsSync(file)) response.setHeader('content-type', TYPES[extname(file)] ?? '').end(readFileSync(file));
-      else response.writeHead(path === '/favicon.ico' ? 204 : 404).end();
-    });
-    await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
-    origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    ({ origin } = gallery);
   });
-  after(async () => {
-    await browser?.close();
-    server?.close();
-  });
+  after(() => gallery?.close());
   beforeEach(async () => {
-    problems = [];
-    page = await browser.newPage({ viewport: { width: 340, height: 800 } });
-    page.on('console', (message) => {
-      if (message.type() === 'error' && !message.text().includes('favicon')) problems.push(message.text());
-    });
-    page.on('pageerror', (error) => problems.push(error.message));
+    page = await gallery!.browser.newPage({ viewport: { width: 340, height: 800 } });
+    problems = watchProblems(page);
   });
   afterEach(async () => {
     await page.close();
@@ -92,44 +67,17 @@ describe('webviews', function () {
     await page.getByRole('toolbar').waitFor();
     if (state === 'loading') await page.getByText('Cancel').waitFor();
   };
-  const requests = (method: string): Promise<unknown[]> =>
-    page.evaluate(
-      (name) =>
-        (globalThis as unknown as { requests: ViewRequest[] }).requests
-          .filter((request) => request.method === name)
-          .map(({ params }) => params),
-      method,
-    );
+  const requests = (method: string): Promise<unknown[]> => requestsOf(page, method);
 
   for (const [view, state] of STATES)
     it(`${view}, ${state}: no accessibility violation in any theme, nothing cut at 300 px`, async () => {
-      const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
       for (const theme of THEMES) {
         await page.setViewportSize({ width: 300, height: 800 });
         await open(view, state, theme);
-        const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        const overflow = await overflowOf(page);
         assert.ok(overflow <= 0, `${overflow} px too wide in ${theme}`);
         await page.screenshot({ path: join(SHOTS, `${view}-${state}-${theme}-narrow.png`), fullPage: true });
-        // Not a script tag: the page's own policy would rightly refuse it.
-        await page.evaluate(axe);
-        // While a newer result is on its way the old one is dimmed on purpose.
-        const violations = await page.evaluate(async (dimmed) => {
-          const { axe: runner } = globalThis as unknown as {
-            axe: {
-              run(
-                options: object,
-              ): Promise<{ violations: { id: string; nodes: { html: string; failureSummary: string }[] }[] }>;
-            };
-          };
-          const result = await runner.run({
-            rules: {
-              'page-has-heading-one': { enabled: false },
-              region: { enabled: false },
-              'color-contrast': { enabled: !dimmed },
-            },
-          });
-          return result.violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html} ${nodes[0]?.failureSummary}`);
-        }, state === 'loading');
+        const violations = await violationsOf(page, state === 'loading');
         assert.deepEqual(violations, [], theme);
       }
       await page.setViewportSize({ width: 900, height: 700 });
@@ -371,7 +319,7 @@ describe('webviews', function () {
     await page.setViewportSize({ width: 170, height: 800 });
     for (const state of ['ready', 'several', 'compared', 'compared-several', 'candidates']) {
       await open('cloze', state);
-      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      const overflow = await overflowOf(page);
       assert.ok(overflow <= 0, `${overflow} px too wide: ${state}`);
       await page.screenshot({ path: join(SHOTS, `cloze-${state}-narrowest.png`), fullPage: true });
     }

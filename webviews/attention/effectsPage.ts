@@ -25,8 +25,8 @@ const MEASURES: Record<Measure, { label: string; title: string }> = {
   zero: { label: 'Δ off', title: 'Change of log P when the head’s output is zero' },
   mean: { label: 'Δ mean', title: 'Change of log P when the output is its mean over the text' },
   importance: {
-    label: 'importance',
-    title: '|∂L/∂ξ| by central difference, per block of length 1 (Michel et al. 2019)',
+    label: 'imp.',
+    title: 'Importance: |∂L/∂ξ| by central difference, per block of length 1 (Michel et al. 2019)',
   },
 };
 const FIRST_ROWS = 12;

@@ -5,6 +5,7 @@ import type { AttentionMaps, AttentionMethod, HeadRef } from '../../extension/pr
 import type { AttentionLook, PairFilter } from '../../extension/protocol/attentionView';
 import { precise, probability, shortened, visible } from '../../extension/protocol/format';
 import { palette, type Palette } from '../common/colors';
+import type { CanvasElement } from '../common/canvasElement';
 import type { Cell } from '../common/gridCursor';
 import '../common/matrix';
 import { drawMatrix, matrixLayout, type MatrixMarks, type MatrixPicture } from '../common/matrixPicture';
@@ -31,6 +32,8 @@ const METHODS: { name: AttentionMethod; label: string; title: string }[] = [
   { name: 'rollout', label: 'rollout', title: 'Down to the input, through all layers (Abnar & Zuidema 2020)' },
   { name: 'flow', label: 'flow', title: 'Maximum flow down to the input (Abnar & Zuidema 2020)' },
 ];
+/** Those that are at most 1. */
+const PARTS: readonly AttentionMethod[] = ['weight', 'rollout', 'flow'];
 const FILTERS: PairFilter[] = ['all', 'A→A', 'A→B', 'B→A', 'B→B'];
 const COMBINE: { name: AttentionLook['combine']; label: string }[] = [
   { name: 'each', label: 'each' },
@@ -40,7 +43,7 @@ const COMBINE: { name: AttentionLook['combine']; label: string }[] = [
 const SPECIALS: { name: AttentionLook['specials']; label: string }[] = [
   { name: 'show', label: 'shown' },
   { name: 'hide', label: 'hidden' },
-  { name: 'renormalise', label: 'hidden, rows sum to 1' },
+  { name: 'renormalise', label: 'hidden, Σ = 1' },
 ];
 const SCALES = [0, 0.5, 1, 2, 4];
 /** Longer labels are cut; the read-out has them whole. */
@@ -84,8 +87,24 @@ export class HeadPage extends Page {
         font-weight: 600;
       }
       .readout {
-        min-height: 38px;
+        display: grid;
         margin: 6px 0 2px;
+      }
+      .readout > * {
+        grid-area: 1 / 1;
+        min-width: 0;
+      }
+      .readout > * > div {
+        height: 20px;
+        overflow: hidden;
+        text-overflow: ellipsis;
+        white-space: nowrap;
+      }
+      .place {
+        visibility: hidden;
+      }
+      .controls > label > select {
+        max-width: 146px;
       }
       .token {
         display: inline-block;
@@ -113,16 +132,20 @@ export class HeadPage extends Page {
     });
   }
 
+  /** The drawing that had the focus is gone: the other one takes it. */
+  private refocus = false;
+
   /** Lines or matrix. */
-  switchDrawing(): void {
+  private switchDrawing(): void {
+    this.refocus = true;
     this.host.look({ drawing: this.look.drawing === 'lines' ? 'matrix' : 'lines' });
-    // The drawing that had the focus is gone; the other one takes it.
-    void this.updateComplete.then(() => {
-      const drawing = this.renderRoot.querySelector('lens-matrix, lens-attention-lines');
-      void (drawing as (HTMLElement & { updateComplete?: Promise<unknown> }) | null)?.updateComplete?.then(() =>
-        drawing?.shadowRoot?.querySelector<HTMLElement>('.scroller')?.focus(),
-      );
-    });
+  }
+
+  override updated(changed: PropertyValues<this>): void {
+    if (!this.refocus || !changed.has('look')) return;
+    this.refocus = false;
+    const drawing = this.renderRoot.querySelector<CanvasElement>('lens-matrix, lens-attention-lines');
+    void drawing?.updateComplete.then(() => drawing.focus());
   }
 
   override willUpdate(changed: PropertyValues<this>): void {
@@ -156,7 +179,8 @@ export class HeadPage extends Page {
           ? this.state.status === 'ready'
             ? html`<p class="quiet">No picture of this selection.</p>`
             : nothing
-          : this.drawing(drawn)
+          : html`${this.drawing(drawn)}
+              <p class="quiet">${this.sums(drawn.maps)} ${visible(drawn.maps.note)}</p>`
       }`;
   }
 
@@ -179,8 +203,8 @@ export class HeadPage extends Page {
         ${typeText(overview.statistics, index)}</span
       >
       <label
-        >Output
-        <select
+        ><select
+          title="Output of the head"
           aria-label="Output of ${headName(ref)}"
           @change=${(event: Event) =>
             this.host.ask('intervene', { ...ref, scale: Number((event.target as HTMLSelectElement).value) })}
@@ -202,6 +226,7 @@ export class HeadPage extends Page {
     const { look } = this;
     const pair = this.state.overview?.tokens.some(({ text }) => text === 1) ?? false;
     const { threshold } = look;
+    const relative = threshold.kind === 'weight' && drawn !== null && drawn.lines.full !== 1;
     return html`<div class="row controls">
         <span class="switch" role="group" aria-label="Drawing (m)">
           ${(['lines', 'matrix'] as const).map(
@@ -215,8 +240,8 @@ export class HeadPage extends Page {
               </button>`,
           )}
         </span>
-        ${select('Shows', METHODS, look.method, (method) => this.host.look({ method }))}
-        ${look.heads.length === 1 ? nothing : select('Heads', COMBINE, look.combine, (combine) => this.host.look({ combine }))}
+        ${select('', METHODS, look.method, (method) => this.host.look({ method }))}
+        ${look.heads.length === 1 ? nothing : select('', COMBINE, look.combine, (combine) => this.host.look({ combine }))}
       </div>
       <div class="row controls">
         <label
@@ -227,7 +252,7 @@ export class HeadPage extends Page {
           />
           Words</label
         >
-        ${select('Special tokens', SPECIALS, look.specials, (specials) => this.host.look({ specials }))}
+        ${select('[CLS] [SEP]', SPECIALS, look.specials, (specials) => this.host.look({ specials }))}
         ${
           pair
             ? select(
@@ -248,7 +273,7 @@ export class HeadPage extends Page {
             }}
           >
             <option value="weight" ?selected=${threshold.kind === 'weight'}>at least</option>
-            <option value="mass" ?selected=${threshold.kind === 'mass'}>the top of a row up to</option>
+            <option value="mass" ?selected=${threshold.kind === 'mass'}>top of row</option>
           </select>
           <input
             type="range"
@@ -260,7 +285,9 @@ export class HeadPage extends Page {
             @input=${(event: Event) =>
               this.host.look({ threshold: { ...threshold, value: Number((event.target as HTMLInputElement).value) } })}
           />
-          <output>${probability(threshold.value)}</output></label
+          <output title=${relative ? 'of the largest' : nothing}
+            >${relative ? `${Math.round(100 * threshold.value)} %` : probability(threshold.value)}</output
+          ></label
         >
         ${
           look.target === null
@@ -278,8 +305,7 @@ export class HeadPage extends Page {
                 )}
               </span>`
         }
-      </div>
-      ${drawn === null ? nothing : html`<p class="quiet">${this.sums(drawn.maps)} ${visible(drawn.maps.note)}</p>`}`;
+      </div> `;
   }
 
   private sums({ rowsSumToOne }: AttentionMaps): string {
@@ -299,7 +325,12 @@ export class HeadPage extends Page {
         ({ label }, index) => html`<span>${shapeIcon(5, headColor(index))} ${visible(label)}</span>`,
       )}
     </div>`;
-    const readout = html`<div class="readout">${this.readout(drawn)}</div>`;
+    // Hidden lines hold the place of those that are not there yet.
+    const lines = drawn.matrices.length + 1;
+    const readout = html`<div class="readout">
+      <div class="said">${this.readout(drawn)}</div>
+      <div class="place" aria-hidden="true">${Array.from({ length: lines }, () => html`<div>&nbsp;</div>`)}</div>
+    </div>`;
     if (look.drawing === 'lines')
       return html`${one ? nothing : legend}${readout}<lens-attention-lines
           .picture=${drawn.lines}
@@ -358,52 +389,43 @@ export class HeadPage extends Page {
     this.host.look(same ? { target: null } : { target: token, direction: focus.side });
   }
 
+  /** As many lines whatever is read, so that the picture below does not move. */
   private readout(drawn: Drawn): TemplateResult {
-    const { near } = this;
-    const target = this.target(drawn);
-    if (near !== null && 'cell' in near && near.cell.row >= 0 && near.cell.column >= 0)
-      return this.weights(drawn, near.cell);
-    const focus =
-      near === null
-        ? target
-        : 'focus' in near
-          ? near.focus
-          : near.cell.row < 0
-            ? { side: 'to' as const, index: near.cell.column }
-            : { side: 'from' as const, index: near.cell.row };
-    if (focus === null)
-      return html`<span class="quiet"
-        >A token under the pointer shows its own weights; a click makes it the target. Ctrl+wheel or + − zooms.</span
-      >`;
+    const cell = this.near !== null && 'cell' in this.near ? this.near.cell : null;
+    const focus = this.focusNow(drawn);
+    const names = drawn.maps.maps.map(({ label }) => (drawn.matrices.length === 1 ? '' : `${visible(label)} `));
     const width = drawn.maps.units.length;
+    if (cell !== null && cell.row >= 0 && cell.column >= 0)
+      return html`<div>${this.token(drawn, cell.row)} → ${this.token(drawn, cell.column)}</div>
+        ${drawn.matrices.map((matrix, map) => {
+          const value = matrix[cell.row * width + cell.column] ?? NaN;
+          return html`<div>
+            ${names[map]}<strong>${probability(value)}</strong> <span class="quiet">${precise(value)}</span>
+          </div>`;
+        })}`;
+    if (focus === null)
+      return html`<div class="quiet">Point at a token to read its weights.</div>
+        <div class="quiet">A click makes it the target.</div>`;
     const at = focus.side === 'from' ? { row: focus.index } : { column: focus.index };
-    return html`${this.token(drawn, focus.index)} ${focus.side === 'from' ? 'attends to' : 'is attended by'}
-    ${drawn.matrices.map(
-      (matrix, map) =>
-        html`<div>
-          ${drawn.matrices.length === 1 ? nothing : html`<strong>${visible(drawn.maps.maps[map]?.label ?? '')}</strong>`}
-          ${strongest(matrix, width, at, 4).map(
-            ({ index, value }) =>
-              html`${this.token(drawn, index)} <span title=${value}>${probability(value)}</span>&ensp;`,
-          )}
-        </div>`,
-    )}`;
+    return html`<div>${this.token(drawn, focus.index)} ${focus.side === 'from' ? 'attends to' : 'is attended by'}</div>
+      ${drawn.matrices.map(
+        (matrix, map) =>
+          html`<div>
+            ${names[map]}${strongest(matrix, width, at, 4).map(
+              ({ index, value }) =>
+                html`${this.token(drawn, index)} <span title=${value}>${probability(value)}</span>&ensp;`,
+            )}
+          </div>`,
+      )}`;
   }
 
-  private weights(drawn: Drawn, { row, column }: Cell): TemplateResult {
-    const width = drawn.maps.units.length;
-    return html`${this.token(drawn, row)} → ${this.token(drawn, column)}
-      <div>
-        ${drawn.matrices.map((matrix, map) => {
-          const value = matrix[row * width + column] ?? NaN;
-          return html`<span title=${value}
-              >${drawn.matrices.length === 1 ? nothing : `${visible(drawn.maps.maps[map]?.label ?? '')} `}<strong
-                >${probability(value)}</strong
-              >
-              <span class="quiet">${precise(value)}</span></span
-            >&ensp;`;
-        })}
-      </div>`;
+  /** Whose weights are read: what is under the pointer or the cursor, or else the target. */
+  private focusNow(drawn: Drawn): Focus | null {
+    const { near } = this;
+    if (near === null) return this.target(drawn);
+    if ('focus' in near) return near.focus;
+    const { row, column } = near.cell;
+    return row < 0 ? { side: 'to', index: column } : { side: 'from', index: row };
   }
 
   private token({ maps }: Drawn, index: number): TemplateResult {
@@ -464,7 +486,10 @@ function select<T extends string>(
 ): TemplateResult {
   return html`<label
     >${label}
-    <select @change=${(event: Event) => choose((event.target as HTMLSelectElement).value as T)}>
+    <select
+      aria-label=${label === '' ? (options[0]?.name === 'weight' ? 'What is shown' : 'Heads as') : nothing}
+      @change=${(event: Event) => choose((event.target as HTMLSelectElement).value as T)}
+    >
       ${options.map(
         (option) =>
           html`<option .value=${option.name} title=${option.title ?? nothing} ?selected=${option.name === value}>
@@ -482,7 +507,7 @@ function drawnOf(maps: AttentionMaps, look: AttentionLook, before: Drawn | null)
   const labels = before?.labels ?? units.map(({ label }) => shortened(label, LABEL));
   const matrices = before?.matrices ?? maps.maps.map((_, map) => data.subarray(map * size, (map + 1) * size));
   // Weights have a natural full scale; other measures are shown against their largest.
-  const largest = maps.rowsSumToOne
+  const largest = PARTS.includes(look.method)
     ? 1
     : Math.max(1e-9, before?.lines.full ?? data.reduce((a, b) => Math.max(a, b), 0));
   const relative = {

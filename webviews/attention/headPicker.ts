@@ -28,12 +28,12 @@ export class HeadPicker extends LitElement {
       [role='toolbar'] {
         display: flex;
         flex-wrap: wrap;
-        gap: 2px;
+        gap: 1px;
       }
       button {
-        min-width: 22px;
+        min-width: 19px;
         height: 22px;
-        padding: 0 3px;
+        padding: 0 2px;
         text-align: center;
         font-variant-numeric: tabular-nums;
         border-color: var(--vscode-contrastBorder, var(--vscode-widget-border, var(--vscode-panel-border)));
@@ -42,6 +42,8 @@ export class HeadPicker extends LitElement {
         color: var(--vscode-inputOption-activeForeground);
         background: var(--vscode-inputOption-activeBackground);
         border-color: var(--vscode-inputOption-activeBorder, var(--vscode-focusBorder));
+        /* In high contrast the background says nothing. */
+        box-shadow: inset 0 -3px var(--vscode-contrastActiveBorder, transparent);
       }
       .scaled {
         text-decoration: line-through;
@@ -116,7 +118,6 @@ export class HeadPicker extends LitElement {
     return html`<button
       class=${scaled ? 'scaled' : ''}
       title=${title}
-      aria-label=${title}
       aria-pressed=${String(pressed)}
       tabindex=${index === this.current ? 0 : -1}
       @focus=${() => (this.current = index)}

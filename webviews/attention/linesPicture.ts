@@ -38,7 +38,7 @@ export function linesLayout({ labels }: LinesPicture, room: number, zoom: number
   const row = Math.max(3, Math.min(40, ROW * zoom));
   const size = { mono: true, size: 12 };
   const widest = labels.reduce((most, label) => Math.max(most, textWidth(label, size, theme)), 0);
-  const label = Math.min(Math.ceil(widest) + 14, Math.max(60, room * 0.3));
+  const label = Math.min(Math.max(72, Math.ceil(widest) + 14), Math.max(72, room * 0.3));
   const width = Math.min(room, 620);
   return {
     row,
@@ -147,7 +147,8 @@ export function drawLines(
               ? surface.text(layout.leftEdge - 6, y, labels[index] ?? '', { ...look, align: 'right' })
               : surface.text(layout.rightEdge + 6, y, labels[index] ?? '', look),
           );
-          if (strong >= 0.005 * full && layout.row >= LABEL_HEIGHT - 2 && side === 'to')
+          // Of several heads a number would not say whose it is; the read-out does.
+          if (maps.length === 1 && strong >= 0.005 * full && layout.row >= LABEL_HEIGHT - 2 && side === 'to')
             surface.text(viewport.width - 2, y, probability(strong), { size: 11, align: 'right' });
         }
       }

@@ -87,7 +87,7 @@ export class AttentionView extends View<AttentionState, AttentionMethods> {
         column-gap: 6px;
       }
       lens-token-strip {
-        max-height: 30vh;
+        max-height: 24vh;
         overflow: auto;
       }
       .chips {

@@ -90,6 +90,8 @@ export abstract class Page extends LitElement {
         background: var(--vscode-inputOption-activeBackground);
         border-color: var(--vscode-inputOption-activeBorder, var(--vscode-focusBorder)) !important;
         z-index: 1;
+        /* In high contrast the background says nothing. */
+        box-shadow: inset 0 -2px var(--vscode-contrastActiveBorder, transparent);
       }
       .table {
         max-width: 100%;
@@ -134,6 +136,17 @@ export abstract class Page extends LitElement {
       tbody tr:hover td {
         background: var(--vscode-list-hoverBackground);
       }
+      td button[aria-pressed='true'] {
+        color: inherit;
+        background: none;
+        border-color: transparent !important;
+      }
+      @media (max-width: 360px) {
+        th,
+        td {
+          padding-right: 6px;
+        }
+      }
       tr.chosen td {
         background: var(--vscode-list-inactiveSelectionBackground);
         color: var(--vscode-list-inactiveSelectionForeground, inherit);
@@ -142,6 +155,7 @@ export abstract class Page extends LitElement {
         max-width: 130px;
         overflow: hidden;
         text-overflow: ellipsis;
+        white-space: nowrap;
         font-family: var(--vscode-editor-font-family);
         unicode-bidi: isolate;
       }

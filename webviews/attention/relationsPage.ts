@@ -21,14 +21,18 @@ const offset = (value: number): string => (value > 0 ? `+${value}` : `−${-valu
 const COLUMNS: Column[] = [
   { label: 'relation', title: 'Of the treebank', order: ({ relation }) => relation },
   { label: 'n', title: 'How many there are', order: ({ n }) => -n },
-  { label: 'head', title: 'The best one', order: ({ best }) => best.layer * 1000 + best.head },
+  {
+    label: 'head',
+    title: 'The best one: ↑ from the dependent to its head, ↓ from the head to its dependent',
+    order: ({ best }) => best.layer * 1000 + best.head,
+  },
   { label: '%', title: 'Right answers of the best head, in percent', order: ({ best }) => -best.accuracy },
   {
     label: 'base',
     title: 'Right answers of the best fixed offset, in percent',
     order: ({ baseline }) => -baseline.accuracy,
   },
-  { label: 'offset', title: 'The best fixed offset, in words', order: ({ baseline }) => baseline.offset },
+  { label: 'at', title: 'The best fixed offset, in words', order: ({ baseline }) => baseline.offset },
   {
     label: 'over',
     title: 'How far the head is above the fixed offset, in points',
@@ -49,6 +53,12 @@ export class RelationsPage extends Page {
       li {
         padding: 2px 0;
         overflow-wrap: anywhere;
+      }
+      /* Can be told from the two before it. */
+      @media (max-width: 360px) {
+        :is(th, td):nth-child(7) {
+          display: none;
+        }
       }
       .example {
         display: block;
@@ -180,7 +190,11 @@ export class RelationsPage extends Page {
       <td>
         <button class="link" title="Open the head, ${best.direction}" @click=${() => this.open(best)}>
           ${headName(best)}</button
-        ><span class="quiet" title=${best.direction}>${best.direction === 'dependent→head' ? ' d→h' : ' h→d'}</span>
+        ><span class="quiet" title=${best.direction}
+          >${best.direction === 'dependent→head' ? '↑' : '↓'}<span class="visually-hidden"
+            >${best.direction}</span
+          ></span
+        >
       </td>
       <td title=${best.accuracy}>${percent(best.accuracy)}</td>
       <td title=${baseline.accuracy}>${percent(baseline.accuracy)}</td>

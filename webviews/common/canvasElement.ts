@@ -76,6 +76,10 @@ export abstract class CanvasElement extends LitElement {
     super.disconnectedCallback();
   }
 
+  override focus(options?: FocusOptions): void {
+    this.scroller?.focus(options);
+  }
+
   override updated(): void {
     this.invalidate();
   }

@@ -146,10 +146,11 @@ export function drawMatrix(
     }
     surface.pixels(xOf(first.column), yOf(first.row), wide * cellWidth, high * cellHeight, pixels, wide);
     if (Math.min(cellWidth, cellHeight) >= GAP_FROM) {
+      const lines = theme.contrast ? 0.35 : 0.8;
       for (let row = first.row; row <= last.row; row++)
-        surface.rect(xOf(first.column), yOf(row) - 0.5, wide * cellWidth, 1, theme.border, 0.8);
+        surface.rect(xOf(first.column), yOf(row) - 0.5, wide * cellWidth, 1, theme.border, lines);
       for (let column = first.column; column <= last.column; column++)
-        surface.rect(xOf(column) - 0.5, yOf(first.row), 1, high * cellHeight, theme.border, 0.8);
+        surface.rect(xOf(column) - 0.5, yOf(first.row), 1, high * cellHeight, theme.border, lines);
     }
     if (cellWidth >= NUMBER_FROM && cellHeight >= 14) {
       for (let row = first.row; row < last.row; row++)
@@ -203,7 +204,8 @@ export function drawMatrix(
       if (flat) surface.text(x, top - 9, columns[column] ?? '', { ...look, align: 'center' });
       else surface.text(x, top - 6, columns[column] ?? '', { ...look, turn: layout.turn });
     };
-    const step = flat ? 1 : Math.max(1, Math.ceil(LABEL_HEIGHT / cellWidth));
+    const spacing = layout.turn === -45 ? LABEL_HEIGHT / SINE : LABEL_HEIGHT;
+    const step = flat ? 1 : Math.max(1, Math.ceil((spacing - 2) / cellWidth));
     const from = Math.max(0, first.column - (first.column % step));
     for (let column = from; column < last.column; column += step) if (column !== near?.column) label(column, false);
     if (near !== null && near.column >= 0) label(near.column, true);

@@ -64,10 +64,12 @@ export function multiplesLayout({ items, columns }: MultiplesPicture, room: numb
   const gap = pitch >= 30 ? 4 : 2;
   const tile = Math.max(SMALLEST, Math.min(LARGEST, Math.floor(pitch - gap)));
   const caption = tile >= CAPTION_FROM || columns === null ? CAPTION * (columns === null ? 2 : 1) : 0;
+  // Captions may be wider than pictures.
+  const pitchX = caption === 0 ? tile + gap : Math.max(tile + gap, Math.min(Math.floor(pitch), tile + 12));
   const pitchY = tile + gap + caption;
   return {
-    ...{ left, top, tile, caption, columns: across, pitchX: tile + gap, pitchY },
-    width: left + across * (tile + gap),
+    ...{ left, top, tile, caption, columns: across, pitchX, pitchY },
+    width: left + across * pitchX,
     height: top + Math.ceil(items.length / across) * pitchY + 2,
   };
 }
@@ -161,7 +163,8 @@ export function drawMultiples(
     const [x, y] = [place.x - offset.left, place.y - offset.top];
     if (item.missing) surface.path([x, y, x + tile, y + tile], theme.quiet, { dash: [2, 2] });
     if (item.faded) surface.rect(x, y, tile, tile, background, 0.85);
-    surface.frame(x + 0.5, y + 0.5, tile - 1, tile - 1, theme.border);
+    // Around the picture: its outermost pixels are the first and last tokens.
+    surface.frame(x - 0.5, y - 0.5, tile + 1, tile + 1, theme.border);
     const alpha = item.faded ? 0.35 : 1;
     const color = theme.categories[item.category % theme.categories.length] ?? theme.quiet;
     const radius = Math.min(4.5, tile / 7);
@@ -182,8 +185,8 @@ export function drawMultiples(
       else surface.text(x + 2, y + 7, `×${item.scale}`, { size: 10, bold: true });
       surface.frame(x + 1, y + 1, tile - 2, tile - 2, theme.categories[4] ?? theme.focus, { width: 2, dash: [3, 2] });
     }
-    if (item.selected) surface.frame(x + 1, y + 1, tile - 2, tile - 2, theme.focus, { width: 2 });
-    if (index === marks.hover) surface.frame(x + 0.5, y + 0.5, tile - 1, tile - 1, theme.foreground);
+    if (item.selected) surface.frame(x - 1, y - 1, tile + 2, tile + 2, theme.focus, { width: 2 });
+    if (index === marks.hover) surface.frame(x - 0.5, y - 0.5, tile + 1, tile + 1, theme.foreground);
     if (index === marks.cursor)
       surface.frame(x - 1, y - 1, tile + 2, tile + 2, theme.focus, { width: 2, dash: [3, 2] });
   });
