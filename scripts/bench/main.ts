@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --json FILE --only tracing]`: speed and memory as ratios to a bare onnxruntime-node run of the same model with the same
+ * `npm run bench [-- --json FILE --only tracing|attention]`: speed and memory as ratios to a bare onnxruntime-node run of the same model with the same
  * settings, measured in turns in one run, since machines are noisy. Nothing in here is asserted by a test.
  */
 import { spawn } from 'node:child_process';
@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util';
 import * as ort from 'onnxruntime-node';
 import { EngineClient } from '../../extension/client/engineClient';
 import { DEFAULT_SETTINGS, type EngineSettings, type ModelRef } from '../../extension/protocol/engine';
+import { attentionViewFigures, overviewFigures } from './attention';
 import { median, quantile, reporter, timed, type Figure } from './figure';
 import { OPEN_OURS, openOurs, tracingFigures } from './tracing';
 import { windowFigures } from './window';
@@ -264,6 +265,15 @@ async function ownerDelay(client: EngineClient): Promise<void> {
   });
 }
 
+async function attention(): Promise<void> {
+  const client = newClient();
+  const session = await bareSession();
+  await overviewFigures(client, MODEL, session, bareFeeds, textOf, report);
+  await session.release();
+  await client.dispose();
+  await attentionViewFigures(report);
+}
+
 async function main(): Promise<void> {
   const [command, folder] = process.argv.slice(2);
   if (command === OPEN_OURS && folder !== undefined) {
@@ -274,6 +284,10 @@ async function main(): Promise<void> {
   try {
     if (values.only === 'tracing') {
       await tracingFigures(SETTINGS, report);
+      return;
+    }
+    if (values.only === 'attention') {
+      await attention();
       return;
     }
     await coldStart();
@@ -288,6 +302,7 @@ async function main(): Promise<void> {
     await ownerDelay(client);
     await client.dispose();
     await tracingFigures(SETTINGS, report);
+    await attention();
     await windowFigures(report);
   } finally {
     // What was measured before a failure is not lost.

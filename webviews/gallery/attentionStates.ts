@@ -71,8 +71,8 @@ const PARAGRAPH = (
   'The river rises in the hills north of the town , runs through a wide valley and turns east . ' +
   'Its water was used by mills , which are ruins now , and the rail ##way follows it to the sea .'
 ).split(' ');
-const long = (words: readonly string[]): AttentionToken[] =>
-  tokensOf(['[CLS]', ...Array.from({ length: 510 }, (_, index) => words[index % words.length] ?? ''), '[SEP]']);
+const long = (words: readonly string[], length = 512): AttentionToken[] =>
+  tokensOf(['[CLS]', ...Array.from({ length: length - 2 }, (_, index) => words[index % words.length] ?? ''), '[SEP]']);
 
 const KINDS: HeadType[][] = [
   ['broad', 'local block', 'next token', 'previous token', 'same token', 'mixed'],
@@ -340,7 +340,16 @@ const RELATIONS: [relation: string, n: number, best: HeadRef, accuracy: number, 
 ];
 const relationsOf = (): HeadRelationsResult => ({
   state: {
-    ...{ model: MODEL, layers: LAYERS, heads: HEADS, done: [], sentences: 2001, words: 25148, relations: [], coreference: null },
+    ...{
+      model: MODEL,
+      layers: LAYERS,
+      heads: HEADS,
+      done: [],
+      sentences: 2001,
+      words: 25148,
+      relations: [],
+      coreference: null,
+    },
     skipped: [{ name: 'broken.conllu', why: 'line 17: a sentence whose heads form a circle' }],
   },
   table: RELATIONS.map(([relation, n, best, accuracy, base, offset]) => ({
@@ -513,6 +522,7 @@ export const ATTENTION_STATES: Record<string, () => Shown> = {
   heads: () => shown({}),
   'heads-sorted': () => shown({ look: { sort: 'type' } }),
   'heads-filtered': () => shown({ look: { type: 'previous token' }, state: { interventions } }),
+  'heads-128': () => shown({ tokens: long(PARAGRAPH, 128) }),
   'heads-512': () => shown({ tokens: long(PARAGRAPH) }),
   'heads-missing': () =>
     shown({
