@@ -237,7 +237,7 @@ export class ComparePage extends Page {
       },
       notes: comparison.maps.map(({ note }) => note),
       table: {
-        columns: ['picture', 'from', 'to', 'weight'],
+        columns: ['picture', 'from', 'to', 'weight (of at least .005; the CSV export has all)'],
         rows: comparison.maps.flatMap((maps, at) =>
           maps.units.flatMap((_, row) =>
             maps.units.flatMap((__, column) => {

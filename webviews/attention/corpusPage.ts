@@ -53,8 +53,7 @@ export class CorpusPage extends Page {
 
   override render(): TemplateResult {
     const { corpus } = this;
-    const found = corpus === null ? null : { done: corpus.state.documents, skipped: corpus.state.skipped };
-    return html`${workOf(this.host, this.state, 'corpus', found)}
+    return html`${workOf(this.host, this.state, 'corpus', corpus?.state ?? null)}
     ${
       corpus === null
         ? html`<p class="quiet">

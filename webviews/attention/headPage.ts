@@ -458,12 +458,26 @@ export class HeadPage extends Page {
     const title = `Attention of ${maps.model}: ${maps.maps.map(({ label }) => label).join(', ')}`;
     const notes = [
       `${METHODS.find(({ name }) => name === look.method)?.title ?? ''}. ${this.sums(maps)}`,
+      ...this.drawnOnly(),
       maps.note,
       'A map of attention alone does not explain a prediction (Jain & Wallace 2019).',
     ];
     const size =
       look.drawing === 'lines' ? this.linesFile(drawn, theme) : matricesFile(drawn, this.target(drawn), theme);
     return { title, ...size, notes, table: tableOf(drawn) };
+  }
+
+  /** What of the numbers is left out of the drawing. */
+  private drawnOnly(): string[] {
+    const { threshold, filter } = this.look;
+    const part = threshold.kind === 'weight' && this.drawn?.lines.full !== 1 ? ' of the largest' : '';
+    const over =
+      threshold.kind === 'weight'
+        ? threshold.value === 0
+          ? []
+          : [`Drawn: what is at least ${probability(threshold.value)}${part}.`]
+        : [`Drawn: the strongest of each row that together have ${probability(threshold.value)} of it.`];
+    return [...over, ...(filter === 'all' ? [] : [`Drawn: ${filter} only.`])];
   }
 
   private linesFile(drawn: Drawn, theme: Palette): Pick<Picture, 'width' | 'height' | 'draw'> {

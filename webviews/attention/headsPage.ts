@@ -6,13 +6,7 @@ import type { AttentionLook } from '../../extension/protocol/attentionView';
 import { nats, visible } from '../../extension/protocol/format';
 import { palette } from '../common/colors';
 import { shapeIcon } from '../common/shapes';
-import {
-  exportedMultiples,
-  type Multiple,
-  type MultiplesPicture,
-  type SmallMultiples,
-  type Tiles,
-} from '../common/smallMultiples';
+import { exportedMultiples, type Multiple, type MultiplesPicture, type Tiles } from '../common/smallMultiples';
 import '../common/smallMultiples';
 import {
   headName,
@@ -142,11 +136,6 @@ export class HeadsPage extends Page {
         @toggle=${(event: CustomEvent<number>) => this.toggle(event.detail)}
       ></lens-small-multiples>
       ${this.table(overview)}`;
-  }
-
-  /** The canvas, for measurements of how fast it is drawn. */
-  get multiplesElement(): SmallMultiples | null {
-    return this.renderRoot.querySelector('lens-small-multiples');
   }
 
   private isMissing(index: number): boolean {

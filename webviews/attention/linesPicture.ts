@@ -31,7 +31,7 @@ const ROW = 19;
 const LABEL_HEIGHT = 12;
 const TOP = 18;
 const BUCKETS = 24;
-/** Curves look better, straight lines are drawn faster. */
+/** Room for the weights beside the keys. */
 const NUMBERS = 34;
 
 export function linesLayout({ labels }: LinesPicture, room: number, zoom: number, theme: Palette): LinesLayout {

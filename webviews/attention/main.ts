@@ -238,7 +238,11 @@ export class AttentionView extends View<AttentionState, AttentionMethods> {
     const data =
       format === 'png'
         ? await pngBytes(picture)
-        : text(format === 'svg' ? svgText(picture) : htmlText(picture, `${state.model?.id ?? ''} · ${placeOf(state)}`));
+        : text(
+            format === 'svg'
+              ? svgText(picture)
+              : htmlText(picture, [state.model?.id ?? '', placeOf(state), ...changesOf(state)].join(' · ')),
+          );
     this.ask('saveImage', { format, data });
   }
 
@@ -432,6 +436,10 @@ const placeOf = ({ subject, overview }: AttentionState): string =>
     counted(overview?.tokens.length ?? 0, 'token'),
     ...(subject === null ? [] : [`line ${subject.line}`]),
   ].join(' · ');
+
+/** L7H9 off */
+const changesOf = ({ interventions }: AttentionState): string[] =>
+  interventions.filter(({ scale }) => scale !== 1).map((each) => `${headName(each)} ${scaleText(each.scale)}`);
 
 /** For the screen reader: the result in a sentence. */
 function summary({ layers, heads, statistics, missing }: Omit<AttentionOverview, 'thumbnails'>): string {

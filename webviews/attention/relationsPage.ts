@@ -109,8 +109,7 @@ export class RelationsPage extends Page {
 
   override render(): TemplateResult {
     const { relations } = this;
-    const found = relations === null ? null : { done: relations.state.sentences, skipped: relations.state.skipped };
-    return html`${workOf(this.host, this.state, 'relations', found)}
+    return html`${workOf(this.host, this.state, 'relations', relations?.state ?? null)}
     ${
       relations === null
         ? html`<p class="quiet">
@@ -260,7 +259,7 @@ export class RelationsPage extends Page {
     words.forEach(({ range }, index) => {
       const role = roles(index);
       if (role === '') return;
-      parts.push(visible(text.slice(at, range.start)));
+      parts.push(between(text.slice(at, range.start)));
       parts.push(html`<mark class=${role}>${visible(text.slice(range.start, range.end))}</mark>`);
       at = Math.max(at, range.end);
     });
@@ -271,7 +270,7 @@ export class RelationsPage extends Page {
         title="${visible(source)}, line ${line}: open"
         @click=${() => this.host.ask('openExample', { source, line })}
       >
-        <bdi>${parts}${visible(text.slice(at))}</bdi>
+        <bdi>${parts}${between(text.slice(at))}</bdi>
         <span class="quiet number">${probability(weight)}<span class="visually-hidden">, ${verdict}</span></span>
       </button>
     </li>`;
@@ -316,3 +315,6 @@ export class RelationsPage extends Page {
     };
   }
 }
+
+/** A space between words stays one. */
+const between = (text: string): string => (text.trim() === '' ? text : visible(text));

@@ -2,7 +2,7 @@
 import { css, html, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
 import type { AttentionSteps, HeadRef } from '../../extension/protocol/attention';
-import { precise, probability, readable, share, signed, visible } from '../../extension/protocol/format';
+import { precise, probability, readable, signed, visible } from '../../extension/protocol/format';
 import { palette } from '../common/colors';
 import type { Cell } from '../common/gridCursor';
 import '../common/matrix';
@@ -232,7 +232,7 @@ export class StepsPage extends Page {
     const facts: [label: string, value: number | null, format: (value: number) => string][] = [
       ['written by this head', writtenNorm, length],
       ['by the whole attention', attnOutNorm, length],
-      ['share of it', shareOfAttnOut, (value) => (value < 0 ? `−${share(-value)}` : share(value))],
+      ['share of it', shareOfAttnOut, (value) => `${signed(100 * value, 1)} %`],
       ['residual stream before', residPreNorm, length],
     ];
     return html`<h2>

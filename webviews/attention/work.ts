@@ -9,7 +9,7 @@ export function workOf(
   host: Host,
   { work, workError }: AttentionState,
   what: 'corpus' | 'relations',
-  found: { done: number; skipped: readonly { name: string; why: string }[] } | null,
+  found: { skipped: readonly { name: string; why: string }[] } | null,
 ): TemplateResult {
   const here = work?.what === what;
   return html`${
