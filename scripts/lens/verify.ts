@@ -6,13 +6,16 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { Tensor } from 'onnxruntime-node';
 import { LensError } from '../../extension/protocol/errors';
+import { contributionNorms } from '../../extension/engine/analysis/attention/contributions';
+import { rollOn, withResidual } from '../../extension/engine/analysis/attention/rollout';
 import type { Anatomy } from '../../extension/engine/anatomy/anatomy';
 import { floatToHalf } from '../../extension/engine/onnx/elements';
 import { DEFAULT_SETTINGS } from '../../extension/protocol/engine';
 import { describeModel, type Description } from '../../extension/engine/session/describe';
 import type { InputRow } from '../../extension/engine/session/languageModel';
-import type { Activation, Intervention } from '../../extension/engine/session/internals';
+import type { Activation, Intervention, Trace } from '../../extension/engine/session/internals';
 import { Tracer } from '../../extension/engine/session/tracer';
+import { Weights } from '../../extension/engine/session/weights';
 import type { LensTokenizer } from '../../extension/engine/text/tokenizer';
 import { readSafetensors, type ReferenceTensor } from './safetensors';
 
@@ -78,7 +81,9 @@ export interface Check {
 }
 
 /** Tensors that analyses of later versions will be compared with. */
-const NOT_YET = /^(attributions\/|rollout$|norm_attention$)/;
+const NOT_YET = 'attributions/';
+/** What analyses make of the hooks of a case. */
+const DERIVED = /^(rollout|norm_attention)$/;
 /** Scores of masked keys; their exact value means nothing. */
 const MASKED_SCORE = -5000;
 
@@ -134,9 +139,11 @@ export async function verifyModel(description: Description, folder: string, thre
       };
       const inputs = new Set(description.info.inputs.map(({ name }) => `${each.id}/${name}`));
       const wanted = names.filter((name) => !inputs.has(name) && !name.startsWith(`${each.id}/interventions/`));
-      for (const name of wanted.filter((each_) => NOT_YET.test(each_.slice(each.id.length + 1))))
+      for (const name of wanted.filter((each_) => each_.slice(each.id.length + 1).startsWith(NOT_YET)))
         checks.push({ fixture, name, absolute: null, relative: null, tolerance: null, status: 'not yet supported' });
-      const compared = wanted.filter((name) => !NOT_YET.test(name.slice(each.id.length + 1)));
+      const tailOf = (name: string): string => name.slice(each.id.length + 1);
+      const derived = wanted.filter((name) => DERIVED.test(tailOf(name)));
+      const compared = wanted.filter((name) => !tailOf(name).startsWith(NOT_YET) && !DERIVED.test(tailOf(name)));
       const present = compared.filter((name) => anatomy.hooks.sites.has(hookOf(name)));
       for (const name of compared)
         if (!present.includes(name))
@@ -147,6 +154,11 @@ export async function verifyModel(description: Description, folder: string, thre
           checks.push(
             compare(meta, each, name, trace.get(hookOf(name)) as Activation, tensors.get(name) as ReferenceTensor),
           );
+        const weights = new Weights(description, { ...DEFAULT_SETTINGS, threads });
+        for (const name of derived) {
+          const actual = tailOf(name) === 'rollout' ? rollout(meta, trace) : await normAttention(meta, trace, weights);
+          checks.push(compare(meta, each, name, actual, tensors.get(name) as ReferenceTensor));
+        }
       } catch (thrown) {
         fail(`${each.id}/*`, LensError.from(thrown).message);
       }
@@ -176,6 +188,43 @@ export async function verifyModel(description: Description, folder: string, thre
   }
   return checks;
 }
+
+/** [L,T,T] of a run of one text. */
+function rollout({ layers, heads }: Reference, trace: Trace): Activation {
+  const patterns = Array.from({ length: layers }, (_, layer) => at(trace, layer, 'attn.hook_pattern'));
+  const length = patterns[0]?.dims.at(-1) as number;
+  const data = new Float32Array(layers * length * length);
+  let below: Float64Array | null = null;
+  const all = Array.from({ length: heads }, (_, head) => head);
+  for (const [layer, pattern] of patterns.entries()) {
+    const mixed: Float64Array = withResidual(pattern.data, all, length);
+    below = below === null ? mixed : rollOn(mixed, below, length);
+    data.set(below, layer * length * length);
+  }
+  return { dims: [layers, length, length], data };
+}
+
+/** [L,H,T,T] of a run of one text. */
+async function normAttention(meta: Reference, trace: Trace, weights: Weights): Promise<Activation> {
+  const { layers, heads, d_head: headWidth, d_model: width } = meta;
+  const length = at(trace, 0, 'attn.hook_pattern').dims.at(-1) as number;
+  const data = new Float32Array(layers * heads * length * length);
+  for (let layer = 0; layer < layers; layer++) {
+    const { dims, data: values } = at(trace, layer, 'attn.hook_v');
+    const numbers = {
+      ...{ pattern: at(trace, layer, 'attn.hook_pattern').data, values, length, heads, headWidth, width },
+      output: (await weights.read(`blocks.${layer}.attn.W_O`)).data,
+      keyHeads: dims[2] as number,
+    };
+    const gates = new Float32Array(heads).fill(1);
+    for (let head = 0; head < heads; head++)
+      data.set(contributionNorms(numbers, [head], gates, null), (layer * heads + head) * length * length);
+  }
+  return { dims: [layers, heads, length, length], data };
+}
+
+const at = (trace: Trace, layer: number, hook: string): Activation =>
+  trace.get(`blocks.${layer}.${hook}`) as Activation;
 
 function compareDimensions(meta: Reference, anatomy: Anatomy): Check[] {
   const { fixture } = meta;

@@ -1,6 +1,8 @@
 /** Pictures of attention against PyTorch's patterns, rollouts and norms, and by what must hold of any. */
 import assert from 'node:assert/strict';
-import type { AttentionMaps, AttentionSelection } from '../../extension/protocol/attention';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { AttentionMaps, AttentionMethod, AttentionSelection } from '../../extension/protocol/attention';
 import { LensError } from '../../extension/protocol/errors';
 import { suiteEngine } from '../support/engine';
 import { quiet } from '../support/fakeModel';
@@ -21,6 +23,11 @@ function worst(data: Float32Array, expected: Float32Array): number {
   return most / Math.max(1, largest);
 }
 const refused = (thrown: unknown): boolean => thrown instanceof LensError && thrown.code === 'model-unsupported';
+
+/** scripts/fixtures/contributions.py wrote them. */
+interface Contributions {
+  blocks: Record<'weight' | 'norm' | 'norm-residual' | 'norm-layernorm', { norms?: number[]; mixing: number }>[];
+}
 
 describe('attention', function () {
   this.timeout(120_000);
@@ -157,4 +164,85 @@ describe('attention', function () {
       });
     });
   }
+
+  it('bert: norms of a layer, with the stream and through the LayerNorm, and their mixing ratios are NumPy’s', async () => {
+    const { folder } = fixture('bert');
+    const { blocks } = JSON.parse(readFileSync(join(folder, 'contributions.json'), 'utf8')) as Contributions;
+    const text = reference('bert').meta.cases.find(({ id }) => id === 'a')?.text[0];
+    assert.ok(typeof text === 'string' && blocks.length === 3);
+    for (const [layer, block] of blocks.entries())
+      for (const method of ['weight', 'norm', 'norm-residual', 'norm-layernorm'] as const) {
+        const { norms, mixing } = block[method];
+        const maps = await engine.handle(
+          'attentionMaps',
+          { model: fixture('bert'), text, ...LAYER, layer, method },
+          quiet(),
+        );
+        assert.ok(Math.abs((maps.mixing ?? NaN) - mixing) <= 1e-5, `${method}: ${maps.mixing}, expected ${mixing}`);
+        if (norms !== undefined) assert.ok(worst(maps.data, Float32Array.from(norms)) <= 1e-5, method);
+      }
+  });
+
+  it('an intervention changes what its head gives in this block by that factor', async () => {
+    const text = 'the house was on the hill';
+    const ask = (method: AttentionMethod, scale: number): Promise<AttentionMaps> =>
+      engine.handle(
+        'attentionMaps',
+        {
+          ...{ model: fixture('bert'), text, ...LAYER, layer: 1, heads: [{ layer: 1, head: 2 }], method },
+          interventions: [{ layer: 1, head: 2, scale }],
+        },
+        quiet(),
+      );
+    for (const method of ['value', 'norm'] as const) {
+      const [plain, doubled] = [await ask(method, 1), await ask(method, -2)];
+      assert.ok(
+        worst(
+          doubled.data,
+          plain.data.map((norm) => 2 * norm),
+        ) <= 1e-5,
+      );
+    }
+    assert.deepEqual((await ask('weight', 0)).data, (await ask('weight', 1)).data);
+  });
+
+  it('several heads as one picture', async () => {
+    const text = 'the house was on the hill';
+    const heads = [
+      { layer: 0, head: 1 },
+      { layer: 2, head: 3 },
+    ];
+    const ask = (combine: AttentionSelection['combine']): Promise<AttentionMaps> =>
+      engine.handle('attentionMaps', { model: fixture('bert'), text, ...LAYER, heads, combine }, quiet());
+    const [each, mean, max] = [await ask('each'), await ask('mean'), await ask('max')];
+    const size = mean.data.length;
+    assert.deepEqual(
+      each.maps.map(({ label }) => label),
+      ['L0H1', 'L2H3'],
+    );
+    assert.deepEqual([mean.maps.length, mean.rowsSumToOne, max.rowsSumToOne], [1, true, false]);
+    for (let at = 0; at < size; at++) {
+      const [one, two] = [each.data[at] as number, each.data[size + at] as number];
+      assert.ok(Math.abs((mean.data[at] as number) - (one + two) / 2) <= 1e-6);
+      assert.equal(max.data[at], Math.max(one, two));
+    }
+  });
+
+  it('says what a model or text does not have', async () => {
+    const ask = (name: string, selection: Partial<AttentionSelection>, text = 'the house'): Promise<AttentionMaps> =>
+      engine.handle('attentionMaps', { model: fixture(name), text, ...LAYER, ...selection }, quiet());
+    const fails =
+      (code: string, message: RegExp) =>
+      (thrown: unknown): boolean =>
+        thrown instanceof LensError && thrown.code === code && message.test(thrown.message);
+    await assert.rejects(ask('bert', { layer: 3 }), fails('bad-input', /layers 0 to 2/));
+    await assert.rejects(ask('bert', { heads: [{ layer: 0, head: 4 }] }), fails('bad-input', /heads 0 to 3/));
+    await assert.rejects(ask('bert', { specials: 'hide' }, ''), fails('bad-input', /only special tokens/));
+    await assert.rejects(ask('gpt2', {}, ''), fails('bad-input', /empty/));
+    await assert.rejects(ask('gpt2', { method: 'norm-layernorm' }), fails('model-unsupported', /norms stand before/));
+    await assert.rejects(ask('gemma3-ts', { method: 'norm-residual' }), fails('model-unsupported', /normalised/));
+    const long = 'the house was on the hill '.repeat(200);
+    const { window, tokens } = await ask('bert', {}, long);
+    assert.ok(window.truncatedEnd && tokens.length <= 64);
+  });
 });
