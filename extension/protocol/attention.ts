@@ -220,11 +220,11 @@ export interface HeadCorpusParams {
   sources: CorpusSource[];
   /** `text`: each paragraph by itself, cut to the model's window. `pairs`: paragraphs packed as [CLS] a [SEP] b [SEP] of this many tokens. */
   packing: { kind: 'text' } | { kind: 'pairs'; tokens: number };
-  /** Stop after this many documents. */
+  /** Only the first so many documents of the corpus. */
   limit?: number;
-  /** Every n-th document, beginning with the i-th (from 0). */
+  /** Of these every n-th, beginning with the i-th (from 0). */
   shard?: { index: number; of: number };
-  /** Also Jensen–Shannon distances between heads, on this many documents. */
+  /** Also Jensen–Shannon distances between heads, on the first so many documents. */
   distances?: number;
   /** Go on from here. Same model and packing. */
   resume?: HeadCorpusState;

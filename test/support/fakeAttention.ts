@@ -2,7 +2,6 @@
 import type { Internals, Trace } from '../../extension/engine/session/internals';
 import type { InputRow, LanguageModel } from '../../extension/engine/session/languageModel';
 import type { LensTokenizer } from '../../extension/engine/text/tokenizer';
-import type { ModelInfo } from '../../extension/protocol/engine';
 import { FakeModel } from './fakeModel';
 
 /** Any positive number; rows are divided by their sums. */
@@ -28,7 +27,7 @@ export class FakeAttention extends FakeModel implements LanguageModel, Internals
   async anatomy(): ReturnType<Internals['anatomy']> {
     this.info.inputs = ['input_ids', ...(this.pads ? ['attention_mask'] : [])].map((name) => ({
       ...{ name, type: 'int64', shape: [] },
-    })) as ModelInfo['inputs'];
+    }));
     const { layers, heads } = this;
     const each = <T>(value: (layer: number) => T): T[] => Array.from({ length: layers }, (_, layer) => value(layer));
     const hooks = {

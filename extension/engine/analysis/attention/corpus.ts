@@ -7,6 +7,7 @@ import { LensError } from '../../../protocol/errors';
 import { count, counted } from '../../../protocol/format';
 import type { Internals } from '../../session/internals';
 import type { LanguageModel, RunContext } from '../../session/languageModel';
+import { throwIfCancelled } from '../forward';
 import { documentsOf, pairFrame, type CorpusDocument } from '../corpora/documents';
 import { patternShape, patternsOf, type Patterned } from './batches';
 import { corpusResult, newCorpusState, newDistances, readCorpusState, type CorpusSums } from './corpusState';
@@ -37,6 +38,7 @@ export async function headCorpus(
     ...{ sources, packing, window: shape.window, limit },
     skip: (name, why) => skipped.add(name, why),
     wanted: (index) => {
+      throwIfCancelled(signal);
       seen = index + 1;
       return index % shard.of === shard.index && !done.has(index);
     },

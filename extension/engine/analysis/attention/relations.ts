@@ -13,6 +13,7 @@ import type { Internals } from '../../session/internals';
 import type { InputRow, LanguageModel, RunContext } from '../../session/languageModel';
 import type { TreebankWord } from '../corpora/conllu';
 import { treebankOf, type NumberedSentence } from '../corpora/treebanks';
+import { throwIfCancelled } from '../forward';
 import { patternShape, patternsOf, type Patterned, type PatternShape } from './batches';
 import { corefer } from './coreference';
 import { PROGRESS_MS } from './corpus';
@@ -101,6 +102,7 @@ export async function headRelations(
   const done = new Set(state.done);
   async function* wanted(): AsyncGenerator<PreparedSentence> {
     for await (const numbered of treebankOf(sources, limit, skip)) {
+      throwIfCancelled(context.signal);
       seen.sentences++;
       seen.clusters ||= numbered.sentence.words.some(({ misc }) => misc.includes('Entity='));
       if (!isMine(numbered.index) || done.has(numbered.index)) continue;

@@ -25,6 +25,9 @@ export interface CorpusDocument {
 
 /** Paragraphs of fewer tokens are headings, and no half of a pair. */
 const LEAST_TOKENS = 10;
+/** More text than this beside the separator is not even cut into tokens. */
+const CHARACTERS_PER_TOKEN = 16;
+
 /** What the template of pairs puts around two texts. */
 export interface PairFrame {
   before: Int32Array;
@@ -127,7 +130,8 @@ async function* pairs(
   let first: Int32Array | null = null;
   let second: number[] = [];
   for await (const paragraph of paragraphsOf(source)) {
-    const { ids } = tokenizer.encodeContent(beginOf(paragraph, tokens));
+    const near = first === null ? paragraph.slice(-tokens * CHARACTERS_PER_TOKEN) : beginOf(paragraph, tokens);
+    const { ids } = tokenizer.encodeContent(near);
     if (ids.length < LEAST_TOKENS) continue;
     if (first === null) {
       first = ids;
