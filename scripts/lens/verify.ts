@@ -44,7 +44,7 @@ interface ReferenceIntervention {
 export interface Reference {
   fixture: string;
   architecture: string;
-  head: 'mlm' | 'clm' | 'cls' | 'pretraining' | 'encoder';
+  head: 'mlm' | 'clm' | 'cls' | 'tok' | 'pretraining' | 'encoder';
   causal: boolean;
   layers: number;
   heads: number;

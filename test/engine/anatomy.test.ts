@@ -8,7 +8,14 @@ import { Tracer } from '../../extension/engine/session/tracer';
 import { encodeModel, newNode, readModel } from '../../extension/engine/onnx/model';
 import { BUNDLED, fixture, fixtureNames, reference, SETTINGS } from '../support/fixtures';
 
-const KINDS = { mlm: 'masked', pretraining: 'masked', clm: 'causal', cls: 'classifier', encoder: 'encoder' } as const;
+const KINDS = {
+  mlm: 'masked',
+  pretraining: 'masked',
+  clm: 'causal',
+  cls: 'classifier',
+  tok: 'classifier',
+  encoder: 'encoder',
+} as const;
 
 describe('anatomy', () => {
   for (const name of fixtureNames)

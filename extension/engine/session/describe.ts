@@ -47,7 +47,7 @@ export async function describeModel(ref: ModelRef): Promise<Description> {
   const { tokenizer, error } = await tryTokenizer(companionFolder(ref, 'tokenizer.json'));
   const { inputs, outputs, nodes } = model.graph;
   const vocab = number(config, 'vocab_size') ?? tokenizer?.vocabSize ?? null;
-  const logits = findLogits(outputs, vocab);
+  const logits = findLogits(outputs, vocab, config);
   const anatomy = findAnatomy(model, logits);
   const tensors = storedTensors(new Wires(model.graph));
   const nextSentence = outputs.find((output) => isNextSentence(output, config))?.name ?? null;
@@ -136,11 +136,23 @@ function ownNotes(ref: ModelRef): string[] {
   return Array.isArray(notes) ? notes.filter((note) => typeof note === 'string') : [];
 }
 
+/** Scores of labels have at most this share of the vocabulary's size; a head may have some rows fewer than the tokenizer has tokens. */
+const MOST_LABELS = 0.5;
+
 /** `logits` [B,T,V], under whatever name: three dimensions, the last of which is the vocabulary or unknown. */
-function findLogits(outputs: readonly TensorInfo[], vocab: number | null): string | null {
+function findLogits(
+  outputs: readonly TensorInfo[],
+  vocab: number | null,
+  config: Record<string, unknown>,
+): string | null {
+  // A token classifier has logits of the same rank, but they are of labels.
+  if (/For(Token|Sequence)Classification|ForQuestionAnswering/.test(architectureOf(config))) return null;
+  const isLabels = (last: number | string | null | undefined): boolean =>
+    typeof last === 'number' && vocab !== null && last < MOST_LABELS * vocab;
   const candidates = outputs.filter(({ name, shape }) => {
     const last = shape.at(-1);
-    return shape.length === 3 && (/logits|scores|predictions/i.test(name) || (vocab !== null && last === vocab));
+    if (shape.length !== 3 || isLabels(last)) return false;
+    return /logits|scores|predictions/i.test(name) || (vocab !== null && last === vocab);
   });
   // An exporter may leave the shape out: then the name decides.
   const unshaped = outputs.filter(
@@ -149,13 +161,16 @@ function findLogits(outputs: readonly TensorInfo[], vocab: number | null): strin
   return (candidates[0] ?? unshaped[0])?.name ?? null;
 }
 
+const architectureOf = ({ architectures }: Record<string, unknown>): string =>
+  Array.isArray(architectures) ? String(architectures[0]) : '';
+
 function fixedVocab(outputs: readonly TensorInfo[], logits: string): number | null {
   const last = outputs.find(({ name }) => name === logits)?.shape.at(-1);
   return typeof last === 'number' ? last : null;
 }
 
 function isNextSentence({ name, shape }: TensorInfo, config: Record<string, unknown>): boolean {
-  const architecture = Array.isArray(config.architectures) ? String(config.architectures[0]) : '';
+  const architecture = architectureOf(config);
   if (shape.length > 0 && (shape.length !== 2 || (typeof shape[1] === 'number' && shape[1] !== 2))) return false;
   return (
     /seq_relationship|next_sentence|nsp/i.test(name) ||
@@ -173,17 +188,16 @@ function kindOf(
   logits: string | null,
   tokenizer: LensTokenizer | null,
 ): ModelKind {
-  const architecture = Array.isArray(config.architectures) ? String(config.architectures[0]) : '';
+  const architecture = architectureOf(config);
   if (inputs.some(({ name }) => /^(decoder_input_ids|encoder_hidden_states)$/.test(name))) return 'seq2seq';
   if (logits !== null) {
     if (/ForMaskedLM|ForPreTraining/.test(architecture)) return 'masked';
     if (/ForCausalLM|LMHeadModel/.test(architecture) || config.is_decoder === true) return 'causal';
     if (inputs.some(({ name }) => name.includes('past'))) return 'causal';
-    if (/ForTokenClassification|ForQuestionAnswering/.test(architecture)) return 'classifier';
     return tokenizer?.maskToken == null ? 'causal' : 'masked';
   }
   if (outputs.some(({ name }) => /hidden_state|pooler|embedding/i.test(name))) return 'encoder';
-  if (outputs.some(({ name, shape }) => /logits/i.test(name) && shape.length === 2)) return 'classifier';
+  if (outputs.some(({ name, shape }) => /logits/i.test(name) && shape.length >= 2)) return 'classifier';
   return 'unknown';
 }
 
