@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --json FILE --only tracing]`: speed and memory as ratios to a bare onnxruntime-node run of the same model with the same
+ * `npm run bench [-- --json FILE --only tracing|probes]`: speed and memory as ratios to a bare onnxruntime-node run of the same model with the same
  * settings, measured in turns in one run, since machines are noisy. Nothing in here is asserted by a test.
  */
 import { spawn } from 'node:child_process';
@@ -11,6 +11,7 @@ import * as ort from 'onnxruntime-node';
 import { EngineClient } from '../../extension/client/engineClient';
 import { DEFAULT_SETTINGS, type EngineSettings, type ModelRef } from '../../extension/protocol/engine';
 import { median, quantile, reporter, timed, type Figure } from './figure';
+import { probeFigures } from './probes';
 import { OPEN_OURS, openOurs, tracingFigures } from './tracing';
 import { windowFigures } from './window';
 
@@ -276,6 +277,10 @@ async function main(): Promise<void> {
       await tracingFigures(SETTINGS, report);
       return;
     }
+    if (values.only === 'probes') {
+      await probeFigures(MODEL, ENGINE, SETTINGS, report);
+      return;
+    }
     await coldStart();
     await memory();
     const client = newClient();
@@ -288,6 +293,7 @@ async function main(): Promise<void> {
     await ownerDelay(client);
     await client.dispose();
     await tracingFigures(SETTINGS, report);
+    await probeFigures(MODEL, ENGINE, SETTINGS, report);
     await windowFigures(report);
   } finally {
     // What was measured before a failure is not lost.
