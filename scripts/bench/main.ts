@@ -1,6 +1,6 @@
 /**
- * `npm run bench [-- --json FILE --only tracing|attention]`: speed and memory as ratios to a bare onnxruntime-node run of the same model with the same
- * settings, measured in turns in one run, since machines are noisy. Nothing in here is asserted by a test.
+ * `npm run bench [-- --json FILE --only engine|tracing|attention|probes|window]`: speed and memory as ratios to a bare onnxruntime-node
+ * run of the same model with the same settings, measured in turns in one run, since machines are noisy. Nothing in here is asserted.
  */
 import { spawn } from 'node:child_process';
 import { statSync, writeFileSync } from 'node:fs';
@@ -12,6 +12,7 @@ import { EngineClient } from '../../extension/client/engineClient';
 import { DEFAULT_SETTINGS, type EngineSettings, type ModelRef } from '../../extension/protocol/engine';
 import { attentionViewFigures, overviewFigures } from './attention';
 import { median, quantile, reporter, timed, type Figure } from './figure';
+import { probeFigures } from './probes';
 import { OPEN_OURS, openOurs, tracingFigures } from './tracing';
 import { windowFigures } from './window';
 
@@ -274,6 +275,28 @@ async function attention(): Promise<void> {
   await attentionViewFigures(report);
 }
 
+async function engine(): Promise<void> {
+  await coldStart();
+  await memory();
+  const client = newClient();
+  const session = await bareSession();
+  await fillMask(client, session);
+  await surprisal(client, session);
+  await hover(client);
+  await jointFill(client);
+  await session.release();
+  await ownerDelay(client);
+  await client.dispose();
+}
+
+const PARTS: Readonly<Record<string, () => Promise<void>>> = {
+  engine,
+  tracing: () => tracingFigures(SETTINGS, report),
+  attention,
+  probes: () => probeFigures(MODEL, ENGINE, SETTINGS, report),
+  window: () => windowFigures(report),
+};
+
 async function main(): Promise<void> {
   const [command, folder] = process.argv.slice(2);
   if (command === OPEN_OURS && folder !== undefined) {
@@ -281,29 +304,10 @@ async function main(): Promise<void> {
     return;
   }
   const { values } = parseArgs({ options: { json: { type: 'string' }, only: { type: 'string' } } });
+  const chosen = Object.entries(PARTS).filter(([name]) => values.only === undefined || values.only === name);
+  if (chosen.length === 0) throw new Error(`--only must be one of ${Object.keys(PARTS).join(', ')}`);
   try {
-    if (values.only === 'tracing') {
-      await tracingFigures(SETTINGS, report);
-      return;
-    }
-    if (values.only === 'attention') {
-      await attention();
-      return;
-    }
-    await coldStart();
-    await memory();
-    const client = newClient();
-    const session = await bareSession();
-    await fillMask(client, session);
-    await surprisal(client, session);
-    await hover(client);
-    await jointFill(client);
-    await session.release();
-    await ownerDelay(client);
-    await client.dispose();
-    await tracingFigures(SETTINGS, report);
-    await attention();
-    await windowFigures(report);
+    for (const [, measure] of chosen) await measure();
   } finally {
     // What was measured before a failure is not lost.
     if (values.json !== undefined) writeFileSync(values.json, JSON.stringify(figures, null, 2));

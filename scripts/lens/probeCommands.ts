@@ -20,7 +20,13 @@ import type { Interval } from '../../extension/cloze/statistics';
 import { seededRandom } from '../../extension/engine/analysis/random';
 import { LensError } from '../../extension/protocol/errors';
 import { count, counted, signed } from '../../extension/protocol/format';
-import type { ProbeFact, ProbeFactResult, ProbeOptions, ProbeVariant } from '../../extension/protocol/probes';
+import type {
+  ProbeFact,
+  ProbeFactResult,
+  ProbeOptions,
+  ProbeRelation,
+  ProbeVariant,
+} from '../../extension/protocol/probes';
 import { findModel } from './catalog';
 import type { Command, CommandContext, Output } from './commands';
 import { wholeNumber, type OptionValues } from './options';
@@ -100,40 +106,56 @@ async function probe(modelName: string, files: readonly string[], context: Comma
   const facts: RunFact[] = [...(writer?.done ?? [])];
   const done = new Set(facts.map((fact) => runKey(fact.relation, fact)));
   try {
-    let index = 0;
-    for (const relation of relations) {
-      const own = relation.facts.filter(
-        (fact) => index++ % shard.of === shard.index && !done.has(runKey(relation.id, fact)),
+    const { ensemble: _, ...engineOptions } = runOptions;
+    for (const { words, asked } of requests(relations, shard, done)) {
+      const factsOf = new Map(asked.map((relation) => [relation.id, relation.facts]));
+      const { notes: more } = await ask(
+        'probe',
+        {
+          model,
+          relations: asked,
+          options: { ...engineOptions, ...(words === null ? {} : { vocabulary: [...words] }) },
+        },
+        ({ facts: fresh = [] }) => {
+          const finished = fresh.map((each) => runFact(each, factsOf.get(each.relation) ?? []));
+          writer?.append(finished);
+          facts.push(...finished);
+        },
       );
-      for (let start = 0; start < own.length; start += FACTS_TOGETHER) {
-        const asked = own.slice(start, start + FACTS_TOGETHER);
-        const { ensemble: _, ...engineOptions } = runOptions;
-        const { id, templates, candidates, words } = relation;
-        const result = await ask(
-          'probe',
-          {
-            model,
-            relations: [
-              {
-                ...{ id, templates, facts: asked, answers: answersOf(relation) },
-                ...(candidates === undefined ? {} : { candidates }),
-              },
-            ],
-            options: { ...engineOptions, ...(words === null ? {} : { vocabulary: [...words] }) },
-          },
-          ({ facts: fresh = [] }) => {
-            const finished = fresh.map((each) => runFact(each, asked));
-            writer?.append(finished);
-            facts.push(...finished);
-          },
-        );
-        for (const note of result.notes) notes.add(note);
-      }
+      for (const note of more) notes.add(note);
     }
   } finally {
     writer?.close();
   }
   return summaryOutput({ header, facts }, [...notes], least, { problems });
+}
+
+/** The shard's facts that are not done yet, so many at a time, those of one vocabulary together. */
+function* requests(
+  relations: readonly RunRelation[],
+  shard: RunHeader['shard'],
+  done: ReadonlySet<string>,
+): Generator<{ words: RunRelation['words']; asked: ProbeRelation[] }> {
+  let index = 0;
+  let [asked, count, words]: [ProbeRelation[], number, RunRelation['words']] = [[], 0, null];
+  for (const relation of relations) {
+    const { id, templates, candidates } = relation;
+    const answers = answersOf(relation);
+    const own = relation.facts.filter(
+      (fact) => index++ % shard.of === shard.index && !done.has(runKey(relation.id, fact)),
+    );
+    for (let start = 0; start < own.length; start += FACTS_TOGETHER) {
+      const facts = own.slice(start, start + FACTS_TOGETHER);
+      if (asked.length > 0 && (relation.words !== words || count + facts.length > FACTS_TOGETHER)) {
+        yield { words, asked };
+        [asked, count] = [[], 0];
+      }
+      words = relation.words;
+      count += facts.length;
+      asked.push({ id, templates, facts, answers, ...(candidates === undefined ? {} : { candidates }) });
+    }
+  }
+  if (asked.length > 0) yield { words, asked };
 }
 
 /** A fact as a line of a run. */

@@ -62,6 +62,11 @@ interface Pending {
   sets: RankingSets;
 }
 
+interface FactWork {
+  work: RelationWork;
+  fact: number;
+}
+
 interface Text extends Question {
   asks: Ask[];
 }
@@ -99,7 +104,7 @@ class Probe {
 
   async run(relations: readonly ProbeRelation[]): Promise<ProbeResult> {
     this.total = relations.reduce((sum, { facts }) => sum + facts.length, 0);
-    for (const relation of relations) await this.relation(relation);
+    for (const chunk of this.chunks(await this.works(relations))) await this.runChunk(chunk);
     return {
       model: this.model.info.id,
       kind: this.kind,
@@ -110,32 +115,41 @@ class Probe {
     };
   }
 
-  private async relation(relation: ProbeRelation): Promise<void> {
-    const work = new RelationWork(relation, this.queries);
-    for (const note of work.notes) this.notes.add(note);
-    const guessed = this.options.uhn ? await this.guessedFacts(relation) : new Map<number, Skip>();
-    const perFact = Math.max(1, work.templates.length) + this.options.variants.length;
-    const vocabSize = this.model.info.vocabSize ?? this.model.tokenizer.vocabSize;
-    const together = Math.max(
-      1,
-      Math.min(
-        Math.floor(TEXTS_TOGETHER / perFact),
-        work.templates.length > 1 ? Math.floor(MOST_SUMS / vocabSize) : Infinity,
-      ),
-    );
-    for (let start = 0; start < relation.facts.length; start += together)
-      await this.chunk(work, start, Math.min(relation.facts.length, start + together), guessed);
+  private async works(relations: readonly ProbeRelation[]): Promise<RelationWork[]> {
+    const works: RelationWork[] = [];
+    for (const relation of relations) {
+      const guessed = this.options.uhn ? await this.guessedFacts(relation) : new Map<number, Skip>();
+      const work = new RelationWork(relation, this.queries, guessed);
+      for (const note of work.notes) this.notes.add(note);
+      works.push(work);
+    }
+    return works;
   }
 
-  private async chunk(
-    work: RelationWork,
-    start: number,
-    end: number,
-    guessed: ReadonlyMap<number, Skip>,
-  ): Promise<void> {
+  /** Facts, of several relations too, whose texts are sorted and run together. */
+  private *chunks(works: readonly RelationWork[]): Generator<FactWork[]> {
+    const vocabSize = this.model.info.vocabSize ?? this.model.tokenizer.vocabSize;
+    let [chunk, texts, sums]: [FactWork[], number, number] = [[], 0, 0];
+    for (const work of works) {
+      const templates = Math.max(1, work.templates.length);
+      const [ownTexts, ownSums] = [templates + this.options.variants.length, templates > 1 ? vocabSize : 0];
+      for (let fact = 0; fact < work.relation.facts.length; fact++) {
+        if (chunk.length > 0 && (texts + ownTexts > TEXTS_TOGETHER || sums + ownSums > MOST_SUMS)) {
+          yield chunk;
+          [chunk, texts, sums] = [[], 0, 0];
+        }
+        chunk.push({ work, fact });
+        texts += ownTexts;
+        sums += ownSums;
+      }
+    }
+    if (chunk.length > 0) yield chunk;
+  }
+
+  private async runChunk(chunk: readonly FactWork[]): Promise<void> {
     const texts = new Map<string, Text>();
-    for (let fact = start; fact < end; fact++) {
-      const why = guessed.get(fact) ?? (await this.plan(work, fact, texts));
+    for (const { work, fact } of chunk) {
+      const why = work.guessed.get(fact) ?? (await this.plan(work, fact, texts));
       if (why !== null)
         this.finish({ relation: work.relation.id, fact, kind: 'skipped', why: why.why, detail: why.detail });
     }
@@ -147,11 +161,11 @@ class Probe {
       batch.forEach(({ asks }, row) => {
         for (const ask of asks) this.take(ask, answers[row]?.[0] as Distribution);
       });
-      this.tell(work.relation.id);
+      this.tell();
       // Lets a cancel be read.
       await nextTurn();
     }
-    this.tell(work.relation.id);
+    this.tell();
   }
 
   /** Puts the fact's texts among those to be run; or says why it has none. Answers of several tokens are scored at once. */
@@ -268,7 +282,7 @@ class Probe {
     }
     if (answers.length === 0) return problem ?? skip('no usable template', '');
     this.finish({ relation: relation.id, fact, kind: 'joint', answers });
-    this.tell(relation.id);
+    this.tell();
     return null;
   }
 
@@ -339,12 +353,12 @@ class Probe {
     this.facts.push(result);
   }
 
-  private tell(relation: string): void {
+  private tell(): void {
     const fresh = this.facts.slice(this.told);
     if (fresh.length === 0) return;
     this.told = this.facts.length;
     this.context.progress({
-      message: `${relation}: ${this.facts.length} of ${this.total} facts`,
+      message: `${this.facts.length} of ${counted(this.total, 'fact')}`,
       fraction: this.facts.length / this.total,
       facts: fresh,
     });
@@ -361,6 +375,8 @@ class RelationWork {
   constructor(
     readonly relation: ProbeRelation,
     private readonly queries: QueryMaker,
+    /** Facts that are left out, and why. */
+    readonly guessed: ReadonlyMap<number, Skip>,
   ) {
     relation.templates.forEach(({ text }, template) => {
       const cut = templateProblems(text).length === 0 ? cutTemplate(text) : null;
