@@ -1,13 +1,13 @@
 /** A model whose patterns are a rule, for the work over files. */
-import type { Internals, Trace } from '../../extension/engine/session/internals';
-import type { InputRow, LanguageModel } from '../../extension/engine/session/languageModel';
+import type { Trace, Traceable } from '../../extension/engine/session/internals';
+import type { InputRow } from '../../extension/engine/session/languageModel';
 import type { LensTokenizer } from '../../extension/engine/text/tokenizer';
 import { FakeModel } from './fakeModel';
 
 /** Any positive number; rows are divided by their sums. */
 export type WeightRule = (ids: Int32Array, layer: number, head: number, query: number, key: number) => number;
 
-export class FakeAttention extends FakeModel implements LanguageModel, Internals {
+export class FakeAttention extends FakeModel implements Traceable {
   /** Has an attention_mask, so that rows of different length may run together. */
   pads = true;
   /** Batches of more rows are refused. */
@@ -24,7 +24,7 @@ export class FakeAttention extends FakeModel implements LanguageModel, Internals
     super(tokenizer, () => []);
   }
 
-  async anatomy(): ReturnType<Internals['anatomy']> {
+  async anatomy(): ReturnType<Traceable['anatomy']> {
     this.info.inputs = ['input_ids', ...(this.pads ? ['attention_mask'] : [])].map((name) => ({
       ...{ name, type: 'int64', shape: [] },
     }));
@@ -36,7 +36,7 @@ export class FakeAttention extends FakeModel implements LanguageModel, Internals
     };
     // What work over files reads of an anatomy.
     const anatomy = { layers, blocks: each(() => ({ attention: { heads } })), hooks, visibility: each(() => null) };
-    return anatomy as unknown as Awaited<ReturnType<Internals['anatomy']>>;
+    return anatomy as unknown as Awaited<ReturnType<Traceable['anatomy']>>;
   }
 
   async trace(rows: readonly InputRow[], hooks: readonly string[]): Promise<Trace> {
@@ -65,9 +65,5 @@ export class FakeAttention extends FakeModel implements LanguageModel, Internals
         return [hook, { dims: [rows.length, this.heads, length, length], data }];
       }),
     );
-  }
-
-  async weight(): Promise<never> {
-    throw new Error('it has no weights');
   }
 }

@@ -69,3 +69,6 @@ export interface Internals {
   /** A weight by its role and TransformerLens's name (weights.ts). Throws `model-unsupported` with the reason, `bad-input`, `memory`. */
   weight(name: string): Promise<Activation>;
 }
+
+/** As much as analyses need that only look. */
+export type Traceable = Pick<Internals, 'info' | 'tokenizer' | 'anatomy' | 'trace'>;

@@ -3,7 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { LensError } from '../../../protocol/errors';
 import type { Anatomy } from '../../anatomy/anatomy';
 import { blockHook } from '../../anatomy/hooks';
-import type { Activation, Internals, Trace } from '../../session/internals';
+import type { Activation, Traceable, Trace } from '../../session/internals';
 import type { InputRow } from '../../session/languageModel';
 import { throwIfCancelled, TOKENS_PER_RUN } from '../forward';
 import type { DocumentPattern } from './statistics';
@@ -28,7 +28,7 @@ export interface PatternShape {
 }
 
 /** Throws `model-unsupported` when no pattern of the model can be read. */
-export async function patternShape(model: Internals): Promise<PatternShape> {
+export async function patternShape(model: Traceable): Promise<PatternShape> {
   const anatomy = await model.anatomy();
   const hooks: PatternShape['hooks'] = [];
   const missing: PatternShape['missing'] = [];
@@ -62,7 +62,7 @@ export interface Patterned<T> {
  * batch gets its rows one by one. Between runs a cancel is heard.
  */
 export async function* patternsOf<T extends { row: InputRow }>(
-  model: Internals,
+  model: Traceable,
   shape: PatternShape,
   items: AsyncIterable<T>,
   signal: AbortSignal,

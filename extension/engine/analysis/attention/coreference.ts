@@ -4,7 +4,7 @@
  * in as passages: as many successive sentences as the model takes, so that only mentions of one passage can be antecedents.
  */
 import type { CorpusSource, HeadRelationsState } from '../../../protocol/attention';
-import type { Internals } from '../../session/internals';
+import type { Traceable } from '../../session/internals';
 import type { InputRow } from '../../session/languageModel';
 import { mentionsOf } from '../corpora/entities';
 import { treebankOf, type NumberedSentence } from '../corpora/treebanks';
@@ -40,7 +40,7 @@ interface Passage {
 
 /** Gives what is found so far after each run. */
 export async function* corefer(
-  model: Internals,
+  model: Traceable,
   shape: PatternShape,
   options: Options,
   state: HeadRelationsState,
@@ -57,7 +57,7 @@ export async function* corefer(
 }
 
 async function* passagesOf(
-  { tokenizer }: Pick<Internals, 'tokenizer'>,
+  { tokenizer }: Pick<Traceable, 'tokenizer'>,
   { window }: PatternShape,
   { sources, limit, isMine, skip }: Options,
   done: ReadonlySet<number>,
@@ -88,7 +88,7 @@ async function* passagesOf(
   yield* close();
 }
 
-function prepare(tokenizer: Internals['tokenizer'], sentences: readonly NumberedSentence[]): Passage {
+function prepare(tokenizer: Traceable['tokenizer'], sentences: readonly NumberedSentence[]): Passage {
   let text = '';
   const words: { range: { start: number; end: number }; clusters: Set<string> }[] = [];
   for (const { sentence, entityFields } of sentences) {

@@ -5,8 +5,8 @@
 import type { HeadCorpusParams, HeadCorpusResult } from '../../../protocol/attention';
 import { LensError } from '../../../protocol/errors';
 import { count, counted } from '../../../protocol/format';
-import type { Internals } from '../../session/internals';
-import type { LanguageModel, RunContext } from '../../session/languageModel';
+import type { Traceable } from '../../session/internals';
+import type { RunContext } from '../../session/languageModel';
 import { throwIfCancelled } from '../forward';
 import { documentsOf, pairFrame, type CorpusDocument } from '../corpora/documents';
 import { patternShape, patternsOf, type Patterned } from './batches';
@@ -19,7 +19,7 @@ import { addDocument } from './statistics';
 export const PROGRESS_MS = 500;
 
 export async function headCorpus(
-  model: LanguageModel & Internals,
+  model: Traceable,
   params: Omit<HeadCorpusParams, 'model'>,
   { signal, progress }: RunContext,
 ): Promise<HeadCorpusResult> {
@@ -87,7 +87,7 @@ export async function headCorpus(
 const snapshot = (state: CorpusSums): CorpusSums => structuredClone(state);
 
 /** Throws `bad-input` for pairs that this model does not take. */
-function checkPairs({ info, tokenizer }: Internals, tokens: number, window: number): void {
+function checkPairs({ info, tokenizer }: Traceable, tokens: number, window: number): void {
   const frame = pairFrame(tokenizer);
   if (frame.between.length === 0)
     throw new LensError(

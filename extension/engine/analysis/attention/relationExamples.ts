@@ -1,8 +1,8 @@
 /** Sentences behind a cell of the table of relations, with what the head says in each. */
 import type { RelationExample, RelationExamplesParams } from '../../../protocol/attention';
 import { LensError } from '../../../protocol/errors';
-import type { Internals } from '../../session/internals';
-import type { LanguageModel, RunContext } from '../../session/languageModel';
+import type { Traceable } from '../../session/internals';
+import type { RunContext } from '../../session/languageModel';
 import { treebankOf } from '../corpora/treebanks';
 import { patternShape, patternsOf } from './batches';
 import { prepareSentence, questionsOf, type PreparedSentence } from './relations';
@@ -10,7 +10,7 @@ import { strongest, wordWeight } from './wordMaps';
 
 /** The first `most` words with the relation (`all`: with any), right and wrong answers alike, in the order of the corpus. */
 export async function relationExamples(
-  model: LanguageModel & Internals,
+  model: Traceable,
   params: Omit<RelationExamplesParams, 'model'>,
   { signal }: RunContext,
 ): Promise<{ examples: RelationExample[] }> {

@@ -9,8 +9,8 @@
 import type { HeadRelationsParams, HeadRelationsResult } from '../../../protocol/attention';
 import { LensError } from '../../../protocol/errors';
 import { count, counted } from '../../../protocol/format';
-import type { Internals } from '../../session/internals';
-import type { InputRow, LanguageModel, RunContext } from '../../session/languageModel';
+import type { Traceable } from '../../session/internals';
+import type { InputRow, RunContext } from '../../session/languageModel';
 import type { TreebankWord } from '../corpora/conllu';
 import { treebankOf, type NumberedSentence } from '../corpora/treebanks';
 import { throwIfCancelled } from '../forward';
@@ -40,7 +40,7 @@ export interface PreparedSentence extends NumberedSentence {
 
 /** Null, and told, when it is too long or cannot be cut into tokens. */
 export function prepareSentence(
-  { tokenizer }: Pick<Internals, 'tokenizer'>,
+  { tokenizer }: Pick<Traceable, 'tokenizer'>,
   numbered: NumberedSentence,
   window: number,
   skip: (name: string, why: string) => void,
@@ -76,7 +76,7 @@ export function questionsOf(
 }
 
 export async function headRelations(
-  model: LanguageModel & Internals,
+  model: Traceable,
   params: Omit<HeadRelationsParams, 'model'>,
   context: RunContext,
 ): Promise<HeadRelationsResult> {
