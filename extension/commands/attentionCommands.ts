@@ -58,7 +58,8 @@ export function attentionCommands(parts: AttentionParts) {
     [COMMANDS.whichHeads]: async () => {
       look();
       await Promise.all([
-        attention.ablate({ mean: true, importance: true }),
+        // The view offers the rest, which takes several times as long.
+        attention.ablate({ mean: false, importance: false }),
         parts.attentionVisible() ? undefined : focusView(VIEWS.attention),
       ]);
     },

@@ -303,8 +303,12 @@ export class AttentionController implements vscode.Disposable {
         return [overview, this.steps];
       case 'compare':
         return [overview, this.comparison];
-      case 'effects':
-        return [overview, this.effects, this.together, this.weights];
+      case 'effects': {
+        const { effects, together, weights } = this;
+        // What the weights alone tell stands beside; that it is missing is no matter where there are effects.
+        const measured = effects.result !== null || together.result !== null;
+        return [overview, effects, together, ...(measured ? [] : [weights])];
+      }
       case 'relations':
       case 'corpus':
         return [];
