@@ -2,7 +2,7 @@
  * Files and folders → relations with templates and facts, whatever form they have: `.cloze`, LAMA, ParaRel, Google-RE, SQuAD,
  * ConceptNet. A broken line is told with its place, and the others are read.
  */
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, extname, join, resolve } from 'node:path';
 import { LensError } from '../protocol/errors';
 import { counted } from '../protocol/format';
@@ -194,14 +194,12 @@ class SourceReader {
       if (!known.some(({ text }) => text === template.text)) templates.set(relation, [...known, template]);
     };
     let bad = 0;
-    let records = 0;
     const tell = (line: number | null, message: string): void => {
       if (bad++ < MOST_PROBLEMS) this.problems.push({ file, line, message, severity: 'error' });
     };
     try {
       for await (const { number, text, cut } of readLines(file)) {
         if (text.trim() === '') continue;
-        records++;
         const record: JsonlRecord = cut ? { kind: 'problem', message: 'is too long to be read' } : readRecord(text);
         switch (record.kind) {
           case 'relation':
@@ -222,8 +220,7 @@ class SourceReader {
         }
       }
     } catch (error) {
-      // What was read is run; a file of which nothing could be read is the caller's mistake.
-      if (records === 0) throw error;
+      // What was read of it, and other files, are run.
       tell(null, LensError.from(error).message);
     }
     if (bad > MOST_PROBLEMS)
@@ -260,7 +257,7 @@ class SourceReader {
   }
 
   private async addCloze(file: string): Promise<void> {
-    const text = file.endsWith('.gz') ? await readWhole(file) : readText(file);
+    const text = await readWhole(file);
     const document = parseCloze(text);
     const lineOf = lineNumbers(text);
     for (const { message, severity, range } of document.diagnostics)
@@ -342,17 +339,7 @@ async function firstRecord(file: string): Promise<JsonlRecord | null> {
   return null;
 }
 
-function readText(file: string): string {
-  const { size } = statSync(file);
-  if (size > LARGEST_CLOZE)
-    throw new LensError(
-      'bad-input',
-      `${file} has more than 64 MB.`,
-      'Write so many facts as JSONL, or in several files.',
-    );
-  return readFileSync(file, 'utf8');
-}
-
+/** With `\n` between lines, so that lines can be counted. */
 async function readWhole(file: string): Promise<string> {
   const lines: string[] = [];
   let size = 0;

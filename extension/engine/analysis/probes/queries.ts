@@ -98,7 +98,9 @@ const AFTER_SPACE = 'a ';
 
 export function tailOf(before: string): string {
   if (/\s$/u.test(before)) return AFTER_SPACE;
-  return /\S*$/u.exec(before.slice(-LONGEST_TAIL))?.[0] ?? '';
+  const end = before.slice(-LONGEST_TAIL);
+  // Marks part words from each other in every alphabet, so that what stands before them does not matter either.
+  return (/[^\s\p{L}\p{N}\p{M}]+$/u.exec(end) ?? /\S*$/u.exec(end))?.[0] ?? '';
 }
 
 /** How words are cut behind a tail; remembered, since the same answers come again and again. */
