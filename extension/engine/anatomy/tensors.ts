@@ -34,41 +34,42 @@ interface QuantisedForm {
   zero: readonly number[];
 }
 
-const QUANTISED: Readonly<Record<string, QuantisedForm>> = {
-  DequantizeLinear: { data: [0], scale: [1], zero: [2] },
-  QuantizeLinear: { data: [], scale: [1], zero: [2] },
-  MatMulInteger: { data: [0, 1], scale: [], zero: [2, 3] },
-  MatMulIntegerToFloat: { data: [0, 1], scale: [2, 3], zero: [4, 5] },
-  DynamicQuantizeMatMul: { data: [1], scale: [2], zero: [3] },
-  QLinearMatMul: { data: [0, 3], scale: [1, 6, 4], zero: [2, 7, 5] },
-  MatMulNBits: { data: [1], scale: [2], zero: [3] },
-  MatMulBnb4: { data: [1], scale: [2], zero: [] },
-  GatherBlockQuantized: { data: [0], scale: [2], zero: [3] },
-  QAttention: { data: [1], scale: [3, 4], zero: [6, 7] },
-  QEmbedLayerNormalization: { data: [2, 3, 4, 5, 6], scale: [8, 9, 10, 11, 12], zero: [13, 14, 15, 16, 17] },
-};
+// Maps, since an operator may be called like a member of every object.
+const QUANTISED: ReadonlyMap<string, QuantisedForm> = new Map([
+  ['DequantizeLinear', { data: [0], scale: [1], zero: [2] }],
+  ['QuantizeLinear', { data: [], scale: [1], zero: [2] }],
+  ['MatMulInteger', { data: [0, 1], scale: [], zero: [2, 3] }],
+  ['MatMulIntegerToFloat', { data: [0, 1], scale: [2, 3], zero: [4, 5] }],
+  ['DynamicQuantizeMatMul', { data: [1], scale: [2], zero: [3] }],
+  ['QLinearMatMul', { data: [0, 3], scale: [1, 6, 4], zero: [2, 7, 5] }],
+  ['MatMulNBits', { data: [1], scale: [2], zero: [3] }],
+  ['MatMulBnb4', { data: [1], scale: [2], zero: [] }],
+  ['GatherBlockQuantized', { data: [0], scale: [2], zero: [3] }],
+  ['QAttention', { data: [1], scale: [3, 4], zero: [6, 7] }],
+  ['QEmbedLayerNormalization', { data: [2, 3, 4, 5, 6], scale: [8, 9, 10, 11, 12], zero: [13, 14, 15, 16, 17] }],
+]);
 
 /** Operators that hand a constant on, as another view of it. */
 const HANDS_ON = new Set(['Identity', 'Transpose', 'Cast', 'Reshape', 'Unsqueeze', 'Squeeze', 'Expand', 'Slice']);
 /** Input of an operator that is added after the product. */
-const BIAS_AT: Readonly<Record<string, number>> = {
-  Add: -1,
-  Gemm: 2,
-  FusedGemm: 2,
-  LayerNormalization: 2,
-  MatMulNBits: 5,
-  MatMulIntegerToFloat: 6,
-  DynamicQuantizeMatMul: 4,
-};
+const BIAS_AT: ReadonlyMap<string, number> = new Map([
+  ['Add', -1],
+  ['Gemm', 2],
+  ['FusedGemm', 2],
+  ['LayerNormalization', 2],
+  ['MatMulNBits', 5],
+  ['MatMulIntegerToFloat', 6],
+  ['DynamicQuantizeMatMul', 4],
+]);
 /** From a table of frequencies to the angles of rotary positions there are few steps. */
 const STEPS_TO_ANGLES = 8;
 
 /** What a node's input is, by the operator alone; what is no quantised form is a weight or a bias. */
 export function roleAt({ node, at }: Read): Role {
-  const form = QUANTISED[node.opType];
+  const form = QUANTISED.get(node.opType);
   if (form?.scale.includes(at) === true) return 'scale';
   if (form?.zero.includes(at) === true) return 'zero point';
-  const bias = BIAS_AT[node.opType];
+  const bias = BIAS_AT.get(node.opType);
   return bias === at || bias === -1 ? 'bias' : 'weight';
 }
 
@@ -94,7 +95,7 @@ const placeOf = ({ place, dims, dataType }: Initializer): string | null =>
 function describeTensor(wires: Wires, name: string, tensor: Initializer, alias: string | null): StoredTensor {
   const reads = readsOf(wires, name);
   const type = elementType(tensor.dataType);
-  const quantised = reads.find(({ node, at }) => QUANTISED[node.opType]?.data.includes(at));
+  const quantised = reads.find(({ node, at }) => QUANTISED.get(node.opType)?.data.includes(at));
   const kind = kindOf(wires, name, tensor, type, reads, quantised !== undefined);
   const size = tensor.place.kind === 'inline' ? null : tensor.place.length;
   return {
@@ -180,7 +181,10 @@ function storageName(wires: Wires, { node }: Read, type: string): string {
   if (node.opType === 'MatMulBnb4') return `4-bit blocks of ${option('block_size') ?? '?'}`;
   const block = option('block_size') ?? 0;
   if (node.opType === 'DequantizeLinear' && block > 0) return `${type} blocks of ${block}`;
-  const scale = QUANTISED[node.opType]?.scale.map((at) => node.inputs[at]).at(-1) ?? scaleAfter(wires, node);
+  const scale =
+    QUANTISED.get(node.opType)
+      ?.scale.map((at) => node.inputs[at])
+      .at(-1) ?? scaleAfter(wires, node);
   const count = wires.initializer(scale)?.dims.reduce((product, dim) => product * dim, 1) ?? 1;
   return `${type} per ${count > 1 ? 'channel' : 'tensor'}`;
 }
