@@ -32,6 +32,8 @@ export function inTurns(model: LanguageModel & Internals, turns: Turns, priority
     trace: (...args) => turns.run(priority, () => model.trace(...args)),
     weight: (name) => turns.run(priority, () => model.weight(name)),
     traceFrom: (...args) => turns.run(priority, () => model.traceFrom(...args)),
+    runBlock: (...args) => turns.run(priority, () => model.runBlock(...args)),
+    runHead: (resid) => turns.run(priority, () => model.runHead(resid)),
     logitsAt: (batch, places) => turns.run(priority, () => model.logitsAt(batch, places)),
     nextSentenceLogits: (batch) => turns.run(priority, () => model.nextSentenceLogits(batch)),
   };

@@ -23,6 +23,7 @@ import {
   signed,
   textBar,
 } from '../../extension/protocol/format';
+import { ablateCommand } from './ablateCommand';
 import { attentionCommand } from './attentionCommand';
 import { expansionCommand, headsCommand } from './headCommands';
 import { PAIR, stringList, TEXT, TOP, wholeNumber, type OptionSpec, type OptionValues } from './options';
@@ -246,7 +247,7 @@ const tokens: Command = {
   },
 };
 
-function predictionRows(predictions: readonly Prediction[]): string[][] {
+export function predictionRows(predictions: readonly Prediction[]): string[][] {
   return predictions.map(({ token, logprob, prob }, index) => [
     `${index + 1}`,
     token,
@@ -548,6 +549,7 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['attention', attentionCommand],
   ['heads', headsCommand],
   ['expansion', expansionCommand],
+  ['ablate', ablateCommand],
   ['verify', verifyCommand],
   ['probe', probeCommand],
 ]);

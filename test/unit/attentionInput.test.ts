@@ -115,11 +115,15 @@ describe('input of attention analyses', () => {
     const block = { attention: { heads: 4 } };
     const anatomy = { layers: 2, blocks: [block, block] } as unknown as Anatomy;
     assert.deepEqual(
-      headInterventions(anatomy, [
-        { layer: 1, head: 2, scale: 0 },
-        { layer: 0, head: 3, scale: 2 },
-        { layer: 1, head: 0, scale: 0.5 },
-      ]),
+      headInterventions(
+        anatomy,
+        [
+          { layer: 1, head: 2, scale: 0 },
+          { layer: 0, head: 3, scale: 2 },
+          { layer: 1, head: 0, scale: 0.5 },
+        ],
+        9,
+      ),
       [
         { hook: 'blocks.0.attn.hook_z', scale: { dims: [1, 1, 4, 1], data: Float32Array.of(1, 1, 1, 2) } },
         { hook: 'blocks.1.attn.hook_z', scale: { dims: [1, 1, 4, 1], data: Float32Array.of(0.5, 1, 0, 1) } },
@@ -129,6 +133,20 @@ describe('input of attention analyses', () => {
       { layer: 2, head: 0 },
       { layer: 0, head: 4 },
     ])
-      assert.throws(() => headInterventions(anatomy, [{ ...head, scale: 0 }]), fails('bad-input'));
+      assert.throws(() => headInterventions(anatomy, [{ ...head, scale: 0 }], 9), fails('bad-input'));
+    // At one token, times what holds everywhere.
+    const [change] = headInterventions(
+      anatomy,
+      [
+        { layer: 0, head: 1, scale: 3, position: 1 },
+        { layer: 0, head: 1, scale: 2 },
+      ],
+      2,
+    );
+    assert.deepEqual(change?.scale, { dims: [1, 2, 4, 1], data: Float32Array.of(1, 2, 1, 1, 1, 6, 1, 1) });
+    assert.throws(
+      () => headInterventions(anatomy, [{ layer: 0, head: 0, scale: 0, position: 2 }], 2),
+      fails('bad-input'),
+    );
   });
 });

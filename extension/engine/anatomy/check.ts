@@ -2,12 +2,13 @@
  * What must be true of the numbers if the anatomy is right. The structure of a graph proposes what each tensor is; a run on random
  * tokens proves it, so that a graph of an unforeseen form loses a hook instead of giving a wrong number under its name.
  */
-import { BFLOAT16, FLOAT16, sizeOf } from '../onnx/model';
+import { sizeOf } from '../onnx/model';
 import type { Anatomy } from './anatomy';
 import type { Block } from './blocks';
 import { valuesBetween } from './columns';
 import { blockHook, type BLOCK_HOOKS } from './hooks';
 import { MASKED } from './scoring';
+import { hasHalfFloats } from './subject';
 
 interface Numbers {
   dims: readonly number[];
@@ -20,8 +21,7 @@ const TOLERANCE = { 32: 1e-3, 16: 3e-2 } as const;
 const STRAIGHT = 0.998;
 
 /** Bits of the floats that a model computes with. */
-export const precisionOf = ({ subject: { values } }: Pick<Anatomy, 'subject'>): 16 | 32 =>
-  [...values.values()].some(({ type }) => type === FLOAT16 || type === BFLOAT16) ? 16 : 32;
+export const precisionOf = ({ subject }: Pick<Anatomy, 'subject'>): 16 | 32 => (hasHalfFloats(subject) ? 16 : 32);
 
 /**
  * Hooks that contradict each other, with the reason; empty when all is as it should be. `trace` has all hooks of the blocks for

@@ -2,7 +2,7 @@
 import { evaluate, MAX_ELEMENTS, type Value } from '../onnx/evaluate';
 import { Wires } from '../onnx/graph';
 import { lowered } from '../onnx/lower';
-import { INT32, INT64, sizeOf, type GraphNode, type OnnxModel, type ValueInfo } from '../onnx/model';
+import { BFLOAT16, FLOAT16, INT32, INT64, sizeOf, type GraphNode, type OnnxModel, type ValueInfo } from '../onnx/model';
 
 /** Sizes of the imagined run: small, so that tensors can be followed element by element, and unlike each other. */
 const BATCH = 2;
@@ -72,6 +72,10 @@ export function imaginedInputs(inputs: readonly ValueInfo[], batch: number, leng
   }
   return values;
 }
+
+/** Whether activations have 16 bits. */
+export const hasHalfFloats = ({ values }: Subject): boolean =>
+  [...values.values()].some(({ type }) => type === FLOAT16 || type === BFLOAT16);
 
 /** The one input that is not constant; undefined when there are none or several. */
 export function onlyInput(wires: Wires, node: GraphNode): string | undefined {

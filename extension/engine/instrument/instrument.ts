@@ -11,6 +11,7 @@ import {
   newValueInfo,
   outerValues,
   valueInfoName,
+  withInputs,
   withOutputs,
   type GraphNode,
   type OnnxModel,
@@ -116,19 +117,31 @@ function openNodes({ model, lowerings }: Subject, taps: ReadonlySet<string>, gat
   });
 }
 
+/**
+ * Whether a node reads only the shape of a value, one which the fed value has too. The fed one will do for it: the shape of the
+ * embeddings is often asked for later on, and would bring their tables along.
+ */
+export function readsShapeOf({ values }: Subject, fed: string): (node: GraphNode) => boolean {
+  const shape = values.get(fed)?.dims.join();
+  return ({ opType, inputs: [input = ''] }) =>
+    opType === 'Shape' && shape !== undefined && values.get(input)?.dims.join() === shape;
+}
+
 /** The fed value comes from its input, in the graph's own type; what its maker makes is another value, which nobody reads. */
-function withFed({ values }: Subject, nodes: readonly GraphNode[], fed: string | null): readonly GraphNode[] {
+function withFed(subject: Subject, nodes: readonly GraphNode[], fed: string | null): readonly GraphNode[] {
   if (fed === null) return nodes;
+  const readsShape = readsShapeOf(subject, fed);
   return [
-    newNode('Cast', [fedInput(fed)], [fed], { to: values.get(fed)?.type ?? FLOAT }),
-    ...nodes.map((node) =>
-      node.outputs.includes(fed)
+    newNode('Cast', [fedInput(fed)], [fed], { to: subject.values.get(fed)?.type ?? FLOAT }),
+    ...nodes.map((node) => {
+      if (readsShape(node)) return withInputs(node, [fed]);
+      return node.outputs.includes(fed)
         ? withOutputs(
             node,
             node.outputs.map((output) => (output === fed ? `onnx_lens.unread.${fed}` : output)),
           )
-        : node,
-    ),
+        : node;
+    }),
   ];
 }
 

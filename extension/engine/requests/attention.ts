@@ -9,6 +9,7 @@ import type {
   HeadRef,
   HeadRelationsParams,
   HeadScale,
+  PredictionTarget,
 } from '../../protocol/attention';
 import {
   fields,
@@ -45,10 +46,15 @@ const headOf = (value: unknown, name: string): HeadRef => {
 const headsOf = (value: unknown, name: string): HeadRef[] =>
   list(value, name, MOST_PICTURES).map((head, index) => headOf(head, `${name}[${index}]`));
 const scalesOf = (value: unknown, name: string): HeadScale[] =>
-  list(value, name, MOST_PICTURES).map((each, index) => ({
-    ...headOf(each, `${name}[${index}]`),
-    scale: numeric(fields(each, name)['scale'], `${name}[${index}].scale`, -LARGEST_SCALE, LARGEST_SCALE),
-  }));
+  list(value, name, MOST_PICTURES).map((each, index) => {
+    const at = `${name}[${index}]`;
+    const { scale, position } = fields(each, at);
+    return {
+      ...headOf(each, at),
+      scale: numeric(scale, `${at}.scale`, -LARGEST_SCALE, LARGEST_SCALE),
+      ...(position === undefined ? {} : { position: integer(position, `${at}.position`, 0, MOST_POSITIONS) }),
+    };
+  });
 
 const inputOf = (params: Fields): AttentionInput => ({
   model: modelOf(params),
@@ -104,15 +110,19 @@ const relationsOf = (params: Fields): HeadRelationsParams => ({
   ...optional(params, 'resume', stateOf<NonNullable<HeadRelationsParams['resume']>>),
 });
 
+const targetOf = (value: unknown, name: string): PredictionTarget => {
+  const target = fields(value, name);
+  return {
+    position: integer(target['position'], `${name}.position`, 0, MOST_POSITIONS),
+    ...optional(target, 'token', whole(0, MOST_POSITIONS)),
+  };
+};
+
 function ablateOf(params: Fields): AblateParams {
-  const target = fields(params['target'], 'target');
   const ablate = fields(params['ablate'], 'ablate');
   return {
     ...inputOf(params),
-    target: {
-      position: integer(target['position'], 'target.position', 0, MOST_POSITIONS),
-      ...optional(target, 'token', whole(0, MOST_POSITIONS)),
-    },
+    ...optional(params, 'target', targetOf),
     ablate:
       ablate['together'] !== undefined
         ? { together: scalesOf(ablate['together'], 'ablate.together') }

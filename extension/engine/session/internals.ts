@@ -68,6 +68,18 @@ export interface Internals {
   ): Promise<Trace>;
   /** A weight by its role and TransformerLens's name (weights.ts). Throws `model-unsupported` with the reason, `bad-input`, `memory`. */
   weight(name: string): Promise<Activation>;
+  /**
+   * Block `layer` alone: from the stream before it, [B,T,D], to the stream after it, with its z changed by `heads`. Throws
+   * `model-unsupported` when the model cannot be cut into blocks, with the reason (instrument/pieces.ts).
+   */
+  runBlock(
+    layer: number,
+    resid: Activation,
+    rows: readonly InputRow[],
+    heads?: Omit<Intervention, 'hook'>,
+  ): Promise<Activation>;
+  /** From streams after the last block, [N,1,D], to logits [N,1,V]. Throws as `runBlock`. */
+  runHead(resid: Activation): Promise<Activation>;
 }
 
 /** As much as analyses need that only look. */

@@ -1,4 +1,5 @@
 import type { ModelInfo, Progress } from '../../protocol/engine';
+import { LensError } from '../../protocol/errors';
 import type { LensTokenizer } from '../text/tokenizer';
 
 /** One input row: ids with special tokens, and the segment of each (0 or 1) where it matters. */
@@ -33,6 +34,27 @@ export interface LanguageModel {
   logitsAt(batch: readonly InputRow[], places: readonly LogitPlace[]): Promise<LogitRows>;
   /** Next-sentence logits [B, 2], label 0 = is next. */
   nextSentenceLogits(batch: readonly InputRow[]): Promise<Float32Array>;
+}
+
+/** Throws `no-lm-head` for models that predict no words. */
+export function requireHead({ id, kind }: ModelInfo): void {
+  if (kind === 'masked' || kind === 'causal') return;
+  throw new LensError(
+    'no-lm-head',
+    `${id} has no language-model head (${kind}), so it predicts no words.`,
+    'Select a masked or causal language model.',
+  );
+}
+
+/** NaN is never shown as a number. Minus infinity is legitimate: some exports mask unused rows of the vocabulary. */
+export function checkFinite(logits: Float32Array, width: number, model: string): void {
+  const bad = logits.findIndex((value) => Number.isNaN(value) || value === Infinity);
+  if (bad >= 0)
+    throw new LensError(
+      'numeric',
+      `${model} answered ${logits[bad]} (logit ${bad % width} of row ${Math.floor(bad / width)}).`,
+      'float16 exports overflow on some inputs; try a float32 export or another text.',
+    );
 }
 
 /** What a long analysis gets from its caller. */

@@ -14,7 +14,15 @@ import type { LensTokenizer } from '../text/tokenizer';
 import { describeModel, type Description } from './describe';
 import type { InputPlan } from './inputs';
 import type { Activation, Internals, Intervention, Trace, TraceOptions } from './internals';
-import type { InputRow, LanguageModel, LogitPlace, LogitRows } from './languageModel';
+import {
+  checkFinite,
+  requireHead,
+  type InputRow,
+  type LanguageModel,
+  type LogitPlace,
+  type LogitRows,
+} from './languageModel';
+import type { HeadGates } from './pieces';
 import { createSession, floats, runtimeError, weightsFile } from './runtime';
 import { Tracer } from './tracer';
 import { Weights } from './weights';
@@ -154,14 +162,18 @@ export class OrtModel implements LanguageModel, Internals {
     return new Weights(this.description, this.settings).read(name);
   }
 
+  runBlock(layer: number, resid: Activation, rows: readonly InputRow[], heads: HeadGates = {}): Promise<Activation> {
+    return this.tracer.runBlock(layer, resid, rows, heads);
+  }
+
+  runHead(resid: Activation): Promise<Activation> {
+    return this.tracer.runHead(resid);
+  }
+
   async logitsAt(batch: readonly InputRow[], places: readonly LogitPlace[]): Promise<LogitRows> {
     const { logits, info } = this.description;
-    if (logits === null || (info.kind !== 'masked' && info.kind !== 'causal'))
-      throw new LensError(
-        'no-lm-head',
-        `${info.id} has no language-model head (${info.kind}), so it predicts no words.`,
-        'Select a masked or causal language model.',
-      );
+    requireHead(info);
+    if (logits === null) throw new LensError('internal', `${info.id} is a language model without logits.`);
     const parts: Part[] = [];
     for (const rows of this.fill.groups(batch)) {
       const members = rows.map((row) => batch[row] as InputRow);
@@ -246,15 +258,4 @@ function pickRows(all: Float32Array, width: number, rows: readonly number[]): Fl
     picked.set(all.subarray(row * width, (row + 1) * width), index * width);
   });
   return picked;
-}
-
-/** NaN is never shown as a number. Minus infinity is legitimate: some exports mask unused rows of the vocabulary. */
-function checkFinite(values: Float32Array, width: number, model: string): void {
-  const bad = values.findIndex((value) => Number.isNaN(value) || value === Infinity);
-  if (bad >= 0)
-    throw new LensError(
-      'numeric',
-      `${model} answered ${values[bad]} (logit ${bad % width} of row ${Math.floor(bad / width)}).`,
-      'float16 exports overflow on some inputs; try a float32 export or another text.',
-    );
 }

@@ -25,8 +25,11 @@ export function headShape({ config, info }: Description): { heads: number | null
   };
 }
 
-/** A session for one run is made without repacking weights for speed: they stay pages of the file. */
-export type Purpose = 'many runs' | 'one run';
+/**
+ * A session for one run is made without repacking weights for speed: they stay pages of the file. So is one of many for large batches,
+ * where repacking gains nothing, and none of these keeps memory between its runs.
+ */
+export type Purpose = 'many runs' | 'one run' | 'large batches';
 
 function sessionOptions(path: string, settings: EngineSettings, purpose: Purpose): InferenceSession.SessionOptions {
   const threads = settings.threads > 0 ? settings.threads : Math.max(1, Math.floor(availableParallelism() / 2));
@@ -35,6 +38,7 @@ function sessionOptions(path: string, settings: EngineSettings, purpose: Purpose
     // still puts single operators that a provider lacks on the CPU.
     executionProviders: [settings.executionProvider],
     intraOpNumThreads: threads,
+    enableCpuMemArena: purpose !== 'large batches',
     // Errors are thrown; those of a test run are expected.
     logSeverityLevel: purpose === 'one run' ? 4 : 3,
     // The typings say "WebAssembly only"; Node honours it, with strings as values.
@@ -43,7 +47,7 @@ function sessionOptions(path: string, settings: EngineSettings, purpose: Purpose
         model_external_initializers_file_folder_path: weightsFolder(path),
         // It would win over packed weights, which are computed in float32 too.
         ...(settings.quantised === 'exact' && !settings.lowMemory ? { disable_quant_qdq: '1' } : {}),
-        ...(purpose === 'one run' ? { disable_prepacking: '1' } : {}),
+        ...(purpose === 'many runs' ? {} : { disable_prepacking: '1' }),
         ...(settings.lowMemory ? { qdq_matmulnbits_accuracy_level: '1' } : {}),
       },
     },

@@ -34,8 +34,10 @@ export class TraceCache {
       nextSentenceLogits: (batch) => model.nextSentenceLogits(batch),
       weight: (name) => this.use(`weight ${name}`) ?? this.keep(`weight ${name}`, model.weight(name)),
       trace: (rows, hooks, interventions = [], options = {}) => this.trace(model, rows, hooks, interventions, options),
-      // Its rows are changed ones, each asked for once.
+      // Their rows are changed ones, each asked for once.
       traceFrom: (...args) => model.traceFrom(...args),
+      runBlock: (...args) => model.runBlock(...args),
+      runHead: (resid) => model.runHead(resid),
     };
   }
 

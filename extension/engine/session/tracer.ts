@@ -12,6 +12,7 @@ import type { Activation, Intervention, Part, Trace, TraceOptions } from './inte
 import type { InputRow } from './languageModel';
 import { checkFits } from './layout';
 import { partDims, planReads } from './parts';
+import { Pieces, type HeadGates } from './pieces';
 import { headShape } from './runtime';
 import { SessionPool } from './sessionPool';
 
@@ -29,6 +30,7 @@ export class Tracer {
   readonly fill: InputPlan;
   private checked: Promise<Anatomy> | null = null;
   private readonly pool: SessionPool;
+  private readonly pieces: Pieces;
   /** Some exports take one text at a time, whatever their inputs say. */
   private takesBatches = true;
   /** Runs come one after the other: a run may replace a session. */
@@ -41,6 +43,7 @@ export class Tracer {
     private readonly maxRunBytes = MAX_RUN_BYTES,
   ) {
     this.pool = new SessionPool(description, settings);
+    this.pieces = new Pieces(description, settings);
     const padId = description.tokenizer?.padId ?? 0;
     this.fill = planInputs(description.info.inputs, {
       padId,
@@ -117,9 +120,35 @@ export class Tracer {
     return next;
   }
 
+  /** One block alone, from stream to stream, with its z changed. Throws `model-unsupported` when it cannot be cut out. */
+  runBlock(layer: number, resid: Activation, rows: readonly InputRow[], heads: HeadGates): Promise<Activation> {
+    return this.runPiece(layer, resid, rows, heads);
+  }
+
+  /** From streams after the last block [N,1,D] to logits. Throws as `runBlock`. */
+  async runHead(resid: Activation): Promise<Activation> {
+    const { layers } = await this.anatomy();
+    // No token is read any more.
+    const rows = Array.from({ length: resid.dims[0] ?? 0 }, () => ({ ids: Int32Array.of(0) }));
+    return this.runPiece(layers, resid, rows, {});
+  }
+
+  private async runPiece(
+    index: number,
+    resid: Activation,
+    rows: readonly InputRow[],
+    heads: HeadGates,
+  ): Promise<Activation> {
+    const anatomy = await this.anatomy();
+    const next = this.last.then(() => this.pieces.run(anatomy, index, this.fill.feeds(rows), resid, heads));
+    this.last = next.catch(() => undefined);
+    return next;
+  }
+
   async release(): Promise<void> {
     await this.last;
     await this.pool.release();
+    await this.pieces.release();
   }
 
   /** A batch in as many runs as model and memory need. */
@@ -212,6 +241,7 @@ export class Tracer {
     const abilities = { taps, picks: [], gates: new Set<string>(), fed: null };
     const session = await InstrumentedSession.create(this.description, abilities, this.settings, 'one run');
     const reads = planReads(anatomy.subject, inside, new Map());
+    const precision = precisionOf(anatomy);
     const wrong = new Map<string, string>();
     try {
       const runs = this.fill.groups(rows).map((group) => group.map((row) => rows[row] as InputRow));
@@ -226,7 +256,7 @@ export class Tracer {
           continue;
         }
         const lengths = members.map(({ ids }) => ids.length);
-        for (const [hook, why] of contradictions(anatomy, trace, lengths, precisionOf(anatomy))) wrong.set(hook, why);
+        for (const [hook, why] of contradictions(anatomy, trace, lengths, precision)) wrong.set(hook, why);
       }
     } finally {
       await session.release();

@@ -164,19 +164,27 @@ export function checkHeads(anatomy: Pick<Anatomy, 'layers' | 'blocks'>, heads: r
 
 /**
  * Heads times their scales, as changes of z [B,T,H,d] (Michel et al. 2019: a gate on the head's mixed values before W_O): one for all
- * heads of a block. Throws `bad-input` for heads that the model does not have.
+ * heads of a block. `length` is T. Throws `bad-input` for heads and tokens that are not there.
  */
 export function headInterventions(
   anatomy: Pick<Anatomy, 'layers' | 'blocks'>,
   scales: readonly HeadScale[],
+  length: number,
 ): Intervention[] {
   checkHeads(anatomy, scales);
+  for (const { position } of scales)
+    if (position !== undefined && position >= length)
+      throw new LensError('bad-input', `There is no token ${position}; the text has tokens 0 to ${length - 1}.`);
   const layers = [...new Set(scales.map(({ layer }) => layer))].sort((a, b) => a - b);
   return layers.map((layer) => {
     const heads = anatomy.blocks[layer]?.attention.heads as number;
-    const data = new Float32Array(heads).fill(1);
-    for (const { head, scale } of scales.filter((each) => each.layer === layer))
-      data[head] = (data[head] as number) * scale;
-    return { hook: blockHook(layer, 'attn.hook_z'), scale: { dims: [1, 1, heads, 1], data } };
+    const own = scales.filter((each) => each.layer === layer);
+    const tokens = own.some(({ position }) => position !== undefined) ? length : 1;
+    const data = new Float32Array(tokens * heads).fill(1);
+    for (const { head, scale, position } of own)
+      for (let token = 0; token < tokens; token++)
+        if (position === undefined || position === token)
+          data[token * heads + head] = (data[token * heads + head] as number) * scale;
+    return { hook: blockHook(layer, 'attn.hook_z'), scale: { dims: [1, tokens, heads, 1], data } };
   });
 }

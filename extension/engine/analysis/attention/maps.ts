@@ -63,7 +63,7 @@ export async function attentionMaps(
   const anatomy = await model.anatomy();
   const { layer, heads, method, combine, words, specials } = params;
   const scales = params.interventions ?? [];
-  const interventions = headInterventions(anatomy, scales);
+  const interventions = headInterventions(anatomy, scales, tokens.length);
   checkHeads(anatomy, heads.length === 0 ? [{ layer, head: 0 }] : heads);
   const units = shownUnits(unitsOf(tokens, words), specials);
   if (units.length === 0)

@@ -23,7 +23,7 @@ export async function attentionOverview(
   const started = performance.now();
   const { row, tokens, window, notes } = prepareInput(model, params);
   const anatomy = await model.anatomy();
-  const interventions = headInterventions(anatomy, params.interventions ?? []);
+  const interventions = headInterventions(anatomy, params.interventions ?? [], tokens.length);
   const { layers } = anatomy;
   const heads = anatomy.heads ?? 0;
   const { readable, missing } = readableLayers(anatomy);

@@ -37,7 +37,7 @@ export async function attentionSteps(
   checkHeads(anatomy, [{ layer, head }]);
   if (query >= tokens.length)
     throw new LensError('bad-input', `There is no token ${query}; the text has tokens 0 to ${tokens.length - 1}.`);
-  const interventions = headInterventions(anatomy, params.interventions ?? []);
+  const interventions = headInterventions(anatomy, params.interventions ?? [], tokens.length);
   const block = anatomy.blocks[layer] as Block;
   const has = (hook: BlockHook): boolean => anatomy.hooks.sites.has(blockHook(layer, hook));
   const blocks = await traceBlocks(model, { row, interventions }, [layer], [...NEEDED, ...WELCOME.filter(has)]);
