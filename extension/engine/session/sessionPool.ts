@@ -29,7 +29,7 @@ export class SessionPool {
     }
     await before?.release();
     const { description, settings } = this;
-    const abilities = before === undefined ? wanted : union(before.abilities, wanted);
+    const abilities = union(before?.abilities ?? wanted, wanted);
     const session = await InstrumentedSession.create(description, abilities, settings, 'many runs', (weights) =>
       this.makeRoom(weights),
     );

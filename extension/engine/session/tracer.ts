@@ -4,6 +4,7 @@ import { LensError } from '../../protocol/errors';
 import type { Anatomy } from '../anatomy/anatomy';
 import { contradictions, precisionOf } from '../anatomy/check';
 import { blockHook, type Site } from '../anatomy/hooks';
+import type { Pick } from '../instrument/picks';
 import { positionPadding, type Description } from './describe';
 import { chunks, forRows, join, MAX_RUN_BYTES, rowBytes, rowsOf } from './batches';
 import { planInputs, type InputPlan } from './inputs';
@@ -11,7 +12,7 @@ import { atSites, InstrumentedSession, type Feeds } from './instrumentedSession'
 import type { Activation, Intervention, Part, Trace, TraceOptions } from './internals';
 import type { InputRow } from './languageModel';
 import { checkFits } from './layout';
-import { partDims, planReads } from './parts';
+import { partDims, planReads, type Read } from './parts';
 import { Pieces, type HeadGates } from './pieces';
 import { headShape } from './runtime';
 import { SessionPool } from './sessionPool';
@@ -106,7 +107,7 @@ export class Tracer {
           reads.filter(({ plan }) => plan === null).map(({ site }) => site),
           layer,
         ),
-        picks: reads.flatMap(({ plan }) => (plan === null ? [] : [plan.pick])),
+        picks: reads.flatMap((read) => picksInAllBlocks(anatomy, read, layer)),
         gates: inAllBlocks(
           anatomy,
           changes.map(({ site }) => site),
@@ -275,4 +276,16 @@ function inAllBlocks({ hooks: { sites } }: Anatomy, wanted: readonly Site[], lay
   const kinds = new Set([...sites].filter(([, { value }]) => values.has(value)).map(([hook]) => kindOf(hook)));
   const alike = [...sites].filter(([hook]) => kinds.has(kindOf(hook)) && layerOf(hook) >= layer);
   return new Set([...values, ...alike.map(([, { value }]) => value)]);
+}
+
+/** The same part of a hook's like in every block from `layer` on, its own first. */
+function picksInAllBlocks({ subject, hooks: { sites } }: Anatomy, { hook, part, plan }: Read, layer: number): Pick[] {
+  if (part === undefined || plan === null) return [];
+  const [, own, kind] = /^blocks\.(\d+)\.(.*)$/.exec(hook) ?? [];
+  const others = [...sites].filter(([name]) => {
+    const [, block, like] = /^blocks\.(\d+)\.(.*)$/.exec(name) ?? [];
+    return like !== undefined && like === kind && block !== own && Number(block) >= layer;
+  });
+  const reads = planReads(subject, new Map(others), new Map(others.map(([name]) => [name, part])));
+  return [plan.pick, ...reads.flatMap((read) => (read.plan === null ? [] : [read.plan.pick]))];
 }
