@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { AttentionMaps, AttentionMethod, AttentionSelection } from '../../extension/protocol/attention';
+import type { AttentionMaps, AttentionMethod, AttentionSelection, HeadRef } from '../../extension/protocol/attention';
 import { LensError } from '../../extension/protocol/errors';
 import { suiteEngine } from '../support/engine';
 import { quiet } from '../support/fakeModel';
@@ -181,6 +181,26 @@ describe('attention', function () {
         assert.ok(Math.abs((maps.mixing ?? NaN) - mixing) <= 1e-5, `${method}: ${maps.mixing}, expected ${mixing}`);
         if (norms !== undefined) assert.ok(worst(maps.data, Float32Array.from(norms)) <= 1e-5, method);
       }
+  });
+
+  it('rollout and flow of single heads: their mean is the layer’s rollout, and at the bottom they are half of the weights', async () => {
+    const text = 'the house was on the hill';
+    const heads = (layer: number): HeadRef[] => Array.from({ length: 4 }, (_, head) => ({ layer, head }));
+    const ask = (selection: Partial<AttentionSelection>): Promise<AttentionMaps> =>
+      engine.handle('attentionMaps', { model: fixture('bert'), text, ...LAYER, ...selection }, quiet());
+    for (const layer of [0, 2]) {
+      const mean = await ask({ layer, heads: heads(layer), method: 'rollout', combine: 'mean' });
+      const one = await ask({ layer, heads: heads(layer).slice(0, 1), method: 'rollout' });
+      const whole = await ask({ layer, method: 'rollout' });
+      assert.ok(worst(mean.data, whole.data) <= 1e-6);
+      assert.ok(worst(one.data, whole.data) > 1e-3);
+    }
+    const weights = await ask({ heads: heads(0) });
+    const size = weights.units.length;
+    const expected = weights.data.map(
+      (weight, at) => (weight + Number(Math.floor(at / size) % size === at % size)) / 2,
+    );
+    assert.ok(worst((await ask({ heads: heads(0), method: 'flow' })).data, expected) <= 1e-6);
   });
 
   it('an intervention changes what its head gives in this block by that factor', async () => {
