@@ -2,8 +2,7 @@
 import type { TraceParams, TraceResult } from '../../protocol/engine';
 import { LensError } from '../../protocol/errors';
 import type { Anatomy } from '../anatomy/anatomy';
-import { canonicalDims, matchHooks } from '../anatomy/hooks';
-import { sizeOf } from '../onnx/model';
+import { elementsPerRow, matchHooks } from '../anatomy/hooks';
 import type { Internals } from '../session/internals';
 import { tokensOf } from '../text/encoding';
 import { textsOfPair } from './pairs';
@@ -49,6 +48,6 @@ export async function traceText(model: Internals, params: Omit<TraceParams, 'mod
 /** Numbers of a hook for one text of `length` tokens. */
 export function elementsOf(anatomy: Anatomy, hook: string, length: number): number {
   const layout = anatomy.hooks.sites.get(hook)?.layout;
-  const dims = layout === undefined ? null : canonicalDims(layout, 1, length);
-  return dims === null ? length * (anatomy.width ?? 1) : sizeOf(dims);
+  const elements = layout === undefined ? null : elementsPerRow(layout, length);
+  return elements ?? length * (anatomy.width ?? 1);
 }

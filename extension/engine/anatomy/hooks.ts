@@ -34,6 +34,12 @@ export function canonicalDims(layout: Layout, batch: number, length: number): nu
   }
 }
 
+/** How many numbers a hook has for one row of `length` tokens; null where the graph alone knows. */
+export function elementsPerRow(layout: Layout, length: number): number | null {
+  const dims = canonicalDims(layout, 1, length);
+  return dims === null ? null : sizeOf(dims);
+}
+
 export interface Site {
   /** Name of a value in the graph with fused operators taken apart. */
   value: string;

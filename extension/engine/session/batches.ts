@@ -3,7 +3,7 @@
  * an export takes no more, and no more at once than a limit of bytes. What they give is joined to what one run would give.
  */
 import { LensError } from '../../protocol/errors';
-import { canonicalDims, type Layout, type Site } from '../anatomy/hooks';
+import { elementsPerRow, type Layout, type Site } from '../anatomy/hooks';
 import { sizeOf } from '../onnx/model';
 import type { Activation, Intervention } from './internals';
 
@@ -20,8 +20,7 @@ export function chunks(groups: readonly number[][], bytesPerRow: number, limit: 
 
 /** Bytes of a hook's numbers for one row; 0 where the graph alone knows. */
 export function rowBytes({ layout }: Site, length: number): number {
-  const dims = canonicalDims(layout, 1, length);
-  return dims === null ? 0 : sizeOf(dims) * Float32Array.BYTES_PER_ELEMENT;
+  return (elementsPerRow(layout, length) ?? 0) * Float32Array.BYTES_PER_ELEMENT;
 }
 
 /** What of an intervention belongs to some rows of a batch, the longest of which has `length` tokens. */
