@@ -6,7 +6,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { Tensor } from 'onnxruntime-node';
 import { LensError } from '../../extension/protocol/errors';
-import { contributionNorms } from '../../extension/engine/analysis/attention/contributions';
+import { contributions } from '../../extension/engine/analysis/attention/contributions';
 import { rollOn, withResidual } from '../../extension/engine/analysis/attention/rollout';
 import type { Anatomy } from '../../extension/engine/anatomy/anatomy';
 import { floatToHalf } from '../../extension/engine/onnx/elements';
@@ -218,7 +218,7 @@ async function normAttention(meta: Reference, trace: Trace, weights: Weights): P
     };
     const gates = new Float32Array(heads).fill(1);
     for (let head = 0; head < heads; head++)
-      data.set(contributionNorms(numbers, [head], gates, null), (layer * heads + head) * length * length);
+      data.set(contributions(numbers, [head], gates, null).norms, (layer * heads + head) * length * length);
   }
   return { dims: [layers, heads, length, length], data };
 }

@@ -1,7 +1,7 @@
 /** Rollout, flow, contributions and words by what must hold of them, and by other ways to the same numbers. */
 import assert from 'node:assert/strict';
 import {
-  contributionNorms,
+  contributions,
   deviationsOf,
   mixingRatio,
   normOf,
@@ -203,7 +203,7 @@ describe('contributions', () => {
   for (const [name, around, vector] of arounds)
     it(`${name}: lengths of the summands written out, of one head and of all, and how they mix`, () => {
       for (const chosen of [[1], [2, 3], all]) {
-        const norms = contributionNorms(numbers, chosen, gates, around);
+        const { norms } = contributions(numbers, chosen, gates, around);
         for (let i = 0; i < T; i++) for (let j = 0; j < T; j++) near(norms[i * T + j], length(vector(i, j, chosen)));
       }
       const z = new Float32Array(T * heads * headWidth);
@@ -228,7 +228,7 @@ describe('contributions', () => {
         );
         expected += length(others) / (length(others) + length(own)) / T;
       }
-      near(mixingRatio(numbers, z, gates, around), expected, 1e-5);
+      near(mixingRatio(numbers, z, contributions(numbers, all, gates, around), around), expected, 1e-5);
     });
 
   it('deviations are those of a LayerNorm', () => {

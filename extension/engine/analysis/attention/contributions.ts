@@ -79,20 +79,29 @@ function centre(vector: Float64Array, scale: Float32Array): void {
   for (let at = 0; at < vector.length; at++) vector[at] = ((vector[at] as number) - mean) * (scale[at] as number);
 }
 
+/** Of some heads together. */
+export interface Contributions {
+  /** Lengths of what key j gives to query i [T,T]. */
+  norms: Float64Array;
+  /** What each token gives to itself [T,D], with what is around it, but not divided by the norm's deviation. */
+  own: Float64Array;
+}
+
 /**
- * Norms of what key j gives to query i [T,T], of some heads together. Instead of a vector for each pair, the products of the heads'
- * vectors of one key with each other: ‖Σ_h a_h f^h‖² = Σ_hk a_h a_k f^h·f^k.
+ * What key j gives to query i. Instead of a vector for each pair, the products of the heads' vectors of one key with each other:
+ * ‖Σ_h a_h f^h‖² = Σ_hk a_h a_k f^h·f^k.
  */
-export function contributionNorms(
+export function contributions(
   numbers: HeadNumbers,
   heads: readonly number[],
   gates: Gates,
   around: Around | null,
-): Float64Array {
+): Contributions {
   const { pattern, values, length, keyHeads, headWidth, width } = numbers;
   const size = heads.length;
   const norm = around?.norm ?? null;
-  const result = new Float64Array(length * length);
+  const norms = new Float64Array(length * length);
+  const own = new Float64Array(length * width);
   const vectors = heads.map(() => new Float64Array(width));
   const products = new Float64Array(size * size);
   const weights = new Float64Array(size);
@@ -113,30 +122,29 @@ export function contributionNorms(
         const head = heads[index] as number;
         weights[index] = (pattern[(head * length + query) * length + key] as number) * (gates[head] as number);
       }
-      const own = query === key && around !== null ? ownSummand(vectors, weights, around, query, width) : null;
-      const square = own === null ? quadratic(products, weights) : dot(own, own);
       const deviation = norm === null ? 1 : (norm.deviations[query] as number);
-      result[query * length + key] = Math.sqrt(Math.max(0, square)) / deviation;
+      let square: number;
+      if (query === key) {
+        const summand = own.subarray(key * width, (key + 1) * width);
+        addStream(summand, around, key);
+        vectors.forEach((vector, index) => {
+          for (let at = 0; at < width; at++)
+            summand[at] = (summand[at] as number) + (weights[index] as number) * (vector[at] as number);
+        });
+        square = dot(summand, summand);
+      } else square = quadratic(products, weights);
+      norms[query * length + key] = Math.sqrt(Math.max(0, square)) / deviation;
     }
   }
-  return result;
+  return { norms, own };
 }
 
-/** The summand j = i with the stream in it, not yet divided by the norm. */
-function ownSummand(
-  vectors: readonly Float64Array[],
-  weights: Float64Array,
-  { stream, norm }: Around,
-  token: number,
-  width: number,
-): Float64Array {
-  const sum = Float64Array.from(stream.subarray(token * width, (token + 1) * width));
-  if (norm !== null) centre(sum, norm.scale);
-  vectors.forEach((vector, index) => {
-    for (let at = 0; at < width; at++)
-      sum[at] = (sum[at] as number) + (weights[index] as number) * (vector[at] as number);
-  });
-  return sum;
+/** x_i as the norm takes it, where there is something around. */
+function addStream(target: Float64Array, around: Around | null, token: number): void {
+  if (around === null) return;
+  const stream = Float64Array.from(around.stream.subarray(token * target.length, (token + 1) * target.length));
+  if (around.norm !== null) centre(stream, around.norm.scale);
+  for (let at = 0; at < target.length; at++) target[at] = (target[at] as number) + (stream[at] as number);
 }
 
 function dot(a: Float64Array, b: Float64Array): number {
@@ -158,32 +166,29 @@ function quadratic(products: Float64Array, weights: Float64Array): number {
 
 /**
  * Of a whole block: ‖Σ_{j≠i}‖ / (‖Σ_{j≠i}‖ + ‖summand ii‖), the mean over tokens (Kobayashi et al. 2021). `mixed` is z [T,H,d] with the
- * gates in it, so that what all keys give together is z W_O.
+ * gates in it: what all keys give together is z W_O. `own` is that of all heads.
  */
-export function mixingRatio(numbers: HeadNumbers, mixed: Float32Array, gates: Gates, around: Around | null): number {
-  const { pattern, values, length, heads, keyHeads, headWidth, width } = numbers;
+export function mixingRatio(
+  numbers: HeadNumbers,
+  mixed: Float32Array,
+  { own }: Pick<Contributions, 'own'>,
+  around: Around | null,
+): number {
+  const { length, heads, headWidth, width } = numbers;
   const norm = around?.norm ?? null;
   const vector = new Float64Array(width);
   let ratios = 0;
   for (let token = 0; token < length; token++) {
     const others = new Float64Array(width);
-    const own =
-      around === null
-        ? new Float64Array(width)
-        : Float64Array.from(around.stream.subarray(token * width, (token + 1) * width));
     for (let head = 0; head < heads; head++) {
       written(numbers, head, mixed, (token * heads + head) * headWidth, vector);
       for (let at = 0; at < width; at++) others[at] = (others[at] as number) + (vector[at] as number);
-      const weight = (pattern[(head * length + token) * length + token] as number) * (gates[head] as number);
-      written(numbers, head, values, (token * keyHeads + groupOf(head, numbers)) * headWidth, vector);
-      for (let at = 0; at < width; at++) {
-        const share = weight * (vector[at] as number);
-        own[at] = (own[at] as number) + share;
-        others[at] = (others[at] as number) - share;
-      }
     }
-    if (norm !== null) for (const each of [own, others]) centre(each, norm.scale);
-    const [fromOthers, fromItself] = [normOf(others), normOf(own)];
+    if (norm !== null) centre(others, norm.scale);
+    addStream(others, around, token);
+    const itself = own.subarray(token * width, (token + 1) * width);
+    for (let at = 0; at < width; at++) others[at] = (others[at] as number) - (itself[at] as number);
+    const [fromOthers, fromItself] = [normOf(others), normOf(itself)];
     ratios += fromOthers + fromItself === 0 ? 0 : fromOthers / (fromOthers + fromItself) / length;
   }
   return ratios;

@@ -17,7 +17,7 @@ import type { LanguageModel, RunContext } from '../../session/languageModel';
 import { throwIfCancelled } from '../forward';
 import { MOST_AT_ONCE, traceBlocks, type BlockHook, type Run } from './blocks';
 import {
-  contributionNorms,
+  contributions,
   deviationsOf,
   mixingRatio,
   valueNorms,
@@ -259,8 +259,9 @@ async function norms(
       around = { stream, norm };
     }
     const gates = gatesOf(source, layer);
-    matrices.push(contributionNorms(numbers, headsOf(source, target), gates, around));
-    if (target.head === null) mixing = mixingRatio(numbers, blocks(layer, 'attn.hook_z').data, gates, around);
+    const given = contributions(numbers, headsOf(source, target), gates, around);
+    matrices.push(given.norms);
+    if (target.head === null) mixing = mixingRatio(numbers, blocks(layer, 'attn.hook_z').data, given, around);
     await nextTurn();
   }
   return { matrices, mixing };
