@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Engine } from '../../extension/engine/engine';
+import { openModel } from '../../extension/engine/session/ortModel';
 import type { AttentionMaps, AttentionMethod, AttentionSelection, HeadRef } from '../../extension/protocol/attention';
 import { LensError } from '../../extension/protocol/errors';
 import { suiteEngine } from '../support/engine';
@@ -245,6 +247,49 @@ describe('attention', function () {
       const [one, two] = [each.data[at] as number, each.data[size + at] as number];
       assert.ok(Math.abs((mean.data[at] as number) - (one + two) / 2) <= 1e-6);
       assert.equal(max.data[at], Math.max(one, two));
+    }
+  });
+
+  it('looks at another head, method or query of a text without running the model again', async () => {
+    let runs = 0;
+    const counting = new Engine(
+      () => undefined,
+      () => undefined,
+      async (...args) => {
+        const model = await openModel(...args);
+        const trace = model.trace.bind(model);
+        model.trace = (...asked) => {
+          runs++;
+          return trace(...asked);
+        };
+        return model;
+      },
+    );
+    try {
+      const input = { model: fixture('bert'), text: 'the house was on the hill' };
+      const map = (selection: Partial<AttentionSelection>): Promise<AttentionMaps> =>
+        counting.handle('attentionMaps', { ...input, ...LAYER, ...selection }, quiet());
+      await counting.handle('attention', input, quiet());
+      assert.equal(runs, 1);
+      await map({ layer: 2, heads: [{ layer: 1, head: 3 }] });
+      await map({ layer: 2, method: 'rollout' });
+      assert.equal(runs, 1);
+      const first = await map({ layer: 0, method: 'norm' });
+      await map({ layer: 1, heads: [{ layer: 1, head: 0 }], method: 'value', words: true });
+      assert.deepEqual((await map({ layer: 0, method: 'norm' })).data, first.data);
+      assert.equal(runs, 2);
+      const steps = { ...input, layer: 1, head: 2 };
+      for (const query of [1, 2]) await counting.handle('attentionSteps', { ...steps, query }, quiet());
+      assert.equal(runs, 3);
+      // Another text, and the same with a head switched off, are other runs.
+      await map({ interventions: [{ layer: 0, head: 0, scale: 0 }] } as Partial<AttentionSelection>);
+      assert.equal(runs, 4);
+      // A model that was unloaded is asked again.
+      await counting.handle('unload', { model: input.model }, quiet());
+      await counting.handle('attention', input, quiet());
+      assert.equal(runs, 5);
+    } finally {
+      await counting.dispose();
     }
   });
 

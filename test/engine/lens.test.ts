@@ -366,4 +366,71 @@ describe('lens', function () {
       assert.equal(shell('lens tokens --text a > /dev/full 2> /dev/full; echo $?').status, '1');
     });
   });
+
+  describe('attention', () => {
+    const bert = join(FIXTURES, 'bert');
+    const text = ['--text', 'the house was on the hill'];
+
+    interface MapJson {
+      tokens: unknown[];
+      units: { label: string }[];
+      layer: number;
+      head: number;
+      matrix: number[][];
+    }
+
+    it('all heads, one layer or head, and one row', async () => {
+      const all = (await json(['attention', bert, ...text])) as { layers: number; statistics: { type: string }[] };
+      assert.deepEqual([all.layers, all.statistics.length], [3, 12]);
+      const map = (await json([
+        'attention',
+        bert,
+        ...text,
+        '--head',
+        '1.2',
+        '--words',
+        '--specials',
+        'renormalise',
+      ])) as MapJson;
+      assert.deepEqual([map.layer, map.head, map.matrix.length], [1, 2, map.units.length]);
+      for (const row of map.matrix)
+        close(
+          row.reduce((sum, weight) => sum + weight, 0),
+          1,
+        );
+      const same = (await json(['attention', bert, ...text, '--layer', '1', '--head', '2'])) as MapJson;
+      const steps = (await json(['attention', bert, ...text, '--head', '1.2', '--query', '3'])) as {
+        pattern: number[];
+        scale: number;
+      };
+      assert.deepEqual(same.matrix[3], steps.pattern);
+      close(steps.scale, 1 / Math.sqrt(12));
+      const pair = (await json([
+        'attention',
+        bert,
+        ...text,
+        '--pair',
+        'a man',
+        '--layer',
+        '0',
+        '--method',
+        'rollout',
+      ])) as MapJson;
+      assert.ok(pair.tokens.length > same.tokens.length);
+    });
+
+    it('tables for people, and what is wrong', async () => {
+      assert.match((await lens(['attention', bert, ...text])).out, /L2H3 +\w/u);
+      assert.match((await lens(['attention', bert, ...text, '--layer', '1'])).out, /From other tokens/u);
+      assert.match((await lens(['attention', bert, ...text, '--head', '0.1', '--query', '2'])).out, /scale 0\.289/u);
+      for (const wrong of [
+        ['--head', '2'],
+        ['--query', '1'],
+        ['--method', 'norm'],
+        ['--layer', '9'],
+        ['--layer', '1', '--method', 'x'],
+      ])
+        assert.equal((await lens(['attention', bert, ...text, ...wrong])).code, 2, wrong.join(' '));
+    });
+  });
 });

@@ -1,5 +1,7 @@
 /** Weights by role: PyTorch's activations follow from PyTorch's activations before them and the weights that we read. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describeModel } from '../../extension/engine/session/describe';
 import { Weights } from '../../extension/engine/session/weights';
 import { LensError } from '../../extension/protocol/errors';
@@ -87,6 +89,37 @@ describe('weights by role', function () {
           }
         }
       }
+    });
+
+  for (const name of fixtureNames.filter((each) => reference(each).meta.norm === 'post'))
+    it(`${name}: the norm after attention leads from PyTorch's sum to what PyTorch's next layer reads`, async () => {
+      const { meta, tensors } = reference(name);
+      const weights = new Weights(await describeModel(fixture(name)), SETTINGS);
+      const { d_model: width, layers } = meta;
+      const layer = layers - 1;
+      const read = async (part: string): Promise<Float32Array> =>
+        (await weights.read(`blocks.${layer}.ln1.${part}`)).data;
+      const [scale, shift, epsilon] = [await read('w'), await read('b'), await read('eps')];
+      const config = JSON.parse(readFileSync(join(fixture(name).folder, 'config.json'), 'utf8')) as Record<
+        string,
+        number
+      >;
+      const stated = config['layer_norm_eps'] ?? config['layer_norm_epsilon'] ?? 1e-12;
+      assert.ok(Math.abs((epsilon[0] as number) - stated) <= 1e-7 + 0.05 * stated, `${epsilon[0]}, expected ${stated}`);
+      const of = (hook: string): Float32Array =>
+        (tensors.get(`a/blocks.${layer}.${hook}`) as { data: Float32Array }).data;
+      const normed = of('hook_resid_mid').slice();
+      for (let from = 0; from < normed.length; from += width) {
+        const row = normed.subarray(from, from + width);
+        const mean = row.reduce((sum, each) => sum + each, 0) / width;
+        const variance = row.reduce((sum, each) => sum + (each - mean) ** 2, 0) / width;
+        row.forEach((each, at) => {
+          row[at] =
+            ((each - mean) / Math.sqrt(variance + (epsilon[0] as number))) * (scale[at] as number) +
+            (shift[at] as number);
+        });
+      }
+      assert.ok(worst(normed, of('hook_mlp_in')) <= Math.max(1e-4, meta.tolerance.internal ?? 0));
     });
 
   it('rows of the embedding, and the unembedding that is tied to it', async () => {

@@ -99,7 +99,7 @@ export async function attentionMaps(
     data,
     rowsSumToOne: shown.every((matrix) => rowsSumToOne(matrix, size)),
     mixing,
-    note: [noteOf(params, units), ...notes].join(' '),
+    note: [noteOf(params, units), ...beforeSum(anatomy, targets, method), ...notes].join(' '),
     elapsed: performance.now() - started,
   };
 }
@@ -291,6 +291,14 @@ function checkSum(
     );
   if (anatomy.norms.byOutput.get(block.mlpIn as string)?.kind !== 'layer')
     refuse('the norm after its attention is no LayerNorm', 'Choose the norm with the residual stream.');
+}
+
+/** Of heads whose output is not added to the stream as it is. */
+function beforeSum(anatomy: Anatomy, targets: readonly Target[], method: AttentionMethod): string[] {
+  const isOther = targets.some(({ layer }) => !addsDirectly(anatomy, anatomy.blocks[layer] as Block));
+  return method === 'norm' && isOther
+    ? ['This model normalises or scales the sum of its heads before it adds it; the lengths are from before that.']
+    : [];
 }
 
 /** Nothing but reshapes between the output projection and the stream. */

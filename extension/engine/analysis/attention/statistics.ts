@@ -86,32 +86,29 @@ export function addDocument(
 ): void {
   const { length: n, special, punctuation, separator, separators, texts, isPair } = keys;
   const even = evenShares(keys, visibility);
-  const smooth = 1 - SMOOTHING;
-  const floor = SMOOTHING / n;
+  // What each key gets from queries of the first and of the second text.
+  const columns = [new Float64Array(n), new Float64Array(n)] as const;
   for (let head = 0; head < heads; head++) {
-    let [previous, next, same, toSpecial, toPunctuation, local] = [0, 0, 0, 0, 0, 0];
-    let [toSeparator, betweenSeparators, entropy] = [0, 0, 0];
+    for (const column of columns) column.fill(0);
+    let [previous, next, same, local, betweenSeparators, entropy] = [0, 0, 0, 0, 0, 0];
     for (let query = 0; query < n; query++) {
-      const row = (head * stride + query) * stride;
-      same += data[row + query] as number;
-      if (query > 0) previous += data[row + query - 1] as number;
-      if (query < n - 1) next += data[row + query + 1] as number;
-      let rowToSeparator = 0;
-      for (let key = 0; key < n; key++) {
-        const weight = data[row + key] as number;
-        if (special[key] === 1) {
-          toSpecial += weight;
-          if (separator[key] === 1) rowToSeparator += weight;
-        } else {
-          if (punctuation[key] === 1) toPunctuation += weight;
-          if (isPair ? texts[key] === texts[query] : Math.abs(key - query) <= LOCAL_REACH) local += weight;
-        }
-        const smoothed = smooth * weight + floor;
-        entropy -= smoothed * Math.log(smoothed);
-      }
-      toSeparator += rowToSeparator;
-      if (separator[query] === 1) betweenSeparators += rowToSeparator;
+      const from = (head * stride + query) * stride;
+      const row = data.subarray(from, from + n);
+      same += row[query] as number;
+      if (query > 0) previous += row[query - 1] as number;
+      if (query < n - 1) next += row[query + 1] as number;
+      entropy += addRow(row, columns[texts[query] as 0 | 1]);
+      if (!isPair) local += nearShare(row, query, special);
+      if (separator[query] === 1) betweenSeparators += totalOf(row, (key) => separator[key] === 1);
     }
+    const received = columns[0].map((weight, key) => weight + (columns[1][key] as number));
+    const toSpecial = totalOf(received, (key) => special[key] === 1);
+    const toPunctuation = totalOf(received, (key) => punctuation[key] === 1);
+    const toSeparator = totalOf(received, (key) => separator[key] === 1);
+    if (isPair)
+      columns.forEach((column, text) => {
+        local += totalOf(column, (key) => special[key] === 0 && texts[key] === text);
+      });
     const add = (name: Statistic, value: number): void => {
       sums[name][first + head] = (sums[name][first + head] as number) + value;
     };
@@ -127,6 +124,46 @@ export function addDocument(
     add('evenEntropy', even.entropy);
     add('evenLocal', even.local);
   }
+}
+
+function totalOf(weights: ArrayLike<number>, counts: (key: number) => boolean): number {
+  let sum = 0;
+  for (let key = 0; key < weights.length; key++) if (counts(key)) sum += weights[key] as number;
+  return sum;
+}
+
+function nearShare(row: Float32Array, query: number, special: Uint8Array): number {
+  let sum = 0;
+  const last = Math.min(row.length - 1, query + LOCAL_REACH);
+  for (let key = Math.max(0, query - LOCAL_REACH); key <= last; key++)
+    if (special[key] === 0) sum += row[key] as number;
+  return sum;
+}
+
+/** Logarithms of 1 … 2 in steps of 2⁻¹², for numbers between them on a straight line: to 1e-8. */
+const STEPS = 12;
+const LOGARITHMS = Float64Array.from({ length: 2 ** STEPS + 1 }, (_, step) => Math.log(1 + step / 2 ** STEPS));
+const MANTISSA = 23;
+const number = new Float32Array(1);
+const bits = new Int32Array(number.buffer);
+
+/** Adds a row to what its keys got, and gives the entropy of the smoothed row. Millions of logarithms take most of the time of all this. */
+function addRow(row: Float32Array, columns: Float64Array): number {
+  const smooth = 1 - SMOOTHING;
+  const floor = SMOOTHING / row.length;
+  let entropy = 0;
+  for (let key = 0; key < row.length; key++) {
+    const weight = row[key] as number;
+    columns[key] = (columns[key] as number) + weight;
+    number[0] = smooth * weight + floor;
+    const pattern = bits[0] as number;
+    const step = (pattern >> (MANTISSA - STEPS)) & (2 ** STEPS - 1);
+    const rest = (pattern & (2 ** (MANTISSA - STEPS) - 1)) / 2 ** (MANTISSA - STEPS);
+    const low = LOGARITHMS[step] as number;
+    const logarithm = ((pattern >> MANTISSA) - 127) * Math.LN2 + low + rest * ((LOGARITHMS[step + 1] as number) - low);
+    entropy -= number[0] * logarithm;
+  }
+  return entropy;
 }
 
 /** Entropy and near share of rows that spread evenly over the keys that each query may see. */

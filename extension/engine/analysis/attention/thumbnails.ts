@@ -17,23 +17,24 @@ export function drawThumbnails(
   length: number,
 ): void {
   const size = thumbnailSize(length);
-  const cellOf = Int32Array.from({ length }, (_, index) => Math.floor((index * size) / length));
+  // Cell c has the tokens from begins[c] to begins[c + 1]: those with ⌊token·size/length⌋ = c.
+  const begins = Int32Array.from({ length: size + 1 }, (_, cell) => Math.ceil((cell * length) / size));
   const largest = new Float32Array(size);
-  for (let head = 0; head < heads; head++) {
-    let query = 0;
+  for (let head = 0; head < heads; head++)
     for (let row = 0; row < size; row++) {
       largest.fill(0);
-      for (; query < length && cellOf[query] === row; query++) {
+      for (let query = begins[row] as number; query < (begins[row + 1] as number); query++) {
         const from = (head * length + query) * length;
-        for (let key = 0; key < length; key++) {
-          const cell = cellOf[key] as number;
-          const weight = pattern[from + key] as number;
-          if (weight > (largest[cell] as number)) largest[cell] = weight;
+        for (let cell = 0; cell < size; cell++) {
+          let most = largest[cell] as number;
+          const end = from + (begins[cell + 1] as number);
+          for (let at = from + (begins[cell] as number); at < end; at++)
+            if ((pattern[at] as number) > most) most = pattern[at] as number;
+          largest[cell] = most;
         }
       }
       const to = offset + (head * size + row) * size;
       for (let cell = 0; cell < size; cell++)
         target[to + cell] = Math.round(255 * Math.min(1, largest[cell] as number));
     }
-  }
 }
