@@ -4,9 +4,10 @@ import { readRange } from '../editor/document';
 import type { TextRange } from '../protocol/engine';
 import { LensError } from '../protocol/errors';
 
-/** Throws `bad-input` without an editor. */
+/** The active editor; while a view in the editor area is the active tab, the one editor beside it. Throws `bad-input` without any. */
 export function activeEditor(): vscode.TextEditor {
-  const editor = vscode.window.activeTextEditor;
+  const beside = vscode.window.visibleTextEditors.filter(({ viewColumn }) => viewColumn !== undefined);
+  const editor = vscode.window.activeTextEditor ?? (beside.length === 1 ? beside[0] : undefined);
   if (editor !== undefined) return editor;
   throw new LensError('bad-input', 'No text editor is open.', 'Open a text and select a word.');
 }
