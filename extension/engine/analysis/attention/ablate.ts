@@ -161,7 +161,8 @@ function predictionOf({ info }: Internals, trace: ReadonlyMap<string, Activation
 /** Throws `bad-input` for tokens without a probability, whose differences mean nothing. */
 function targetId({ token }: PredictionTarget, before: Distribution, clean: Clean): number {
   const vocab = clean.get(LOGITS)?.dims.at(-1) as number;
-  const id = token ?? (before.top(1)[0] as number);
+  const [likeliest = 0] = before.top(1);
+  const id = token ?? likeliest;
   if (id >= vocab)
     throw new LensError('bad-input', `There is no token with the id ${id}; the model predicts ${vocab}.`);
   if (!Number.isFinite(before.logprob(id)))
