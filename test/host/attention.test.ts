@@ -408,7 +408,8 @@ describe('Attention', () => {
     assert.deepEqual([subject?.document, subject?.stale], ['story.txt', false]);
     assert.deepEqual((await api.attention.handlers.maps(null))?.data, data);
 
-    writeFileSync(file, 'It reads otherwise now.\n');
+    // Through VS Code, which hears of a change from outside only when its watcher does.
+    await vscode.workspace.fs.writeFile(vscode.Uri.file(file), new TextEncoder().encode('It reads otherwise now.\n'));
     await closeAll();
     await until('the file is read anew', async () => {
       await run('onnxLens.openAttentionState', place);
