@@ -408,8 +408,12 @@ describe('Attention', () => {
     assert.deepEqual([subject?.document, subject?.stale], ['story.txt', false]);
     assert.deepEqual((await api.attention.handlers.maps(null))?.data, data);
 
-    // Through VS Code, which hears of a change from outside only when its watcher does.
-    await vscode.workspace.fs.writeFile(vscode.Uri.file(file), new TextEncoder().encode('It reads otherwise now.\n'));
+    // In the editor: of a change from outside VS Code hears only when its watcher does.
+    const changed = await vscode.workspace.openTextDocument(file);
+    const edit = new vscode.WorkspaceEdit();
+    edit.replace(changed.uri, new vscode.Range(0, 0, changed.lineCount, 0), 'It reads otherwise now.\n');
+    await vscode.workspace.applyEdit(edit);
+    await changed.save();
     await closeAll();
     await until('the file is read anew', async () => {
       await run('onnxLens.openAttentionState', place);
