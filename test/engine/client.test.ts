@@ -151,7 +151,10 @@ describe('engine client', function () {
     const dying = join(folder, 'engine.js');
     writeFileSync(
       dying,
-      `require(${JSON.stringify(ENGINE)}); setTimeout(() => process.kill(process.pid, 'SIGKILL'), 300);`,
+      // From a thread of its own: the runtime blocks the first one while it opens a model.
+      `require(${JSON.stringify(ENGINE)});
+       new (require('node:worker_threads').Worker)(
+         "setTimeout(() => process.kill(process.pid, 'SIGKILL'), 150)", { eval: true });`,
     );
     const crashes: EngineEvent[] = [];
     const mortal = new EngineClient({
