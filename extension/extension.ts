@@ -26,7 +26,7 @@ import { createModelStatus } from './models/statusBar';
 import { AnatomyPanels } from './panels/anatomyPanels';
 import { AttentionController } from './panels/attentionController';
 import { ClozeController } from './panels/clozeController';
-import { tabIcon, webviewOptions } from './panels/html';
+import { EditorTab } from './panels/editorTab';
 import { ObjectivesController } from './panels/objectivesController';
 import { SharedSubject } from './panels/sharedSubject';
 import { ViewHost } from './panels/viewHost';
@@ -61,25 +61,10 @@ export function activate(context: vscode.ExtensionContext): LensApi {
   });
   engine = service;
 
-  const adoptClozePanel = (panel: vscode.WebviewPanel): void => {
-    panel.iconPath = tabIcon(extensionUri);
-    clozeHost.adopt(panel);
-  };
-  const openClozeInEditor = (): void => {
-    const title = vscode.l10n.t('Cloze');
-    const column = vscode.ViewColumn.Beside;
-    adoptClozePanel(vscode.window.createWebviewPanel(CLOZE_PANEL, title, column, webviewOptions(extensionUri)));
-  };
-
-  const adoptAttentionPanel = (panel: vscode.WebviewPanel): void => {
-    panel.iconPath = tabIcon(extensionUri);
-    attentionHost.adopt(panel);
-  };
-  const openAttentionInEditor = (): void => {
-    const title = vscode.l10n.t('Attention');
-    const column = vscode.ViewColumn.Beside;
-    adoptAttentionPanel(vscode.window.createWebviewPanel(ATTENTION_PANEL, title, column, webviewOptions(extensionUri)));
-  };
+  const clozeTab = new EditorTab(CLOZE_PANEL, vscode.l10n.t('Cloze'), extensionUri, () => clozeHost);
+  const attentionTab = new EditorTab(ATTENTION_PANEL, vscode.l10n.t('Attention'), extensionUri, () => attentionHost);
+  const openClozeInEditor = (): void => clozeTab.open();
+  const openAttentionInEditor = (): void => attentionTab.open();
 
   const shared = new SharedSubject();
   const cloze = new ClozeController(service, models, shared, openClozeInEditor);
@@ -167,12 +152,8 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     vscode.window.registerWebviewViewProvider(VIEWS.objectives, objectivesHost),
     vscode.window.registerWebviewViewProvider(VIEWS.attention, attentionHost),
     vscode.window.registerCustomEditorProvider(ONNX_EDITOR, anatomy, { supportsMultipleEditorsPerDocument: true }),
-    vscode.window.registerWebviewPanelSerializer(CLOZE_PANEL, {
-      deserializeWebviewPanel: async (panel) => adoptClozePanel(panel),
-    }),
-    vscode.window.registerWebviewPanelSerializer(ATTENTION_PANEL, {
-      deserializeWebviewPanel: async (panel) => adoptAttentionPanel(panel),
-    }),
+    clozeTab,
+    attentionTab,
   );
   return { engine: service, models, cloze, objectives, shared, attention, colors, surprisal, anatomy };
 }

@@ -1,5 +1,6 @@
 /** The settings, read where they are used, with the types and bounds that package.json promises. */
 import * as vscode from 'vscode';
+import { ATTENTION_METHODS, SPECIALS } from '../protocol/attention';
 import type { AttentionLook } from '../protocol/attentionView';
 import { DEFAULT_SETTINGS, type EngineSettings } from '../protocol/engine';
 import { LensError } from '../protocol/errors';
@@ -50,9 +51,9 @@ export function hoverLanguages(): string[] {
 
 /** How attention is looked at until somebody changes it. */
 export const attentionLook = (): Pick<AttentionLook, 'method' | 'words' | 'specials' | 'direction'> => ({
-  method: oneOf('attention.method', ['weight', 'value', 'norm', 'norm-residual', 'norm-layernorm', 'rollout', 'flow']),
+  method: oneOf('attention.method', ATTENTION_METHODS),
   words: setting('attention.words', true),
-  specials: oneOf('attention.specials', ['show', 'hide', 'renormalise']),
+  specials: oneOf('attention.specials', SPECIALS),
   direction: oneOf('attention.direction', ['from', 'to']),
 });
 

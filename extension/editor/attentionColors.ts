@@ -8,19 +8,27 @@ import { notify } from '../commands/notify';
 import type { EngineService } from '../models/engineService';
 import type { ModelLibrary } from '../models/library';
 import { Answer } from '../panels/answer';
-import { colorSelection, FIRST_LOOK, headName } from '../panels/attentionPlan';
+import { colorSelection, FIRST_LOOK } from '../panels/attentionPlan';
 import type { Place } from '../panels/place';
 import { requirePlace, type SharedSubject } from '../panels/sharedSubject';
 import type { AttentionMaps } from '../protocol/attention';
 import type { AttentionLook } from '../protocol/attentionView';
 import { LensError } from '../protocol/errors';
-import { precise, probability, shortened } from '../protocol/format';
-import { ATTENTION_STEPS, coloredWords, stepFrom, unitAt, type ColoredWord } from './attentionScale';
+import { headName, precise, probability, shortened } from '../protocol/format';
+import { coloredWords, stepFrom, unitAt, type ColoredWord } from './attentionScale';
 import { rangeOf } from './document';
+import { shadeDecorations, type Shade } from './shades';
 
 /** In high contrast, where backgrounds are transparent, lines under the words say it. */
-const LINES = ['dotted', 'dotted', 'dashed', 'dashed', 'solid', 'solid', 'double'];
-const LINE_WIDTHS = [1, 2, 1, 2, 1, 2, 3];
+const SHADES: readonly Shade[] = [
+  { line: 'dotted', width: 1 },
+  { line: 'dotted', width: 2 },
+  { line: 'dashed', width: 1 },
+  { line: 'dashed', width: 2 },
+  { line: 'solid', width: 1 },
+  { line: 'solid', width: 2 },
+  { line: 'double', width: 3 },
+];
 const MAX_WORD = 40;
 
 export interface AttentionShown {
@@ -51,15 +59,7 @@ export class AttentionColors implements vscode.Disposable {
     private readonly library: ModelLibrary,
     private readonly shared: SharedSubject,
   ) {
-    this.decorations = Array.from({ length: ATTENTION_STEPS }, (_, step) =>
-      vscode.window.createTextEditorDecorationType({
-        backgroundColor: new vscode.ThemeColor(`onnxLens.attention${step + 1}`),
-        borderColor: new vscode.ThemeColor('onnxLens.attentionLine'),
-        borderStyle: LINES[step] ?? 'solid',
-        borderWidth: `0 0 ${LINE_WIDTHS[step] ?? 0}px 0`,
-        rangeBehavior: vscode.DecorationRangeBehavior.ClosedClosed,
-      }),
-    );
+    this.decorations = shadeDecorations('attention', SHADES);
     this.targetDecoration = vscode.window.createTextEditorDecorationType({
       outline: '1px solid',
       outlineColor: new vscode.ThemeColor('onnxLens.attentionTarget'),

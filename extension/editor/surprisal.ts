@@ -16,6 +16,7 @@ import { chooseContext, cutPoint } from './context';
 import { contextOf, documentName, rangeOf, readRange } from './document';
 import { ScoredText, type ScoredToken } from './scoredText';
 import { SURPRISAL_BITS, surprisalStep } from './surprisalScale';
+import { shadeDecorations, type Shade } from './shades';
 
 /** Longer texts are scored in pieces, one request each. */
 const PIECE = 16_000;
@@ -30,10 +31,16 @@ const DRAW_EVERY_MS = 250;
 const MAX_WORD = 40;
 /** The more there is to draw, the more seldom: at most this part of the time. */
 const DRAW_SHARE = 0.05;
-const STEPS = SURPRISAL_BITS.length + 1;
-/** In high contrast, where backgrounds are transparent, lines under the words say it. */
-const LINES = ['none', 'dotted', 'dotted', 'dashed', 'solid', 'solid', 'double'];
-const LINE_WIDTHS = [0, 1, 2, 2, 1, 2, 3];
+/** One for each step of surprisal (surprisalScale.ts). In high contrast, where backgrounds are transparent, lines under the words say it. */
+const SHADES: readonly Shade[] = [
+  { line: 'none', width: 0 },
+  { line: 'dotted', width: 1 },
+  { line: 'dotted', width: 2 },
+  { line: 'dashed', width: 2 },
+  { line: 'solid', width: 1 },
+  { line: 'solid', width: 2 },
+  { line: 'double', width: 3 },
+];
 
 export interface SurprisalShown {
   uri: vscode.Uri;
@@ -64,15 +71,7 @@ export class SurprisalController implements vscode.Disposable {
     private readonly engine: EngineService,
     private readonly library: ModelLibrary,
   ) {
-    this.decorations = Array.from({ length: STEPS }, (_, step) =>
-      vscode.window.createTextEditorDecorationType({
-        backgroundColor: new vscode.ThemeColor(`onnxLens.surprisal${step + 1}`),
-        borderColor: new vscode.ThemeColor('onnxLens.surprisalLine'),
-        borderStyle: LINES[step] ?? 'solid',
-        borderWidth: `0 0 ${LINE_WIDTHS[step] ?? 0}px 0`,
-        rangeBehavior: vscode.DecorationRangeBehavior.ClosedClosed,
-      }),
-    );
+    this.decorations = shadeDecorations('surprisal', SHADES);
     this.legend = vscode.window.createStatusBarItem('onnxLens.surprisal', vscode.StatusBarAlignment.Right, 89);
     this.legend.name = vscode.l10n.t('ONNX Lens Surprisal');
     this.legend.command = COMMANDS.clearSurprisal;

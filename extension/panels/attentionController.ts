@@ -27,6 +27,7 @@ import type {
 } from '../protocol/attentionView';
 import type { EngineParams, EngineResult, ModelRef } from '../protocol/engine';
 import { LensError } from '../protocol/errors';
+import { headName } from '../protocol/format';
 import { Answer } from './answer';
 import { attentionExport } from './attentionExport';
 import {
@@ -35,7 +36,6 @@ import {
   comparable,
   FIRST_LOOK,
   fitLook,
-  headName,
   nextHead,
   placeOf,
   requireSameTokens,

@@ -10,6 +10,7 @@ import type {
 import type { AttentionLook, AttentionState, CompareKind } from '../protocol/attentionView';
 import type { ModelInfo, TextRange } from '../protocol/engine';
 import { LensError } from '../protocol/errors';
+import { headName } from '../protocol/format';
 
 /** A place in the text that is looked at, or in the second one of a pair; offsets are those of that text. */
 export interface Target {
@@ -33,8 +34,6 @@ export const FIRST_LOOK: AttentionLook = {
   sort: 'layer',
   type: null,
 };
-
-export const headName = ({ layer, head }: HeadRef): string => `L${layer}H${head}`;
 
 export const sameHead = (one: HeadRef, other: HeadRef): boolean => one.layer === other.layer && one.head === other.head;
 

@@ -88,7 +88,18 @@ export interface AttentionOverview {
  * weight: α. value: α·‖v‖. norm: α·‖v W_O‖, of a layer ‖Σ_h α v W_O‖ (Kobayashi et al. 2020); norm-residual, norm-layernorm: the same with
  * the residual stream, and through the norm after it (2021). rollout, flow: from the layer down to the input (Abnar & Zuidema 2020).
  */
-export type AttentionMethod = 'weight' | 'value' | 'norm' | 'norm-residual' | 'norm-layernorm' | 'rollout' | 'flow';
+export const ATTENTION_METHODS = [
+  'weight',
+  'value',
+  'norm',
+  'norm-residual',
+  'norm-layernorm',
+  'rollout',
+  'flow',
+] as const;
+export type AttentionMethod = (typeof ATTENTION_METHODS)[number];
+export const COMBINATIONS = ['each', 'mean', 'max'] as const;
+export const SPECIALS = ['show', 'hide', 'renormalise'] as const;
 
 /** What the picture shows. */
 export interface AttentionSelection {
@@ -97,11 +108,11 @@ export interface AttentionSelection {
   heads: HeadRef[];
   method: AttentionMethod;
   /** Several heads as one picture, or one each. */
-  combine: 'each' | 'mean' | 'max';
+  combine: (typeof COMBINATIONS)[number];
   /** Pieces as words: weights to a word are summed, from a word averaged (Clark et al. 2019). */
   words: boolean;
   /** `renormalise`: special tokens are left out and rows sum to one again. */
-  specials: 'show' | 'hide' | 'renormalise';
+  specials: (typeof SPECIALS)[number];
 }
 
 export interface AttentionMaps {

@@ -2,8 +2,12 @@
  * How numbers and tokens are written, in the views as in hovers, the status bar and the command line: what two places say
  * of one thing must look the same. Pure. Full precision is for tooltips and exports.
  */
+import type { HeadRef } from './attention';
 
 const MINUS = '\u2212';
+
+/** L7H9: layer and head, from 0. */
+export const headName = ({ layer, head }: HeadRef): string => `L${layer}H${head}`;
 
 /** `-0.94` → `−0.94`, whatever the number is written as. */
 const trueMinus = (text: string): string => text.replaceAll('-', MINUS);

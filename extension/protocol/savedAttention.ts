@@ -1,5 +1,5 @@
 /** What somebody looked at, as a file: enough to make the same picture again, in the editor or by the command line. Pure. */
-import type { AttentionMethod, AttentionSelection, HeadRef, HeadScale } from './attention';
+import { ATTENTION_METHODS, COMBINATIONS, SPECIALS, type HeadRef, type HeadScale } from './attention';
 import type { AttentionLook, AttentionPage, PairFilter } from './attentionView';
 import type { TextRange } from './engine';
 import { LensError } from './errors';
@@ -25,15 +25,6 @@ export interface SavedAttention {
   interventions: HeadScale[];
 }
 
-const METHODS: readonly AttentionMethod[] = [
-  'weight',
-  'value',
-  'norm',
-  'norm-residual',
-  'norm-layernorm',
-  'rollout',
-  'flow',
-];
 const PAGES: readonly AttentionPage[] = ['heads', 'head', 'steps', 'compare', 'effects', 'relations', 'corpus'];
 const FILTERS: readonly PairFilter[] = ['all', 'A→A', 'A→B', 'B→A', 'B→B'];
 
@@ -92,14 +83,10 @@ function look(value: unknown): SavedAttention['look'] {
     page: oneOf(saved['page'], 'look.page', PAGES),
     layer: whole(saved['layer'], 'look.layer'),
     heads: list(saved['heads'], 'look.heads', head),
-    method: oneOf(saved['method'], 'look.method', METHODS),
-    combine: oneOf<AttentionSelection['combine']>(saved['combine'], 'look.combine', ['each', 'mean', 'max']),
+    method: oneOf(saved['method'], 'look.method', ATTENTION_METHODS),
+    combine: oneOf(saved['combine'], 'look.combine', COMBINATIONS),
     words: flag(saved['words'], 'look.words'),
-    specials: oneOf<AttentionSelection['specials']>(saved['specials'], 'look.specials', [
-      'show',
-      'hide',
-      'renormalise',
-    ]),
+    specials: oneOf(saved['specials'], 'look.specials', SPECIALS),
     drawing: oneOf<AttentionLook['drawing']>(saved['drawing'], 'look.drawing', ['lines', 'matrix']),
     threshold: {
       kind: oneOf<'weight' | 'mass'>(threshold['kind'], 'look.threshold.kind', ['weight', 'mass']),

@@ -7,10 +7,10 @@ import type {
   PredictionTarget,
 } from '../../extension/protocol/attention';
 import { LensError } from '../../extension/protocol/errors';
-import { probability, signed } from '../../extension/protocol/format';
-import { predictionRows, type Command, type CommandContext } from './commands';
+import { headName, probability, signed } from '../../extension/protocol/format';
+import type { Command, CommandContext } from './commands';
 import { wholeNumber, type OptionValues } from './options';
-import { table, visible } from './table';
+import { predictionTable, table, visible } from './table';
 
 /** Heads in the table for people. */
 const MOST_SHOWN = 20;
@@ -71,13 +71,11 @@ function questionOf(options: OptionValues): Pick<AblateParams, 'ablate' | 'mean'
   return { ablate: { together: heads.map((head) => ({ ...head, scale })) }, mean, importance };
 }
 
-const nameOf = ({ layer, head }: HeadRef): string => `L${layer}H${head}`;
-
 /** Header, and the cell of a head; null where it was not asked for. */
 type Column = [string, (effect: HeadEffect) => string | null];
 const number = (value: number | null): string | null => (value === null ? null : signed(value, DIGITS));
 const COLUMNS: readonly Column[] = [
-  ['head', nameOf],
+  ['head', headName],
   ['Δ log p', ({ zero }) => number(zero)],
   ['by mean', ({ mean }) => number(mean)],
   ['∂L/∂ξ', ({ gradient }) => number(gradient)],
@@ -99,20 +97,18 @@ function effectsTable(effects: readonly HeadEffect[]): string {
 }
 
 function textOf({ tokens, target, before, after, effects, notes }: AblationResult): string {
-  const predictions = ({ predictions: best }: AblationResult['before']): string =>
-    table(['rank', 'token', 'p', 'log p', ''], predictionRows(best), ['right', 'left', 'right', 'right', 'left']);
   const place =
     target.position < tokens.length
       ? `at ${target.position} (${visible(tokens[target.position]?.token ?? '')})`
       : 'after the text';
   return [
     `log P(${visible(target.token)}) ${place}: ${signed(before.logprob, DIGITS)}`,
-    predictions(before),
+    predictionTable(before.predictions),
     ...(after === null
       ? []
       : [
           `Changed: ${signed(after.logprob, DIGITS)}, Δ ${signed(after.logprob - before.logprob, DIGITS)}`,
-          predictions(after),
+          predictionTable(after.predictions),
         ]),
     ...(effects.length === 0 ? [] : [effectsTable(effects)]),
     ...notes.map((note) => `Note: ${visible(note)}`),

@@ -1,19 +1,18 @@
 /** `lens attention`: all heads of a text, one picture of where attention goes, or how one row of it comes about. */
-import type {
-  AttentionMaps,
-  AttentionMethod,
-  AttentionOverview,
-  AttentionSteps,
+import {
+  ATTENTION_METHODS,
+  SPECIALS,
+  type AttentionMaps,
+  type AttentionMethod,
+  type AttentionOverview,
+  type AttentionSteps,
 } from '../../extension/protocol/attention';
 import { LensError } from '../../extension/protocol/errors';
-import { nats, probability, signed } from '../../extension/protocol/format';
+import { headName, nats, probability, signed } from '../../extension/protocol/format';
 import type { Command } from './commands';
 import { choice, PAIR, TEXT, wholeNumber } from './options';
 import { table, visible } from './table';
 
-const METHODS: readonly AttentionMethod[] = [
-  ...(['weight', 'value', 'norm', 'norm-residual', 'norm-layernorm', 'rollout', 'flow'] as const),
-];
 /** Units whose whole matrix fits on a screen. */
 const SMALL = 12;
 /** Keys of a row that are named in a longer one. */
@@ -26,7 +25,7 @@ export const attentionCommand: Command = {
     pair: PAIR,
     layer: { type: 'string', value: 'L', help: 'one layer (from 0) instead of all heads' },
     head: { type: 'string', value: 'H', help: 'one head of it (from 0); L.H, as in 7.9, names both' },
-    method: { type: 'string', value: 'M', help: `${METHODS.join(', ')} (weight)` },
+    method: { type: 'string', value: 'M', help: `${ATTENTION_METHODS.join(', ')} (weight)` },
     words: { type: 'boolean', help: 'pieces put together to words: sum to, mean from' },
     specials: { type: 'string', value: 'S', help: 'special tokens: show, hide or renormalise (show)' },
     query: { type: 'string', value: 'N', help: 'with a head: how the row of token N (from 0) comes about' },
@@ -43,7 +42,7 @@ export const attentionCommand: Command = {
       const steps = await ask('attentionSteps', { ...input, layer, head, query: wholeNumber(options, 'query', 0) });
       return { json: steps, text: stepsText(steps) };
     }
-    const method = choice(options, 'method', METHODS, 'weight');
+    const method = choice(options, 'method', ATTENTION_METHODS, 'weight');
     if (layer === null) {
       for (const name of ['method', 'words', 'specials'])
         if (options[name] !== undefined)
@@ -55,7 +54,7 @@ export const attentionCommand: Command = {
       ...input,
       ...{ layer, method, combine: 'each', words: options['words'] === true },
       heads: head === null ? [] : [{ layer, head }],
-      specials: choice(options, 'specials', ['show', 'hide', 'renormalise'], 'show'),
+      specials: choice(options, 'specials', SPECIALS, 'show'),
     });
     return { json: mapJson(maps, layer, head, method), text: mapText(maps, method) };
   },
@@ -101,7 +100,7 @@ function overviewText({ tokens, heads, statistics, missing, notes }: AttentionOv
     const layer = Math.floor(index / heads);
     if (gone.has(layer)) return [];
     const numbers = COLUMNS.map((name) => (name === 'entropy' ? nats : probability)(statistics[name][index] as number));
-    return [[`L${layer}H${index % heads}`, type, ...numbers]];
+    return [[headName({ layer, head: index % heads }), type, ...numbers]];
   });
   return [
     table(['head', 'type', ...COLUMNS], rows, ['left', 'left', ...COLUMNS.map(() => 'right' as const)]),
@@ -163,7 +162,7 @@ function stepsText(steps: AttentionSteps): string {
   };
   const figure = (value: number | null): string => (value === null ? '–' : signed(value, 3));
   return [
-    `L${layer}H${head}, token ${query} (${visible(tokens[query]?.token ?? '')}): scale ${figure(scale)}`,
+    `${headName({ layer, head })}, token ${query} (${visible(tokens[query]?.token ?? '')}): scale ${figure(scale)}`,
     table(
       ['key', '', 'q·k', 'bias', 'score', 'weight', '‖v‖', 'weight·‖v‖', 'written'],
       tokens.map(({ index, token }) => [

@@ -9,27 +9,17 @@ import type {
   ModelInfo,
   ModelPart,
   ModelRef,
-  Prediction,
   Progress,
 } from '../../extension/protocol/engine';
 import { LensError } from '../../extension/protocol/errors';
-import {
-  count,
-  counted,
-  fileSize,
-  nats,
-  perplexity,
-  probability,
-  signed,
-  textBar,
-} from '../../extension/protocol/format';
+import { count, counted, fileSize, nats, perplexity, probability, signed } from '../../extension/protocol/format';
 import { ablateCommand } from './ablateCommand';
 import { attentionCommand } from './attentionCommand';
 import { expansionCommand, headsCommand } from './headCommands';
 import { PAIR, stringList, TEXT, TOP, wholeNumber, type OptionSpec, type OptionValues } from './options';
 import { probeCommand } from './probeCommands';
 import { encodeSafetensors, writeChunks } from './safetensors';
-import { table, visible } from './table';
+import { predictionTable, table, visible } from './table';
 import { fixtureFolders, verifyFixture, type Check } from './verify';
 
 export interface CommandContext {
@@ -68,9 +58,6 @@ const FULL: OptionSpec = {
   type: 'boolean',
   help: 'with --json: everything that the engine found, not only the predictions',
 };
-
-/** Characters of a bar for a probability of one. */
-const BAR_WIDTH = 20;
 
 /** `3:8` or `3:8,10:12`: half-open ranges in UTF-16 units. */
 function parseTargets(options: OptionValues): MaskTarget[] {
@@ -247,16 +234,6 @@ const tokens: Command = {
   },
 };
 
-export function predictionRows(predictions: readonly Prediction[]): string[][] {
-  return predictions.map(({ token, logprob, prob }, index) => [
-    `${index + 1}`,
-    token,
-    probability(prob),
-    signed(logprob),
-    textBar(prob, BAR_WIDTH).trimEnd(),
-  ]);
-}
-
 function fillMaskText(result: FillMaskResult): string {
   const parts = result.masks.map(({ position, target, predictions, entropy, actual }) => {
     const place = result.targets[target];
@@ -267,13 +244,7 @@ function fillMaskText(result: FillMaskResult): string {
     return (
       `Mask at position ${position} (${visible(place?.text ?? '')}, ${place?.range.start}–${place?.range.end}) · ` +
       `entropy ${nats(entropy)} nats${real}\n` +
-      table(['rank', 'token', 'p', 'log p', ''], predictionRows(predictions), [
-        'right',
-        'left',
-        'right',
-        'right',
-        'left',
-      ])
+      predictionTable(predictions)
     );
   });
   if (result.joint.length > 0)

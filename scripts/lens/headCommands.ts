@@ -5,7 +5,6 @@ import type {
   CorpusSource,
   HeadCorpusResult,
   HeadCorpusState,
-  HeadRef,
   HeadRelationsResult,
   HeadRelationsState,
   RelationExample,
@@ -22,7 +21,7 @@ import {
 } from '../../extension/engine/analysis/attention/relationState';
 import { replaceFile } from '../../extension/panels/replaceFile';
 import { LensError } from '../../extension/protocol/errors';
-import { count, counted, nats, probability } from '../../extension/protocol/format';
+import { count, counted, headName, nats, probability } from '../../extension/protocol/format';
 import { findModel } from './catalog';
 import type { Command, CommandContext, Output } from './commands';
 import { stringList, wholeNumber, type OptionValues } from './options';
@@ -36,7 +35,6 @@ const SAVE_MS = 20_000;
 const RIGHT = 'right' as const;
 const LEFT = 'left' as const;
 
-const headName = ({ layer, head }: HeadRef): string => `L${layer}H${head}`;
 const signedOffset = (offset: number): string => (offset > 0 ? `+${offset}` : String(offset).replace('-', '−'));
 
 export const headsCommand: Command = {

@@ -1,4 +1,9 @@
 /** Plain text tables for people. */
+import type { Prediction } from '../../extension/protocol/engine';
+import { probability, signed, textBar } from '../../extension/protocol/format';
+
+/** Characters of a bar for a probability of one. */
+const BAR_WIDTH = 20;
 
 export type Align = 'left' | 'right';
 
@@ -32,3 +37,17 @@ export function visible(text: string): string {
     character === '\n' ? '\\n' : character === '\t' ? '\\t' : `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`,
   );
 }
+
+/** Best first. */
+export const predictionTable = (predictions: readonly Prediction[]): string =>
+  table(
+    ['rank', 'token', 'p', 'log p', ''],
+    predictions.map(({ token, logprob, prob }, index) => [
+      `${index + 1}`,
+      token,
+      probability(prob),
+      signed(logprob),
+      textBar(prob, BAR_WIDTH).trimEnd(),
+    ]),
+    ['right', 'left', 'right', 'right', 'left'],
+  );

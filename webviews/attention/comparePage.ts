@@ -3,7 +3,7 @@ import { css, html, nothing, type PropertyValues, type TemplateResult } from 'li
 import { customElement, property, state } from 'lit/decorators.js';
 import type { AttentionMaps, HeadRef } from '../../extension/protocol/attention';
 import type { AttentionComparison, AttentionState } from '../../extension/protocol/attentionView';
-import { difference, precise, probability, shortened, visible } from '../../extension/protocol/format';
+import { difference, headName, precise, probability, shortened, visible } from '../../extension/protocol/format';
 import { palette } from '../common/colors';
 import type { Cell } from '../common/gridCursor';
 import '../common/matrix';
@@ -115,7 +115,7 @@ export class ComparePage extends Page {
 
   private selection(): string {
     const { heads, layer } = this.look;
-    return heads.length === 0 ? `layer ${layer}` : heads.map((ref) => `L${ref.layer}H${ref.head}`).join(', ');
+    return heads.length === 0 ? `layer ${layer}` : heads.map(headName).join(', ');
   }
 
   private kind({ kind, label, detail, enabled }: AttentionState['comparable'][number]): TemplateResult {

@@ -2,7 +2,7 @@
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
 import type { HeadCorpusResult } from '../../extension/protocol/attention';
-import { count, probability } from '../../extension/protocol/format';
+import { count, headName, probability } from '../../extension/protocol/format';
 import '../common/lineChart';
 import type { ChartPicture } from '../common/lineChart';
 import '../common/scatter';
@@ -10,7 +10,7 @@ import { palette } from '../common/colors';
 import { chartHeight, drawChart } from '../common/lineChart';
 import { drawScatter, type ScatterPicture } from '../common/scatter';
 import { shapeIcon } from '../common/shapes';
-import { headName, STATISTICS, typeIndex, TYPES, typeText } from './heads';
+import { STATISTICS, typeIndex, TYPES, typeText } from './heads';
 import { Page, type Picture } from './page';
 import { workOf } from './work';
 

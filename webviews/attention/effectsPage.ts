@@ -3,7 +3,7 @@ import { css, html, nothing, svg, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
 import type { AblationResult, HeadEffect, HeadWeights } from '../../extension/protocol/attention';
 import type { Prediction } from '../../extension/protocol/engine';
-import { difference, precise, probability, readable, signed, visible } from '../../extension/protocol/format';
+import { difference, headName, precise, probability, readable, signed, visible } from '../../extension/protocol/format';
 import '../common/barList';
 import type { BarRow } from '../common/barList';
 import { palette } from '../common/colors';
@@ -11,7 +11,6 @@ import type { Cell } from '../common/gridCursor';
 import '../common/lineChart';
 import '../common/matrix';
 import { drawMatrix, matrixLayout, type MatrixPicture } from '../common/matrixPicture';
-import { headName } from './heads';
 import { Page, type Picture } from './page';
 
 export interface Effects {
@@ -264,7 +263,7 @@ export class EffectsPage extends Page {
     const heads = picture.columns.length;
     const say = ({ row, column }: Cell): string => {
       const value = picture.values[row * heads + column] ?? NaN;
-      return `L${row}H${column} ${Number.isNaN(value) ? 'not known' : format(value)}`;
+      return `${headName({ layer: row, head: column })} ${Number.isNaN(value) ? 'not known' : format(value)}`;
     };
     const near =
       this.near?.what === title && this.near.cell.row >= 0 && this.near.cell.column >= 0 ? this.near.cell : null;

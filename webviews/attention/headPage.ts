@@ -3,7 +3,7 @@ import { css, html, nothing, type PropertyValues, type TemplateResult } from 'li
 import { customElement, property, state } from 'lit/decorators.js';
 import type { AttentionMaps, AttentionMethod, HeadRef } from '../../extension/protocol/attention';
 import type { AttentionLook, PairFilter } from '../../extension/protocol/attentionView';
-import { precise, probability, shortened, visible } from '../../extension/protocol/format';
+import { headName, precise, probability, shortened, visible } from '../../extension/protocol/format';
 import { palette, type Palette } from '../common/colors';
 import type { CanvasElement } from '../common/canvasElement';
 import type { Cell } from '../common/gridCursor';
@@ -13,7 +13,7 @@ import { shapeIcon } from '../common/shapes';
 import { lowered } from '../common/surface';
 import './headPicker';
 import { headColor } from './headPicker';
-import { dividers, headName, scaleOf, typeIndex, typeText } from './heads';
+import { dividers, scaleOf, typeIndex, typeText } from './heads';
 import './lines';
 import { drawLines, linesLayout, type Focus, type LinesPicture } from './linesPicture';
 import { Page, type Picture } from './page';

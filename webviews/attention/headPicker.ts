@@ -1,11 +1,12 @@
 /** A layer, and of its heads one, several or all: a row of toggles with one tab stop. */
+import { headName } from '../../extension/protocol/format';
 import { css, html, LitElement, nothing, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
 import type { HeadRef } from '../../extension/protocol/attention';
 import { palette } from '../common/colors';
 import { destination } from '../common/roving';
 import { base } from '../common/styles';
-import { headName, sameHead } from './heads';
+import { sameHead } from './heads';
 
 /** Fires `heads` with `{ layer, heads }`; no heads are the whole layer. */
 @customElement('lens-head-picker')

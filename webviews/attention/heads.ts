@@ -34,7 +34,6 @@ const SHORT: Record<HeadType, string> = {
   mixed: 'mixed',
 };
 
-export const headName = ({ layer, head }: HeadRef): string => `L${layer}H${head}`;
 export const sameHead = (a: HeadRef, b: HeadRef): boolean => a.layer === b.layer && a.head === b.head;
 
 /** The number that a type is about. */

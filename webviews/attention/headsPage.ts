@@ -3,13 +3,12 @@ import { css, html, nothing, type PropertyValues, type TemplateResult } from 'li
 import { customElement, property, state } from 'lit/decorators.js';
 import type { AttentionOverview, HeadRef } from '../../extension/protocol/attention';
 import type { AttentionLook } from '../../extension/protocol/attentionView';
-import { nats, visible } from '../../extension/protocol/format';
+import { headName, nats, visible } from '../../extension/protocol/format';
 import { palette } from '../common/colors';
 import { shapeIcon } from '../common/shapes';
 import { exportedMultiples, type Multiple, type MultiplesPicture, type Tiles } from '../common/smallMultiples';
 import '../common/smallMultiples';
 import {
-  headName,
   sameHead,
   scaleOf,
   scaleText,

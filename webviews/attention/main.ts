@@ -16,7 +16,7 @@ import type {
   HeadRef,
   HeadRelationsResult,
 } from '../../extension/protocol/attention';
-import { counted, visible } from '../../extension/protocol/format';
+import { counted, headName, visible } from '../../extension/protocol/format';
 import type { ContextKind } from '../../extension/protocol/view';
 import '../common/chips';
 import { EXPORTS, type HeaderAction } from '../common/header';
@@ -29,7 +29,7 @@ import './corpusPage';
 import type { Effects } from './effectsPage';
 import './effectsPage';
 import './headPage';
-import { headName, scaleText } from './heads';
+import { scaleText } from './heads';
 import './headsPage';
 import type { Host, Page } from './page';
 import { htmlText, pngBytes, svgText } from './pictureFiles';
@@ -403,7 +403,6 @@ export class AttentionView extends View<AttentionState, AttentionMethods> {
   ): TemplateResult {
     const { subject } = state;
     const shown = tokens[target ?? -1] ?? tokens.find(({ range }) => range !== null);
-    const cut = window.truncatedStart ? (window.truncatedEnd ? 'both ends' : 'the start') : 'the end';
     return html`<p class="where quiet">
       <button
         class="link quiet"
@@ -414,16 +413,7 @@ export class AttentionView extends View<AttentionState, AttentionMethods> {
       >
         ${placeOf(state)}
       </button>
-      ${
-        window.truncatedStart || window.truncatedEnd
-          ? html`<span class="warning">cut at ${cut}: the model takes no more tokens</span>`
-          : nothing
-      }
-      ${
-        subject?.stale
-          ? html`<span class="warning"><lens-icon name="warning"></lens-icon> the document was changed since</span>`
-          : nothing
-      }
+      ${this.warnings(window, subject)}
     </p>`;
   }
 }

@@ -2,12 +2,11 @@
 import { css, html, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
 import type { HeadRef, HeadRelationsResult, RelationExample, RelationRow } from '../../extension/protocol/attention';
-import { count, probability, visible } from '../../extension/protocol/format';
+import { count, headName, probability, visible } from '../../extension/protocol/format';
 import { palette } from '../common/colors';
 import type { Cell } from '../common/gridCursor';
 import '../common/matrix';
 import { drawMatrix, matrixLayout, type MatrixPicture } from '../common/matrixPicture';
-import { headName } from './heads';
 import { Page, type Picture } from './page';
 import { workOf } from './work';
 
@@ -219,7 +218,7 @@ export class RelationsPage extends Page {
     const picture = this.accuracies(row);
     const heads = picture.columns.length;
     const say = ({ row: layer, column }: Cell): string =>
-      `L${layer}H${column} ${percent(row.accuracies[layer * heads + column] ?? NaN)} %`;
+      `${headName({ layer, head: column })} ${percent(row.accuracies[layer * heads + column] ?? NaN)} %`;
     const { near } = this;
     return html`<h2><span class="title">${visible(row.relation)}</span><span class="what">by layer and head</span></h2>
       <lens-matrix

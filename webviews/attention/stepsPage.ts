@@ -2,13 +2,12 @@
 import { css, html, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
 import type { AttentionSteps, HeadRef } from '../../extension/protocol/attention';
-import { precise, probability, readable, signed, visible } from '../../extension/protocol/format';
+import { headName, precise, probability, readable, signed, visible } from '../../extension/protocol/format';
 import { palette } from '../common/colors';
 import type { Cell } from '../common/gridCursor';
 import '../common/matrix';
 import { drawMatrix, matrixLayout, type MatrixPicture } from '../common/matrixPicture';
 import './headPicker';
-import { headName } from './heads';
 import { Page, type Picture } from './page';
 
 interface Column {

@@ -214,13 +214,12 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
 
   private where(state: ClozeState, result: FillMaskResult): TemplateResult {
     const { subject } = state;
-    const { tokens, truncatedStart, truncatedEnd } = result.window;
+    const { tokens } = result.window;
     const place = [
       ...(subject === null ? [] : [CONTEXT[subject.context]]),
       `${tokens} tokens`,
       ...(subject === null ? [] : [`line ${subject.line}`]),
     ].join(' · ');
-    const cut = truncatedStart ? (truncatedEnd ? 'both ends' : 'the start') : 'the end';
     return html`<p class="where quiet">
       <button
         class="link quiet"
@@ -232,16 +231,7 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
       >
         ${place}${subject === null ? nothing : html`<span class="document"> · ${visible(subject.document)}</span>`}
       </button>
-      ${
-        truncatedStart || truncatedEnd
-          ? html`<span class="warning">cut at ${cut}: the model takes no more tokens</span>`
-          : nothing
-      }
-      ${
-        subject?.stale
-          ? html`<span class="warning"><lens-icon name="warning"></lens-icon> the document was changed since</span>`
-          : nothing
-      }
+      ${this.warnings(result.window, subject)}
     </p>`;
   }
 

@@ -1,11 +1,13 @@
 /** What every view is: it shows the host's state, asks the host for changes, and says why the host refused one. */
 import { css, html, LitElement, nothing, type CSSResultGroup, type TemplateResult } from 'lit';
 import { state } from 'lit/decorators.js';
+import type { WindowInfo } from '../../extension/protocol/engine';
 import type { ErrorData } from '../../extension/protocol/errors';
-import type { LoadState, ModelSummary } from '../../extension/protocol/view';
+import type { LoadState, ModelSummary, SubjectSummary } from '../../extension/protocol/view';
 import { Bridge } from './bridge';
 import './header';
 import type { HeaderAction } from './header';
+import './icon';
 import './status';
 import { base } from './styles';
 
@@ -110,6 +112,25 @@ export abstract class View<
       <div class=${loading ? 'stale' : ''}>${content}</div>
       <div class="visually-hidden" role="status">${state.status === 'ready' ? said : ''}</div>
     </main>`;
+  }
+
+  /** Beside the place of a result: why it is not of the whole text, or not of the text as it is now. */
+  protected warnings(
+    window: Pick<WindowInfo, 'truncatedStart' | 'truncatedEnd'> | null,
+    subject: SubjectSummary | null,
+  ): TemplateResult {
+    const { truncatedStart = false, truncatedEnd = false } = window ?? {};
+    const cut = truncatedStart ? (truncatedEnd ? 'both ends' : 'the start') : 'the end';
+    return html`${
+      truncatedStart || truncatedEnd
+        ? html`<span class="warning">cut at ${cut}: the model takes no more tokens</span>`
+        : nothing
+    }
+    ${
+      subject?.stale === true
+        ? html`<span class="warning"><lens-icon name="warning"></lens-icon> the document was changed since</span>`
+        : nothing
+    }`;
   }
 
   /** An action of the head. */

@@ -16,6 +16,7 @@ import type {
 } from '../../extension/protocol/attention';
 import type { AttentionComparison, AttentionLook, AttentionState } from '../../extension/protocol/attentionView';
 import type { Prediction } from '../../extension/protocol/engine';
+import { headName } from '../../extension/protocol/format';
 import { wordIndices, wordText } from '../../extension/protocol/words';
 import type { Answers, Shown } from './fakeHost';
 
@@ -207,8 +208,6 @@ const unitsOf = (tokens: readonly AttentionToken[], words: boolean): AttentionUn
   });
 };
 
-const nameOf = ({ layer, head }: HeadRef): string => `L${layer}H${head}`;
-
 function mapsOf(tokens: readonly AttentionToken[], look: AttentionLook): AttentionMaps {
   const wanted = look.heads.length > 0 ? look.heads : [{ layer: look.layer, head: 0 }];
   const kept = unitsOf(tokens, look.words).filter(({ special }) => look.specials === 'show' || !special);
@@ -244,8 +243,8 @@ function mapsOf(tokens: readonly AttentionToken[], look: AttentionLook): Attenti
     ...{ model: MODEL, tokens: [...tokens], units: kept, data, elapsed: 9 },
     window: { range: { start: 0, end: 60 }, tokens: tokens.length, truncatedStart: false, truncatedEnd: false },
     maps: each
-      ? wanted.map((ref) => ({ label: nameOf(ref), heads: [ref] }))
-      : [{ label: `${look.combine} of ${wanted.map(nameOf).join(', ')}`, heads: wanted }],
+      ? wanted.map((ref) => ({ label: headName(ref), heads: [ref] }))
+      : [{ label: `${look.combine} of ${wanted.map(headName).join(', ')}`, heads: wanted }],
     rowsSumToOne: look.specials !== 'hide' && look.combine !== 'max',
     mixing: null,
     note: 'Attention weights: where a head looks, not what it takes from there.',

@@ -181,11 +181,7 @@ export class ObjectivesView extends View<ObjectivesState, ObjectivesMethods> {
       <p class="number">
         <span title="mean over the chosen tokens: ${result.loss} nats">loss <strong>${nats(result.loss)}</strong></span>
         <span class="quiet">nats ·</span> ${recovered} of ${result.chosen.length} recovered
-        ${
-          state.subject?.stale
-            ? html`<span class="warning"><lens-icon name="warning"></lens-icon> the document was changed since</span>`
-            : nothing
-        }
+        ${this.warnings(null, state.subject)}
       </p>
       <table aria-label="Chosen tokens">
         <thead>

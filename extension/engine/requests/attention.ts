@@ -1,15 +1,18 @@
 /** What may be asked of a model's attention, checked. */
 import { isAbsolute } from 'node:path';
-import type {
-  AblateParams,
-  AttentionEngineMethods,
-  AttentionInput,
-  CorpusSource,
-  HeadCorpusParams,
-  HeadRef,
-  HeadRelationsParams,
-  HeadScale,
-  PredictionTarget,
+import {
+  ATTENTION_METHODS,
+  COMBINATIONS,
+  SPECIALS,
+  type AblateParams,
+  type AttentionEngineMethods,
+  type AttentionInput,
+  type CorpusSource,
+  type HeadCorpusParams,
+  type HeadRef,
+  type HeadRelationsParams,
+  type HeadScale,
+  type PredictionTarget,
 } from '../../protocol/attention';
 import {
   fields,
@@ -139,18 +142,10 @@ export const ATTENTION_READERS: { [M in keyof AttentionEngineMethods]: Reader<M>
     ...inputOf(params),
     layer: integer(params['layer'], 'layer', 0, MOST_LAYERS),
     heads: headsOf(params['heads'], 'heads'),
-    method: oneOf(params['method'], 'method', [
-      'weight',
-      'value',
-      'norm',
-      'norm-residual',
-      'norm-layernorm',
-      'rollout',
-      'flow',
-    ]),
-    combine: oneOf(params['combine'], 'combine', ['each', 'mean', 'max']),
+    method: oneOf(params['method'], 'method', ATTENTION_METHODS),
+    combine: oneOf(params['combine'], 'combine', COMBINATIONS),
     words: flag(params['words'], 'words'),
-    specials: oneOf(params['specials'], 'specials', ['show', 'hide', 'renormalise']),
+    specials: oneOf(params['specials'], 'specials', SPECIALS),
   }),
   attentionSteps: (params) => ({
     ...inputOf(params),

@@ -9,7 +9,7 @@ import type {
   HeadScale,
 } from '../../../protocol/attention';
 import { LensError } from '../../../protocol/errors';
-import { counted } from '../../../protocol/format';
+import { counted, headName } from '../../../protocol/format';
 import type { Anatomy } from '../../anatomy/anatomy';
 import type { Block } from '../../anatomy/blocks';
 import type { Activation, Internals } from '../../session/internals';
@@ -122,7 +122,7 @@ function combined(matrices: readonly Float64Array[], combine: AttentionSelection
 const NAMED = 3;
 
 function labels(targets: readonly Target[], combine: AttentionSelection['combine']): AttentionMaps['maps'] {
-  const nameOf = ({ layer, head }: Target): string => (head === null ? `L${layer}` : `L${layer}H${head}`);
+  const nameOf = ({ layer, head }: Target): string => (head === null ? `L${layer}` : headName({ layer, head }));
   const refs = targets.flatMap(({ layer, head }): HeadRef[] => (head === null ? [] : [{ layer, head }]));
   if (combine === 'each' || targets.length === 1)
     return targets.map((target, index) => ({ label: nameOf(target), heads: refs.slice(index, index + 1) }));

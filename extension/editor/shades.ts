@@ -1,0 +1,20 @@
+/** Strength as a colour behind the text and, where a theme of high contrast has none, as a line under it. */
+import * as vscode from 'vscode';
+
+/** One step of strength: its line, which has the width of 0 where there is none. */
+export interface Shade {
+  line: 'none' | 'dotted' | 'dashed' | 'solid' | 'double';
+  width: number;
+}
+
+/** A decoration a step, weakest first; the colours are `onnxLens.{name}1` … and `onnxLens.{name}Line`. */
+export const shadeDecorations = (name: string, shades: readonly Shade[]): vscode.TextEditorDecorationType[] =>
+  shades.map(({ line, width }, step) =>
+    vscode.window.createTextEditorDecorationType({
+      backgroundColor: new vscode.ThemeColor(`onnxLens.${name}${step + 1}`),
+      borderColor: new vscode.ThemeColor(`onnxLens.${name}Line`),
+      borderStyle: line,
+      borderWidth: `0 0 ${width}px 0`,
+      rangeBehavior: vscode.DecorationRangeBehavior.ClosedClosed,
+    }),
+  );
