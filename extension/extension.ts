@@ -33,6 +33,7 @@ import { ViewHost } from './panels/viewHost';
 import type { AttentionMethods, AttentionState } from './protocol/attentionView';
 import { isSilent, type LensError } from './protocol/errors';
 import type { ClozeMethods, ClozeState, ObjectivesMethods, ObjectivesState } from './protocol/view';
+import { ProbeRunner } from './testing/probeRunner';
 
 /** For tests, and for other extensions that want to look along. */
 export interface LensApi {
@@ -46,12 +47,14 @@ export interface LensApi {
   colors: AttentionColors;
   surprisal: SurprisalController;
   anatomy: AnatomyPanels;
+  probes: ProbeRunner;
 }
 
 let engine: EngineService | undefined;
 
 export function activate(context: vscode.ExtensionContext): LensApi {
   const { extensionUri, extensionPath, subscriptions } = context;
+  const { version } = context.extension.packageJSON as { version: string };
   const models = new ModelLibrary(join(extensionPath, 'models'));
   const service = new EngineService({
     enginePath: join(extensionPath, 'dist', 'engine.js'),
@@ -60,6 +63,7 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     onCrash: notify,
   });
   engine = service;
+  const probes = new ProbeRunner(service, models, version);
 
   const clozeTab = new EditorTab(CLOZE_PANEL, vscode.l10n.t('Cloze'), extensionUri, () => clozeHost);
   const attentionTab = new EditorTab(ATTENTION_PANEL, vscode.l10n.t('Attention'), extensionUri, () => attentionHost);
@@ -141,6 +145,7 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     colors,
     surprisal,
     anatomy,
+    probes,
     clozeHost,
     objectivesHost,
     attentionHost,
@@ -155,7 +160,7 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     clozeTab,
     attentionTab,
   );
-  return { engine: service, models, cloze, objectives, shared, attention, colors, surprisal, anatomy };
+  return { engine: service, models, cloze, objectives, shared, attention, colors, surprisal, anatomy, probes };
 }
 
 export async function deactivate(): Promise<void> {
