@@ -15,8 +15,14 @@ import {
 import { modelCommands } from './commands/modelCommands';
 import { log, notify } from './commands/notify';
 import { predictionCommands } from './commands/predictionCommands';
+import { probeCommands } from './commands/probeCommands';
 import { AttentionColors } from './editor/attentionColors';
+import { ClozeDiagnostics } from './editor/clozeDiagnostics';
+import { ClozeDocuments } from './editor/clozeDocuments';
+import { registerClozeLanguage } from './editor/clozeLanguage';
+import { registerClozeLenses } from './editor/clozeLenses';
 import { ExpectationHover, registerHover } from './editor/hover';
+import { ProbeHints } from './editor/probeHints';
 import { SurprisalController } from './editor/surprisal';
 import { EngineService } from './models/engineService';
 import { ModelLibrary } from './models/library';
@@ -33,6 +39,7 @@ import { ViewHost } from './panels/viewHost';
 import type { AttentionMethods, AttentionState } from './protocol/attentionView';
 import { isSilent, type LensError } from './protocol/errors';
 import type { ClozeMethods, ClozeState, ObjectivesMethods, ObjectivesState } from './protocol/view';
+import { LineResults } from './testing/lineResults';
 import { ProbeRunner } from './testing/probeRunner';
 
 /** For tests, and for other extensions that want to look along. */
@@ -64,6 +71,8 @@ export function activate(context: vscode.ExtensionContext): LensApi {
   });
   engine = service;
   const probes = new ProbeRunner(service, models, version);
+  const clozeDocuments = new ClozeDocuments();
+  const lineResults = new LineResults(probes, clozeDocuments);
 
   const clozeTab = new EditorTab(CLOZE_PANEL, vscode.l10n.t('Cloze'), extensionUri, () => clozeHost);
   const attentionTab = new EditorTab(ATTENTION_PANEL, vscode.l10n.t('Attention'), extensionUri, () => attentionHost);
@@ -116,6 +125,7 @@ export function activate(context: vscode.ExtensionContext): LensApi {
       openAttentionInEditor,
       attentionVisible: () => attentionHost.audience > 0,
     }),
+    ...probeCommands({ runner: probes, results: lineResults, documents: clozeDocuments }),
     ...modelCommands(service, models, anatomy),
   };
   for (const id of Object.values(COMMANDS)) {
@@ -146,6 +156,11 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     surprisal,
     anatomy,
     probes,
+    lineResults,
+    new ProbeHints(lineResults, null),
+    new ClozeDiagnostics(clozeDocuments, service, models),
+    registerClozeLanguage(clozeDocuments),
+    registerClozeLenses(clozeDocuments),
     clozeHost,
     objectivesHost,
     attentionHost,

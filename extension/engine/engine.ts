@@ -23,6 +23,7 @@ import { fillMask } from './analysis/fillMask';
 import { throwIfCancelled } from './analysis/forward';
 import { nextSentence } from './analysis/nextSentence';
 import { isShort, probe } from './analysis/probes/probe';
+import { checkAnswers } from './analysis/probes/queries';
 import { score } from './analysis/score';
 import { traceText } from './analysis/trace';
 import { OpenModels } from './openModels';
@@ -129,6 +130,7 @@ export class Engine {
     headWeights: ({ model }, context) => this.run(model, 'inside', context, (loaded) => headWeights(loaded, context)),
     probe: ({ model, ...params }, context) =>
       this.run(model, isShort(params) ? 'interactive' : 'batch', context, (loaded) => probe(loaded, params, context)),
+    probeAnswers: async ({ model, groups }) => ({ groups: checkAnswers(await this.tokenizerOf(model), groups) }),
     fingerprint: ({ model }) => fingerprint(model),
     status: async () => ({ pid: process.pid, rss: process.memoryUsage.rss(), loaded: this.models.loaded }),
   };

@@ -173,8 +173,22 @@ export interface ModelFingerprint {
   versions: Record<string, string>;
 }
 
+/** Answers in their place, behind a template's text, without running the model. */
+export interface ProbeAnswersParams {
+  model: ModelRef;
+  groups: { before: string; answers: string[] }[];
+}
+
+export interface AnswerCheck {
+  /** 0 when `why` is not null. */
+  tokens: number;
+  /** Why it cannot be asked for. */
+  why: ProbeSkip | null;
+}
+
 /** method → [parameters, result]. `probe` tells in its progress of each fact as soon as it is finished. */
 export interface ProbeEngineMethods {
   probe: [ProbeParams, ProbeResult];
+  probeAnswers: [ProbeAnswersParams, { groups: AnswerCheck[][] }];
   fingerprint: [{ model: ModelRef }, ModelFingerprint];
 }

@@ -79,5 +79,15 @@ export const PROBE_READERS: { [M in keyof ProbeEngineMethods]: Reader<M> } = {
     relations: list(params['relations'], 'relations', MOST_RELATIONS).map(relationOf),
     options: optionsOf(params['options']),
   }),
+  probeAnswers: (params) => ({
+    model: modelOf(params),
+    groups: list(params['groups'], 'groups', MOST_WORDS).map((value, index) => {
+      const group = fields(value, `groups[${index}]`);
+      return {
+        before: passage(group['before'], `groups[${index}].before`),
+        answers: wordsOf(group['answers'], `groups[${index}].answers`),
+      };
+    }),
+  }),
   fingerprint: (params) => ({ model: modelOf(params) }),
 };
