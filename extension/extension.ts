@@ -41,6 +41,7 @@ import { isSilent, type LensError } from './protocol/errors';
 import type { ClozeMethods, ClozeState, ObjectivesMethods, ObjectivesState } from './protocol/view';
 import { LineResults } from './testing/lineResults';
 import { ProbeRunner } from './testing/probeRunner';
+import { ProbeTests } from './testing/testExplorer';
 
 /** For tests, and for other extensions that want to look along. */
 export interface LensApi {
@@ -55,6 +56,7 @@ export interface LensApi {
   surprisal: SurprisalController;
   anatomy: AnatomyPanels;
   probes: ProbeRunner;
+  tests: ProbeTests;
 }
 
 let engine: EngineService | undefined;
@@ -73,6 +75,7 @@ export function activate(context: vscode.ExtensionContext): LensApi {
   const probes = new ProbeRunner(service, models, version);
   const clozeDocuments = new ClozeDocuments();
   const lineResults = new LineResults(probes, clozeDocuments);
+  const tests = new ProbeTests({ runner: probes, results: lineResults, documents: clozeDocuments, library: models });
 
   const clozeTab = new EditorTab(CLOZE_PANEL, vscode.l10n.t('Cloze'), extensionUri, () => clozeHost);
   const attentionTab = new EditorTab(ATTENTION_PANEL, vscode.l10n.t('Attention'), extensionUri, () => attentionHost);
@@ -157,6 +160,7 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     anatomy,
     probes,
     lineResults,
+    tests,
     new ProbeHints(lineResults, null),
     new ClozeDiagnostics(clozeDocuments, service, models),
     registerClozeLanguage(clozeDocuments),
@@ -175,7 +179,7 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     clozeTab,
     attentionTab,
   );
-  return { engine: service, models, cloze, objectives, shared, attention, colors, surprisal, anatomy, probes };
+  return { engine: service, models, cloze, objectives, shared, attention, colors, surprisal, anatomy, probes, tests };
 }
 
 export async function deactivate(): Promise<void> {

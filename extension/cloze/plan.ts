@@ -62,7 +62,7 @@ export function* probeRequests(
     const { id, templates, candidates } = relation;
     const answers = relation.answers ?? answersOf(relation);
     const own = relation.facts.filter(
-      (fact) => index++ % shard.of === shard.index && !done.has(runKey(relation.id, fact)),
+      (fact) => index++ % shard.of === shard.index && (done.size === 0 || !done.has(runKey(relation.id, fact))),
     );
     for (let start = 0; start < own.length; start += factsTogether) {
       const facts = own.slice(start, start + factsTogether);

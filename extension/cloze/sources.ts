@@ -40,7 +40,7 @@ export interface Sources {
   notes: string[];
 }
 
-const RELATIONS_FILE = 'relations.jsonl';
+export const RELATIONS_FILE = 'relations.jsonl';
 const READABLE = /\.(cloze|jsonl|json)(\.gz)?$/u;
 /** Of a folder's name rather than of the relation. */
 const SPLIT = /^(test|dev|train|valid|facts)$/u;
@@ -357,18 +357,28 @@ function filesOf(folder: string): string[] {
 }
 
 /** `trex/P19.jsonl.gz` → P19; `place_of_birth_test.jsonl` → place_of_birth; `Squad/test.jsonl` → Squad. */
-function relationOf(file: string): string {
+export function relationOf(file: string): string {
   const name = basename(file.replace(/\.gz$/u, ''), extname(file.replace(/\.gz$/u, '')));
   return SPLIT.test(name) ? basename(dirname(file)) : name.replace(SPLIT_ENDING, '');
 }
+
+/** What a JSONL file holds, by its first line that can be read; null when there is none. */
+export async function factsKind(file: string): Promise<'fact' | 'pattern' | 'relation' | null> {
+  const first = await firstRecord(file);
+  return first === null || first.kind === 'problem' ? null : first.kind;
+}
+
+/** Lines that are tried: other JSONL files have none that we can read. */
+const MOST_TRIED = 20;
 
 /** The first line that can be read. */
 async function firstRecord(file: string): Promise<JsonlRecord | null> {
   if (/\.cloze(\.gz)?$/u.test(file)) return null;
   try {
-    for await (const { text } of readLines(file)) {
+    for await (const { number, text } of readLines(file)) {
       const record = readRecord(text);
       if (record.kind !== 'problem') return record;
+      if (number >= MOST_TRIED) return null;
     }
   } catch {
     return null; // it is told when the file itself is read

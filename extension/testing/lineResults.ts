@@ -44,7 +44,7 @@ interface Lines {
   version: number;
   facts: Map<number, { relation: ClozeRelation; fact: ClozeFact }>;
   /** What results depend on beside their fact. */
-  depends: Map<ClozeRelation, { templates: string; candidates: string | null; vocabulary: boolean }>;
+  depends: Map<ClozeRelation, { templates: string[]; candidates: string | null; vocabulary: boolean }>;
 }
 
 /** Lines of JSONL with more evidence than that are not looked at. */
@@ -92,6 +92,12 @@ export class LineResults implements vscode.Disposable {
     this.followed.set(document, [...others, { window, at, asked, results: [] }]);
   }
 
+  /** The newest result of a fact of a file. */
+  of(file: string, relation: string, fact: ProbeFact): LineResult | undefined {
+    const known = this.byFile.get(file)?.get(keyOf(file, relation, fact));
+    return known === undefined ? undefined : { ...known, outdated: false };
+  }
+
   /** `line` from 0. */
   at(document: vscode.TextDocument, line: number): LineResult[] {
     const found: LineResult[] = [];
@@ -113,7 +119,8 @@ export class LineResults implements vscode.Disposable {
     const now = here && depends.get(here.relation);
     if (here === undefined || result === undefined || now === undefined) return null;
     const { templates, candidates, words } = result.relation;
-    if (!here.fact.isSentence && now.templates !== JSON.stringify(templates)) return null;
+    // Some of them may have been asked, but none that is not there any more.
+    if (!here.fact.isSentence && !templates.every(({ text }) => now.templates.includes(text))) return null;
     const outdated =
       (now.candidates !== null && now.candidates !== JSON.stringify(candidates ?? null)) ||
       now.vocabulary !== (words !== null);
@@ -149,8 +156,7 @@ export class LineResults implements vscode.Disposable {
       }
       const known = this.byFile.get(place.file) ?? new Map<string, Stored>();
       this.byFile.set(place.file, known);
-      const key = isClozePath(place.file) ? clozeKey(relation.id, asked) : jsonlKey(asked);
-      known.set(key, stored);
+      known.set(keyOf(place.file, relation.id, asked), stored);
     }
     this.changed.fire();
   }
@@ -185,6 +191,9 @@ function touches(
   return !isLineBefore && !isLineBehind;
 }
 
+const keyOf = (file: string, relation: string, fact: ProbeFact): string =>
+  isClozePath(file) ? clozeKey(relation, fact) : jsonlKey(fact);
+
 const clozeKey = (relation: string, fact: ProbeFact): string => `${relation}\n${factKey(fact)}`;
 
 /** The sentence of a line is not asked where there is a template. */
@@ -203,11 +212,11 @@ function ofJsonl(document: vscode.TextDocument, line: number, known: ReadonlyMap
 function dependsOn(
   { options }: ClozeDocument,
   relation: ClozeRelation,
-): { templates: string; candidates: string | null; vocabulary: boolean } {
+): { templates: string[]; candidates: string | null; vocabulary: boolean } {
   const candidates = relation.options.candidates ?? options.candidates;
   const asked = probeRelation(relation);
   return {
-    templates: JSON.stringify(asked.templates),
+    templates: asked.templates.map(({ text }) => text),
     // Of a file is known only what stood in it.
     candidates:
       candidates?.kind === 'file'

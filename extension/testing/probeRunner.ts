@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import * as vscode from 'vscode';
 import { probeRequests, runFact, type ProbeQuestion } from '../cloze/plan';
-import { newHeader, type Run, type RunFact, type RunHeader, type RunRelation } from '../cloze/runFile';
+import { digestInTurns, newHeader, type Run, type RunFact, type RunHeader, type RunRelation } from '../cloze/runFile';
 import type { EngineService } from '../models/engineService';
 import type { ModelLibrary } from '../models/library';
 import type { ModelRef } from '../protocol/engine';
@@ -212,6 +212,7 @@ export class ProbeRunner implements vscode.Disposable {
         options,
         job.relations,
         { index: 0, of: 1 },
+        await digestInTurns(job.relations),
       );
     } catch {
       return null; // the model's files are not there; the run says so itself

@@ -1,6 +1,6 @@
 /** Relation probes inside the real VS Code: lines of texts, .cloze files. Numbers are those that PyTorch computed. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as vscode from 'vscode';
@@ -76,7 +76,7 @@ describe('Probes', () => {
         assert.equal(hint?.position.line, 2);
         assert.equal(hint.position.character, question.length);
         assert.equal((hint.label as string).split(' · ').length, 3);
-        assert.ok((hint.label as string).startsWith(`${mask?.predictions[0]?.token} −`), String(hint.label));
+        assert.ok((hint.label as string).startsWith(`${mask?.predictions[0]?.token} −`), hint.label as string);
         assert.match(await hoverText(editor.document, 2), /10 {2}/);
       });
 
@@ -180,6 +180,150 @@ describe('Probes', () => {
         const label = shown.find(({ position }) => position.line === line)?.label as string;
         assert.ok(label.includes(`${top[0]?.text} −`), label);
       }
+    });
+  });
+
+  describe('the language', () => {
+    const TEXT = [
+      'relation capital: is the capital of',
+      '  template: The capital of [X] is [Y].',
+      '  France → Paris',
+      '  Spain → Madrid',
+      '',
+      'relation river',
+      '  template: The [X] flows through Bonn.',
+      '  Rhine → Bonn',
+      '  Rhine → Bonn',
+      '',
+    ].join('\n');
+
+    it('shows what is wrong, with ranges, and what the loaded model cannot rank', async () => {
+      await api.engine.request('load', { model: api.models.require().ref });
+      const editor = await write(
+        'bad.cloze',
+        `${TEXT}relation odd\n  template: [X] is [Y].\n  one → 猫猫猫 | antidisestablishment\n`,
+      );
+      const { document } = editor;
+      const found = await until('diagnostics of the text and of the model', () => {
+        const all = vscode.languages.getDiagnostics(document.uri);
+        return all.some(({ code }) => code === 'answer-tokens') ? all : undefined;
+      });
+      const placed = found.map(({ code, range }) => `${code as string} ${document.getText(range)}`).sort();
+      assert.deepEqual(placed, [
+        'answer-tokens antidisestablishment',
+        'answer-vocabulary 猫猫猫',
+        'duplicate-fact Rhine → Bonn',
+        'no-template river',
+        'template-answer The [X] flows through Bonn.',
+      ]);
+    });
+
+    it('completes options, placeholders, answers and relations of other files', async () => {
+      await write('other.cloze', 'relation currency: money of\n  template: [X] pays in [Y].\n  Japan → yen\n');
+      const editor = await write('complete.cloze', `${TEXT}\n`);
+      const labelsAt = async (line: string): Promise<string[]> => {
+        const { document } = editor;
+        const last = document.lineCount - 1;
+        await editor.edit((edit) => edit.replace(document.lineAt(last).range, line));
+        const list = await vscode.commands.executeCommand<vscode.CompletionList>(
+          'vscode.executeCompletionItemProvider',
+          document.uri,
+          document.lineAt(last).range.end,
+        );
+        return list.items
+          .filter(({ kind }) => kind !== vscode.CompletionItemKind.Snippet && kind !== vscode.CompletionItemKind.Text)
+          .map(({ label }) => (typeof label === 'string' ? label : label.label));
+      };
+      const starts = await labelsAt('te');
+      for (const option of ['relation', 'template', 'context', 'candidates', 'vocabulary'])
+        assert.ok(starts.includes(option), `${option}: ${starts.join()}`);
+      assert.deepEqual((await labelsAt('  template: [')).sort(), ['[X]', '[Y]']);
+      assert.deepEqual((await labelsAt('  candidates: ')).sort(), ['file', 'relation']);
+      assert.ok((await labelsAt('  Bonn → ')).includes('Bonn'));
+    });
+
+    it('folds, lists symbols, explains, renames', async () => {
+      const editor = await write('rename.cloze', TEXT);
+      const { document } = editor;
+      const folds = await vscode.commands.executeCommand<vscode.FoldingRange[]>(
+        'vscode.executeFoldingRangeProvider',
+        document.uri,
+      );
+      assert.deepEqual(
+        folds.map(({ start, end }) => [start, end]),
+        [
+          [0, 3],
+          [5, 8],
+        ],
+      );
+      const symbols = await vscode.commands.executeCommand<vscode.DocumentSymbol[]>(
+        'vscode.executeDocumentSymbolProvider',
+        document.uri,
+      );
+      assert.deepEqual(
+        symbols.map(({ name, children }) => [name, children.length]),
+        [
+          ['capital', 3],
+          ['river', 1],
+        ],
+      );
+      const hovers = await vscode.commands.executeCommand<vscode.Hover[]>(
+        'vscode.executeHoverProvider',
+        document.uri,
+        new vscode.Position(0, 10),
+      );
+      assert.match(hovers.map(({ contents }) => (contents[0] as vscode.MarkdownString).value).join(), /2&nbsp;facts/);
+      const rename = (name: string) =>
+        vscode.commands.executeCommand<vscode.WorkspaceEdit>(
+          'vscode.executeDocumentRenameProvider',
+          document.uri,
+          new vscode.Position(0, 12),
+          name,
+        );
+      assert.deepEqual(
+        (await rename('capital-of')).entries().map(([, edits]) => edits.map(({ newText }) => newText)),
+        [['capital-of']],
+      );
+      await assert.rejects(async () => rename('two words'));
+      await assert.rejects(async () => rename('river'));
+    });
+
+    it('has lenses that run a relation, and all', async () => {
+      const editor = await write('lenses.cloze', TEXT.replace('flows through Bonn', 'flows through [Y]'));
+      const lenses = await vscode.commands.executeCommand<vscode.CodeLens[]>(
+        'vscode.executeCodeLensProvider',
+        editor.document.uri,
+        10,
+      );
+      assert.deepEqual(
+        lenses.map(({ range, command }) => [range.start.line, command?.title.replace(/\$\(.*?\) /, '')]),
+        [
+          [0, 'Run'],
+          [0, 'Run All'],
+          [5, 'Run'],
+        ],
+      );
+      const [first] = lenses;
+      await run(first?.command?.command ?? '', ...((first?.command?.arguments ?? []) as unknown[]));
+      assert.deepEqual(
+        lastRun()
+          .facts.map(({ subject }) => subject)
+          .sort(),
+        ['France', 'Spain'],
+      );
+      assert.deepEqual(
+        (await hintsOf(editor.document)).map(({ position }) => position.line),
+        [2, 3],
+      );
+      // A fact that says something else has no result; the others keep theirs, where they stand now.
+      await editor.edit((edit) => edit.replace(new vscode.Range(2, 2, 2, 8), 'Chad'));
+      await editor.edit((edit) => edit.insert(new vscode.Position(0, 0), '# Before it.\n'));
+      assert.deepEqual(
+        (await hintsOf(editor.document)).map(({ position }) => position.line),
+        [4],
+      );
+      await editor.edit((edit) => edit.replace(new vscode.Range(2, 0, 2, 50), '  template: [X] has the capital [Y].'));
+      assert.deepEqual(await hintsOf(editor.document), []);
     });
   });
 });
