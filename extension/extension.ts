@@ -15,8 +15,14 @@ import {
 import { modelCommands } from './commands/modelCommands';
 import { log, notify } from './commands/notify';
 import { predictionCommands } from './commands/predictionCommands';
+import { probeCommands } from './commands/probeCommands';
 import { AttentionColors } from './editor/attentionColors';
+import { ClozeDiagnostics } from './editor/clozeDiagnostics';
+import { ClozeDocuments } from './editor/clozeDocuments';
+import { registerClozeLanguage } from './editor/clozeLanguage';
+import { registerClozeLenses } from './editor/clozeLenses';
 import { ExpectationHover, registerHover } from './editor/hover';
+import { ProbeHints } from './editor/probeHints';
 import { SurprisalController } from './editor/surprisal';
 import { EngineService } from './models/engineService';
 import { ModelLibrary } from './models/library';
@@ -33,6 +39,8 @@ import { ViewHost } from './panels/viewHost';
 import type { AttentionMethods, AttentionState } from './protocol/attentionView';
 import { isSilent, type LensError } from './protocol/errors';
 import type { ClozeMethods, ClozeState, ObjectivesMethods, ObjectivesState } from './protocol/view';
+import { LineResults } from './testing/lineResults';
+import { ProbeRunner } from './testing/probeRunner';
 
 /** For tests, and for other extensions that want to look along. */
 export interface LensApi {
@@ -46,12 +54,14 @@ export interface LensApi {
   colors: AttentionColors;
   surprisal: SurprisalController;
   anatomy: AnatomyPanels;
+  probes: ProbeRunner;
 }
 
 let engine: EngineService | undefined;
 
 export function activate(context: vscode.ExtensionContext): LensApi {
   const { extensionUri, extensionPath, subscriptions } = context;
+  const { version } = context.extension.packageJSON as { version: string };
   const models = new ModelLibrary(join(extensionPath, 'models'));
   const service = new EngineService({
     enginePath: join(extensionPath, 'dist', 'engine.js'),
@@ -60,6 +70,9 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     onCrash: notify,
   });
   engine = service;
+  const probes = new ProbeRunner(service, models, version);
+  const clozeDocuments = new ClozeDocuments();
+  const lineResults = new LineResults(probes, clozeDocuments);
 
   const clozeTab = new EditorTab(CLOZE_PANEL, vscode.l10n.t('Cloze'), extensionUri, () => clozeHost);
   const attentionTab = new EditorTab(ATTENTION_PANEL, vscode.l10n.t('Attention'), extensionUri, () => attentionHost);
@@ -115,6 +128,7 @@ export function activate(context: vscode.ExtensionContext): LensApi {
         if (attentionHost.audience === 0) attentionTab.show();
       },
     }),
+    ...probeCommands({ runner: probes, results: lineResults, documents: clozeDocuments }),
     ...modelCommands(service, models, anatomy),
   };
   for (const id of Object.values(COMMANDS)) {
@@ -144,6 +158,12 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     colors,
     surprisal,
     anatomy,
+    probes,
+    lineResults,
+    new ProbeHints(lineResults, null),
+    new ClozeDiagnostics(clozeDocuments, service, models),
+    registerClozeLanguage(clozeDocuments),
+    registerClozeLenses(clozeDocuments),
     clozeHost,
     objectivesHost,
     attentionHost,
@@ -158,7 +178,7 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     clozeTab,
     attentionTab,
   );
-  return { engine: service, models, cloze, objectives, shared, attention, colors, surprisal, anatomy };
+  return { engine: service, models, cloze, objectives, shared, attention, colors, surprisal, anatomy, probes };
 }
 
 export async function deactivate(): Promise<void> {

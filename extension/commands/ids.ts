@@ -28,6 +28,13 @@ export const COMMANDS = {
   keepForComparison: 'onnxLens.keepForComparison',
   saveAttentionState: 'onnxLens.saveAttentionState',
   openAttentionState: 'onnxLens.openAttentionState',
+  probeLine: 'onnxLens.probeLine',
+  probeSelection: 'onnxLens.probeSelection',
+  probeFact: 'onnxLens.probeFact',
+  probeFile: 'onnxLens.probeFile',
+  /** From the lenses of `.cloze` files; not in the palette. */
+  probeRelation: 'onnxLens.probeRelation',
+  clearProbeResults: 'onnxLens.clearProbeResults',
   toggleFollow: 'onnxLens.toggleFollow',
   addModelFolder: 'onnxLens.addModelFolder',
   selectModel: 'onnxLens.selectModel',
@@ -63,6 +70,7 @@ export const ONNX_EDITOR = 'onnxLens.onnx';
 export const CONTEXT_KEYS = {
   surprisalShown: 'onnxLens.surprisalShown',
   attentionShown: 'onnxLens.attentionShown',
+  probesShown: 'onnxLens.probesShown',
   noModels: 'onnxLens.noModels',
 } as const;
 export type ContextKey = (typeof CONTEXT_KEYS)[keyof typeof CONTEXT_KEYS];

@@ -22,7 +22,8 @@ import { corrupt } from './analysis/corrupt';
 import { fillMask } from './analysis/fillMask';
 import { throwIfCancelled } from './analysis/forward';
 import { nextSentence } from './analysis/nextSentence';
-import { probe } from './analysis/probes/probe';
+import { isShort, probe } from './analysis/probes/probe';
+import { checkAnswers } from './analysis/probes/queries';
 import { score } from './analysis/score';
 import { traceText } from './analysis/trace';
 import { OpenModels } from './openModels';
@@ -128,7 +129,8 @@ export class Engine {
       this.run(model, 'inside', context, (loaded) => relationExamples(loaded, params, context)),
     headWeights: ({ model }, context) => this.run(model, 'inside', context, (loaded) => headWeights(loaded, context)),
     probe: ({ model, ...params }, context) =>
-      this.run(model, 'batch', context, (loaded) => probe(loaded, params, context)),
+      this.run(model, isShort(params) ? 'interactive' : 'batch', context, (loaded) => probe(loaded, params, context)),
+    probeAnswers: async ({ model, groups }) => ({ groups: checkAnswers(await this.tokenizerOf(model), groups) }),
     fingerprint: ({ model }) => fingerprint(model),
     status: async () => ({ pid: process.pid, rss: process.memoryUsage.rss(), loaded: this.models.loaded }),
   };

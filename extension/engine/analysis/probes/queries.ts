@@ -1,5 +1,5 @@
 /** A sentence with a blank → the input row, the place where the answer is predicted, and the answer's tokens in that place. */
-import type { ProbeSkip } from '../../../protocol/probes';
+import type { AnswerCheck, ProbeSkip } from '../../../protocol/probes';
 import type { LensTokenizer } from '../../text/tokenizer';
 import { requireMask } from '../masking';
 
@@ -147,4 +147,21 @@ export class AnswerTokens {
       return skip('answer is unknown to the tokenizer', `“${answer}” is read as ${tokenizer.token(special)}`);
     return Int32Array.from(own);
   }
+}
+
+/** What becomes of answers in their place: how many tokens, or why they cannot be asked for. */
+export function checkAnswers(
+  tokenizer: LensTokenizer,
+  groups: readonly { before: string; answers: readonly string[] }[],
+): AnswerCheck[][] {
+  const byTail = new Map<string, AnswerTokens>();
+  return groups.map(({ before, answers }) => {
+    const tail = tailOf(before);
+    const tokens = byTail.get(tail) ?? new AnswerTokens(tokenizer, tail);
+    byTail.set(tail, tokens);
+    return answers.map((answer) => {
+      const cut = tokens.of(answer);
+      return isSkip(cut) ? { tokens: 0, why: cut.why } : { tokens: cut.length, why: null };
+    });
+  });
 }
