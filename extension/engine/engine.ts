@@ -19,6 +19,7 @@ import { headRelations } from './analysis/attention/relations';
 import { attentionSteps } from './analysis/attention/steps';
 import { headWeights } from './analysis/attention/weights';
 import { corrupt } from './analysis/corrupt';
+import { logitLens, logitLensTable } from './analysis/ffn/logitLens';
 import { fillMask } from './analysis/fillMask';
 import { throwIfCancelled } from './analysis/forward';
 import { nextSentence } from './analysis/nextSentence';
@@ -128,6 +129,14 @@ export class Engine {
     relationExamples: ({ model, ...params }, context) =>
       this.run(model, 'inside', context, (loaded) => relationExamples(loaded, params, context)),
     headWeights: ({ model }, context) => this.run(model, 'inside', context, (loaded) => headWeights(loaded, context)),
+    logitLens: ({ model, ...params }, context) =>
+      this.run(model, 'inside', context, (loaded, opened) =>
+        logitLens(this.remembering(loaded, opened), params, context),
+      ),
+    logitLensTable: ({ model, ...params }, context) =>
+      this.run(model, 'inside', context, (loaded, opened) =>
+        logitLensTable(this.remembering(loaded, opened), params, context),
+      ),
     probe: ({ model, ...params }, context) =>
       this.run(model, isShort(params) ? 'interactive' : 'batch', context, (loaded) => probe(loaded, params, context)),
     probeAnswers: async ({ model, groups }) => ({ groups: checkAnswers(await this.tokenizerOf(model), groups) }),

@@ -5,6 +5,7 @@
 
 import type { AttentionEngineMethods, HeadCorpusResult, HeadRelationsResult } from './attention';
 import type { ErrorData } from './errors';
+import type { FfnEngineMethods } from './ffn';
 import type { ProbeEngineMethods, ProbeFactResult } from './probes';
 
 export interface TextRange {
@@ -426,7 +427,7 @@ export interface Progress {
 }
 
 /** method → [parameters, result] */
-export interface EngineMethods extends AttentionEngineMethods, ProbeEngineMethods {
+export interface EngineMethods extends AttentionEngineMethods, FfnEngineMethods, ProbeEngineMethods {
   configure: [Partial<EngineSettings>, null];
   inspect: [{ model: ModelRef }, ModelInfo];
   anatomy: [{ model: ModelRef }, ModelAnatomy];

@@ -16,6 +16,7 @@ import { count, counted, fileSize, nats, perplexity, probability, signed } from 
 import { ablateCommand } from './ablateCommand';
 import { attentionCommand } from './attentionCommand';
 import { expansionCommand, headsCommand } from './headCommands';
+import { logitLensCommand } from './lensCommand';
 import { PAIR, stringList, TEXT, TOP, wholeNumber, type OptionSpec, type OptionValues } from './options';
 import { probeCommand } from './probeCommands';
 import { encodeSafetensors, writeChunks } from './safetensors';
@@ -521,6 +522,7 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['heads', headsCommand],
   ['expansion', expansionCommand],
   ['ablate', ablateCommand],
+  ['logit-lens', logitLensCommand],
   ['verify', verifyCommand],
   ['probe', probeCommand],
 ]);
