@@ -18,6 +18,7 @@ import { relationExamples } from './analysis/attention/relationExamples';
 import { headRelations } from './analysis/attention/relations';
 import { attentionSteps } from './analysis/attention/steps';
 import { headWeights } from './analysis/attention/weights';
+import { embed } from './analysis/embeddings/embed';
 import { corrupt } from './analysis/corrupt';
 import { fillMask } from './analysis/fillMask';
 import { throwIfCancelled } from './analysis/forward';
@@ -127,6 +128,14 @@ export class Engine {
     relationExamples: ({ model, ...params }, context) =>
       this.run(model, 'inside', context, (loaded) => relationExamples(loaded, params, context)),
     headWeights: ({ model }, context) => this.run(model, 'inside', context, (loaded) => headWeights(loaded, context)),
+    embed: ({ model, ...params }, context) =>
+      this.run(model, params.texts.length > 1 ? 'inside batch' : 'inside', context, (loaded, opened) =>
+        embed(
+          params.texts.length > 1 ? this.withWeights(loaded, opened) : this.remembering(loaded, opened),
+          params,
+          context,
+        ),
+      ),
     probe: ({ model, ...params }, context) =>
       this.run(model, 'batch', context, (loaded) => probe(loaded, params, context)),
     fingerprint: ({ model }) => fingerprint(model),
@@ -161,6 +170,12 @@ export class Engine {
     const known = this.traces.get(opened) ?? new TraceCache();
     this.traces.set(opened, known);
     return known.over(loaded);
+  }
+
+  /** Work over many texts leaves room for what a person looks at, but the table of embeddings is worth keeping. */
+  private withWeights(loaded: LanguageModel & Internals, opened: OrtModel): LanguageModel & Internals {
+    const known = this.remembering(loaded, opened);
+    return { ...known, trace: (...asked) => loaded.trace(...asked) };
   }
 
   /** No weights are loaded for this, and there need not be any. */

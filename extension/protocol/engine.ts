@@ -4,6 +4,7 @@
  */
 
 import type { AttentionEngineMethods, HeadCorpusResult, HeadRelationsResult } from './attention';
+import type { EmbeddingEngineMethods } from './embeddings';
 import type { ErrorData } from './errors';
 import type { ProbeEngineMethods, ProbeFactResult } from './probes';
 
@@ -426,7 +427,7 @@ export interface Progress {
 }
 
 /** method → [parameters, result] */
-export interface EngineMethods extends AttentionEngineMethods, ProbeEngineMethods {
+export interface EngineMethods extends AttentionEngineMethods, EmbeddingEngineMethods, ProbeEngineMethods {
   configure: [Partial<EngineSettings>, null];
   inspect: [{ model: ModelRef }, ModelInfo];
   anatomy: [{ model: ModelRef }, ModelAnatomy];

@@ -15,6 +15,7 @@ import { LensError } from '../../extension/protocol/errors';
 import { count, counted, fileSize, nats, perplexity, probability, signed } from '../../extension/protocol/format';
 import { ablateCommand } from './ablateCommand';
 import { attentionCommand } from './attentionCommand';
+import { embedCommand } from './embedCommand';
 import { expansionCommand, headsCommand } from './headCommands';
 import { PAIR, stringList, TEXT, TOP, wholeNumber, type OptionSpec, type OptionValues } from './options';
 import { probeCommand } from './probeCommands';
@@ -517,6 +518,7 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['nsp', nsp],
   ['corrupt', corruptCommand],
   ['trace', traceCommand],
+  ['embed', embedCommand],
   ['attention', attentionCommand],
   ['heads', headsCommand],
   ['expansion', expansionCommand],
