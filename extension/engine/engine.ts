@@ -18,7 +18,11 @@ import { relationExamples } from './analysis/attention/relationExamples';
 import { headRelations } from './analysis/attention/relations';
 import { attentionSteps } from './analysis/attention/steps';
 import { headWeights } from './analysis/attention/weights';
+import { contextuality } from './analysis/embeddings/contextuality';
 import { embed } from './analysis/embeddings/embed';
+import { occurrences } from './analysis/embeddings/occurrences';
+import { sentenceSimilarity } from './analysis/embeddings/sentences';
+import { wordInContext } from './analysis/embeddings/word';
 import { corrupt } from './analysis/corrupt';
 import { fillMask } from './analysis/fillMask';
 import { throwIfCancelled } from './analysis/forward';
@@ -136,6 +140,20 @@ export class Engine {
           context,
         ),
       ),
+    wordInContext: ({ model, ...params }, context) =>
+      this.run(model, 'inside', context, (loaded, opened) =>
+        wordInContext(this.remembering(loaded, opened), params, context),
+      ),
+    sentenceSimilarity: ({ model, ...params }, context) =>
+      this.run(model, 'inside', context, (loaded, opened) =>
+        sentenceSimilarity(this.withWeights(loaded, opened), params, context),
+      ),
+    occurrences: ({ model, ...params }, context) =>
+      this.run(model, 'inside batch', context, (loaded, opened) =>
+        occurrences(this.withWeights(loaded, opened), params, context),
+      ),
+    contextuality: ({ model, ...params }, context) =>
+      this.run(model, 'inside batch', context, (loaded) => contextuality(loaded, params, context)),
     probe: ({ model, ...params }, context) =>
       this.run(model, 'batch', context, (loaded) => probe(loaded, params, context)),
     fingerprint: ({ model }) => fingerprint(model),

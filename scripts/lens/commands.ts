@@ -16,6 +16,7 @@ import { count, counted, fileSize, nats, perplexity, probability, signed } from 
 import { ablateCommand } from './ablateCommand';
 import { attentionCommand } from './attentionCommand';
 import { embedCommand } from './embedCommand';
+import { contextualityCommand, neighboursCommand, occurrencesCommand, similarityCommand } from './embeddingCommands';
 import { expansionCommand, headsCommand } from './headCommands';
 import { PAIR, stringList, TEXT, TOP, wholeNumber, type OptionSpec, type OptionValues } from './options';
 import { probeCommand } from './probeCommands';
@@ -519,6 +520,10 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['corrupt', corruptCommand],
   ['trace', traceCommand],
   ['embed', embedCommand],
+  ['neighbours', neighboursCommand],
+  ['similarity', similarityCommand],
+  ['occurrences', occurrencesCommand],
+  ['contextuality', contextualityCommand],
   ['attention', attentionCommand],
   ['heads', headsCommand],
   ['expansion', expansionCommand],
