@@ -78,7 +78,7 @@ export interface Internals {
     rows: readonly InputRow[],
     heads?: Omit<Intervention, 'hook'>,
   ): Promise<Activation>;
-  /** From streams after the last block, [N,1,D], to logits [N,1,V]. Throws as `runBlock`. */
+  /** From streams after the last block (of post-norm blocks: behind its norm), [N,1,D], to logits [N,1,V]. Throws as `runBlock`. */
   runHead(resid: Activation): Promise<Activation>;
 }
 

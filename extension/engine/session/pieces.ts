@@ -13,7 +13,7 @@ import { planReads } from './parts';
 export type HeadGates = Omit<Intervention, 'hook'>;
 
 export class Pieces {
-  private found: Piece[] | string | null = null;
+  private found: (Piece | string)[] | null = null;
   private readonly sessions = new Map<number, InstrumentedSession>();
 
   constructor(
@@ -49,9 +49,8 @@ export class Pieces {
 
   private pieceAt(anatomy: Anatomy, index: number): Piece {
     const pieces = (this.found ??= piecesOf(anatomy));
-    const piece = typeof pieces === 'string' ? undefined : pieces[index];
-    if (piece !== undefined) return piece;
-    const why = typeof pieces === 'string' ? pieces : `it has ${anatomy.layers} blocks`;
-    throw new LensError('model-unsupported', `${this.description.info.id} cannot be run block by block: ${why}.`);
+    const piece = pieces[index] ?? (anatomy.layers === 0 ? pieces[0] : `it has ${anatomy.layers} blocks`);
+    if (typeof piece === 'object') return piece;
+    throw new LensError('model-unsupported', `${this.description.info.id} cannot be run block by block: ${piece}.`);
   }
 }

@@ -126,12 +126,27 @@ export class Tracer {
     return this.runPiece(layer, resid, rows, heads);
   }
 
-  /** From streams after the last block [N,1,D] to logits. Throws as `runBlock`. */
+  /** From streams after the last block [N,1,D] to logits [N,1,V]. Throws as `runBlock`. */
   async runHead(resid: Activation): Promise<Activation> {
     const { layers } = await this.anatomy();
-    // No token is read any more.
-    const rows = Array.from({ length: resid.dims[0] ?? 0 }, () => ({ ids: Int32Array.of(0) }));
-    return this.runPiece(layers, resid, rows, {});
+    const [count = 0, , width = 0] = resid.dims;
+    // No token is read any more. A model of fixed length takes as many streams as it has tokens, as one text.
+    const row = { ids: Int32Array.of(0) };
+    const length = this.fill.length([row]);
+    if (length === 1) return this.runPiece(layers, resid, new Array<InputRow>(count).fill(row), {});
+    const parts: Activation[] = [];
+    for (let start = 0; start < count; start += length) {
+      const streams = new Float32Array(length * width);
+      streams.set(resid.data.subarray(start * width, (start + length) * width));
+      parts.push(await this.runPiece(layers, { dims: [1, length, width], data: streams }, [row], {}));
+    }
+    const vocab = parts[0]?.dims.at(-1) ?? 0;
+    const logits = { dims: [count, 1, vocab], data: new Float32Array(count * vocab) };
+    parts.forEach(({ data }, part) => {
+      const from = part * length;
+      logits.data.set(data.subarray(0, (Math.min(count, from + length) - from) * vocab), from * vocab);
+    });
+    return logits;
   }
 
   private async runPiece(

@@ -21,6 +21,7 @@ import type { Activation, Internals } from '../../session/internals';
 import { checkFinite, requireHead, type LanguageModel, type RunContext } from '../../session/languageModel';
 import { Distribution } from '../distribution';
 import { throwIfCancelled } from '../forward';
+import { predictedAt, predictedByDefault } from '../predicted';
 import { actualToken, topPredictions } from '../predictions';
 import {
   cannotRunSo,
@@ -94,39 +95,6 @@ const stepNotes = (anatomy: Anatomy): string[] => [
   `The gradient is the central difference over ${1 - stepOf(anatomy)} and ${1 + stepOf(anatomy)} times a head's output.`,
   ...(roundsActivations(anatomy) ? ['This model rounds its activations, so the gradient is a coarse one.'] : []),
 ];
-
-const isCausal = ({ info }: Internals): boolean => info.anatomy.causal ?? info.kind === 'causal';
-
-/** The first mask, or what comes after the text. Throws `bad-input` when there is no mask. */
-function predictedByDefault(model: Internals, ids: Int32Array): number {
-  if (isCausal(model)) return ids.length;
-  const { maskId, maskToken } = model.tokenizer;
-  const position = maskId === null ? -1 : ids.indexOf(maskId);
-  if (position >= 0) return position;
-  throw new LensError(
-    'bad-input',
-    'There is no mask in the text, so it is not clear which prediction is meant.',
-    maskToken === null ? 'Say which token.' : `Say which token, or write ${maskToken} in place of one.`,
-  );
-}
-
-/** Where the logits for the token at `target` are. Throws `bad-input`. */
-function predictedAt(model: Internals, target: number, length: number): number {
-  const causal = isCausal(model);
-  if (causal && target === 0)
-    throw new LensError(
-      'bad-input',
-      'Nothing stands to the left of the first token, so this model gives it no probability.',
-      `Ask for a token from 1 to ${length}; ${length} is what comes after the text.`,
-    );
-  if (target > (causal ? length : length - 1))
-    throw new LensError(
-      'bad-input',
-      `There is no token ${target} to be predicted; the text has ${length}, counted from 0.`,
-      causal ? `${length} is what comes after the text.` : 'Ask for one of these.',
-    );
-  return causal ? target - 1 : target;
-}
 
 /** In the order of layers and heads, each once. */
 function headsOf(anatomy: Anatomy, asked: 'all' | readonly HeadRef[]): HeadRef[] {
