@@ -144,7 +144,10 @@ export function activate(context: vscode.ExtensionContext): LensApi {
       attention,
       colors,
       openAttentionInEditor,
-      attentionVisible: () => attentionHost.audience > 0,
+      // Its pictures want room: where the person does not have it in the side panel, it opens beside the text.
+      revealAttention: () => {
+        if (attentionHost.audience === 0) attentionTab.show();
+      },
     }),
     ...probeCommands({ runner: probes, results: lineResults, documents: clozeDocuments }),
     [COMMANDS.showProbes]: () => focusView(VIEWS.probes),

@@ -1,7 +1,5 @@
 /** What may be written at a place of a `.cloze` file. Pure: knows the text before the caret in its line, and the parsed document. */
-import { answersOf } from './facts';
 import { OPTIONS, type ClozeDocument, type ClozeRelation, type OptionName } from './language';
-import { probeRelation } from './sources';
 import { ANSWER, SUBJECT } from './template';
 
 export type CompletionKind = 'option' | 'relation' | 'value' | 'placeholder' | 'answer' | 'file';
@@ -62,7 +60,8 @@ export function completionsAt(
   if (option === 'candidates') return candidateValues(value);
   if (option === 'context' || option === 'vocabulary') return [];
   const [, answer] = /(?:→|->|\|)\s*([^|→]*)$/u.exec(line) ?? [];
-  if (answer !== undefined && relation !== null && /→|->/u.test(line)) return answers(relation, answer);
+  if (answer !== undefined && relation !== null && /→|->/u.test(line))
+    return answers(relation, answer, offset - before.length, offset);
   return placeholders(line).filter(({ label }) => label === ANSWER);
 }
 
@@ -122,15 +121,14 @@ function candidateValues(value: string): Completion[] {
 }
 
 /** Answers of the relation's other facts, the commonest first. */
-function answers(relation: ClozeRelation, typed: string): Completion[] {
-  const probed = probeRelation(relation);
+function answers(relation: ClozeRelation, typed: string, lineStart: number, caret: number): Completion[] {
   const counts = new Map<string, number>();
-  for (const { answers: own } of probed.facts)
-    for (const answer of own) counts.set(answer, (counts.get(answer) ?? 0) + 1);
-  return answersOf(probed)
-    .filter((answer) => answer !== typed.trim())
-    .sort((a, b) => (counts.get(b) ?? 0) - (counts.get(a) ?? 0))
-    .map((label) =>
+  const others = relation.facts.filter(({ range }) => range.start < lineStart || range.start >= caret);
+  for (const { value } of others.flatMap((fact) => fact.answers)) counts.set(value, (counts.get(value) ?? 0) + 1);
+  return [...counts]
+    .filter(([answer]) => answer !== typed.trim())
+    .sort(([, a], [, b]) => b - a)
+    .map(([label]) =>
       item('answer', label, `answer of ${relation.id.value}`, typed.length, label.replace(/[\\|→]/gu, '\\$&')),
     );
 }

@@ -2,7 +2,7 @@
  * Which relations stand in the JSONL files of a folder, by names and first lines: files of facts may be of any size and are not read.
  */
 import { basename, dirname, relative } from 'node:path';
-import { factsKind, relationOf, RELATIONS_FILE } from './sources';
+import { factsKind, namedRelations, relationOf, RELATIONS_FILE } from './sources';
 
 export interface FoundRelation {
   id: string;
@@ -22,7 +22,8 @@ export interface FoundSource {
 
 /** `files`: absolute paths of JSONL files, plain or packed. */
 export async function discoverSources(files: readonly string[]): Promise<FoundSource[]> {
-  const lists = new Set(files.filter((file) => basename(file) === RELATIONS_FILE).map((file) => dirname(file)));
+  const lists = new Map<string, ReadonlySet<string>>();
+  for (const file of files) if (basename(file) === RELATIONS_FILE) lists.set(dirname(file), await namedRelations(file));
   const facts = new Map<string, string[]>();
   const patterns = new Map<string, string[]>();
   for (const file of files.toSorted()) {
@@ -34,12 +35,11 @@ export async function discoverSources(files: readonly string[]): Promise<FoundSo
     group.set(folder, [...(group.get(folder) ?? []), file]);
   }
   const found: FoundSource[] = [];
-  for (const [folder, own] of facts)
-    found.push({
-      kind: lists.has(folder) || lists.has(dirname(folder)) ? 'lama' : 'facts',
-      folder,
-      relations: grouped(own),
-    });
+  for (const [folder, own] of facts) {
+    const relations = grouped(own);
+    const isNamed = [folder, dirname(folder)].some((place) => relations.some(({ id }) => lists.get(place)?.has(id)));
+    found.push({ kind: isNamed ? 'lama' : 'facts', folder, relations });
+  }
   const byId = new Map(
     // LAMA's facts before others of the same name.
     found

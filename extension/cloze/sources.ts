@@ -368,6 +368,20 @@ export async function factsKind(file: string): Promise<'fact' | 'pattern' | 'rel
   return first === null || first.kind === 'problem' ? null : first.kind;
 }
 
+/** The relations of a `relations.jsonl`; none when it cannot be read. */
+export async function namedRelations(file: string): Promise<Set<string>> {
+  const names = new Set<string>();
+  try {
+    for await (const { text } of readLines(file)) {
+      const record = readRecord(text);
+      if (record.kind === 'relation') names.add(record.id);
+    }
+  } catch {
+    // it is told when its relations are read
+  }
+  return names;
+}
+
 /** Lines that are tried: other JSONL files have none that we can read. */
 const MOST_TRIED = 20;
 

@@ -18,6 +18,11 @@ import { relationExamples } from './analysis/attention/relationExamples';
 import { headRelations } from './analysis/attention/relations';
 import { attentionSteps } from './analysis/attention/steps';
 import { headWeights } from './analysis/attention/weights';
+import { contextuality } from './analysis/embeddings/contextuality';
+import { embed } from './analysis/embeddings/embed';
+import { occurrences } from './analysis/embeddings/occurrences';
+import { sentenceSimilarity } from './analysis/embeddings/sentences';
+import { wordInContext } from './analysis/embeddings/word';
 import { corrupt } from './analysis/corrupt';
 import { logitLens, logitLensTable } from './analysis/ffn/logitLens';
 import { fillMask } from './analysis/fillMask';
@@ -137,6 +142,28 @@ export class Engine {
       this.run(model, 'inside', context, (loaded, opened) =>
         logitLensTable(this.remembering(loaded, opened), params, context),
       ),
+    embed: ({ model, ...params }, context) =>
+      this.run(model, params.texts.length > 1 ? 'inside batch' : 'inside', context, (loaded, opened) =>
+        embed(
+          params.texts.length > 1 ? this.withWeights(loaded, opened) : this.remembering(loaded, opened),
+          params,
+          context,
+        ),
+      ),
+    wordInContext: ({ model, ...params }, context) =>
+      this.run(model, 'inside', context, (loaded, opened) =>
+        wordInContext(this.remembering(loaded, opened), params, context),
+      ),
+    sentenceSimilarity: ({ model, ...params }, context) =>
+      this.run(model, 'inside', context, (loaded, opened) =>
+        sentenceSimilarity(this.withWeights(loaded, opened), params, context),
+      ),
+    occurrences: ({ model, ...params }, context) =>
+      this.run(model, 'inside batch', context, (loaded, opened) =>
+        occurrences(this.withWeights(loaded, opened), params, context),
+      ),
+    contextuality: ({ model, ...params }, context) =>
+      this.run(model, 'inside batch', context, (loaded) => contextuality(loaded, params, context)),
     probe: ({ model, ...params }, context) =>
       this.run(model, isShort(params) ? 'interactive' : 'batch', context, (loaded) => probe(loaded, params, context)),
     probeAnswers: async ({ model, groups }) => ({ groups: checkAnswers(await this.tokenizerOf(model), groups) }),
@@ -172,6 +199,12 @@ export class Engine {
     const known = this.traces.get(opened) ?? new TraceCache();
     this.traces.set(opened, known);
     return known.over(loaded);
+  }
+
+  /** Work over many texts leaves room for what a person looks at, but the table of embeddings is worth keeping. */
+  private withWeights(loaded: LanguageModel & Internals, opened: OrtModel): LanguageModel & Internals {
+    const known = this.remembering(loaded, opened);
+    return { ...known, trace: (...asked) => loaded.trace(...asked) };
   }
 
   /** No weights are loaded for this, and there need not be any. */

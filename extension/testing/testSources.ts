@@ -57,6 +57,7 @@ export async function loadCloze(
 export async function loadJsonl({ id, files }: FoundRelation): Promise<LoadedRelation> {
   const { relations, problems } = await readSources(files);
   const found = relations.find((relation) => relation.id === id) ?? relations[0];
+  if (found === undefined) throw new LensError('bad-input', `There are no facts of ${id}.`);
   const { vocabulary, candidates } = settings.probes();
   const root = rootOf(files[0] ?? '');
   const inRoot = (path: string): string => vscode.Uri.joinPath(vscode.Uri.file(root), path).fsPath;

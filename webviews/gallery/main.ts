@@ -16,6 +16,21 @@ const VIEWS: Record<string, Record<string, unknown>> = {
   objectives: OBJECTIVES_STATES,
 };
 
+declare global {
+  interface Window {
+    /** Puts another state of the attention into the open view, as an answer does; when it was put there. */
+    showAttention(name: string): number;
+  }
+}
+
+window.showAttention = (name) => {
+  const made = ATTENTION_STATES[name]?.();
+  if (made === undefined) throw new Error(`There is no state ${name}.`);
+  const at = performance.now();
+  show(made);
+  return at;
+};
+
 const query = new URLSearchParams(location.search);
 const theme = query.get('theme') ?? 'dark';
 const view = query.get('view') ?? '';
