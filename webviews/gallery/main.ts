@@ -1,11 +1,13 @@
-/** `?theme=dark|light|hc|hclight&view=anatomy|attention|cloze|objectives&state=…` shows one state; without `view`, links to all of them. */
+/** `?theme=dark|light|hc|hclight&view=anatomy|attention|cloze|objectives|probes&state=…` shows one state; without `view`, links to all of them. */
 import { setState, show } from './fakeHost';
 import '../anatomy/main';
 import '../attention/main';
 import '../cloze/main';
 import '../objectives/main';
+import '../probes/main';
 import { ANATOMY_STATES } from './anatomyStates';
 import { ATTENTION_STATES } from './attentionStates';
+import { PROBES_STATES } from './probesStates';
 import { CLOZE_STATES, OBJECTIVES_STATES } from './states';
 import { applyTheme, THEMES } from './themes';
 
@@ -14,6 +16,7 @@ const VIEWS: Record<string, Record<string, unknown>> = {
   attention: ATTENTION_STATES,
   cloze: CLOZE_STATES,
   objectives: OBJECTIVES_STATES,
+  probes: PROBES_STATES,
 };
 
 declare global {
@@ -39,9 +42,11 @@ const states = VIEWS[view];
 applyTheme(theme);
 if (states !== undefined) {
   const name = query.get('state') ?? 'ready';
-  // Those of the attention are made when they are looked at: some are large.
-  const made = ATTENTION_STATES[name];
-  if (view === 'attention' && made !== undefined) show(made());
+  // Some are made when they are looked at: some are large.
+  const made = ({ attention: ATTENTION_STATES, probes: PROBES_STATES } as Record<string, typeof ATTENTION_STATES>)[
+    view
+  ]?.[name];
+  if (made !== undefined) show(made());
   else setState(states[name]);
   document.body.append(document.createElement(`onnx-lens-${view}`));
 } else
