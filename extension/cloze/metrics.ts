@@ -2,6 +2,7 @@
 import type {
   EnsembleAnswer,
   JointAnswer,
+  LayerAnswer,
   ProbeAnswer,
   ProbeFactResult,
   ProbeRelation,
@@ -59,7 +60,13 @@ export interface RelationSummary extends RankMetrics {
   misprimed: MisprimedSummary | null;
   context: ContextSummary | null;
   joint: JointSummary | null;
+  /** When it was asked by layer: before the first one, then after each. */
+  layers: LayerMetrics[] | null;
   skipped: Partial<Record<ProbeSkip, number>>;
+}
+
+export interface LayerMetrics extends RankMetrics {
+  meanLogprob: number;
 }
 
 export interface ParaRel {
@@ -239,6 +246,7 @@ function summariseRelation(
     misprimed: misprimedSummary(ranked),
     context: contextSummary(ranked),
     joint: jointSummary(facts),
+    layers: layerSummary(firsts, ranking),
     skipped,
   };
 }
@@ -275,6 +283,20 @@ export function pararel(facts: readonly AnsweredFact[], templates: ProbeRelation
   }
   if (n === 0) return null;
   return { facts: n, consistency: pairs === 0 ? 1 : same / pairs, accuracy: right / n, both: both / n };
+}
+
+/** Of the facts that were asked by layer. */
+function layerSummary(firsts: readonly ProbeAnswer[], ranking: MainRanking): LayerMetrics[] | null {
+  const asked = firsts.flatMap(({ layers }) => (layers === undefined ? [] : [layers]));
+  const [first] = asked;
+  if (first === undefined) return null;
+  return first.map((_, layer) => {
+    const answers = asked.map((layers) => layers[layer] as LayerAnswer);
+    return {
+      ...rankMetrics(answers.map((answer) => rankIn(answer, ranking))),
+      meanLogprob: mean(answers.map(({ logprob }) => logprob)),
+    };
+  });
 }
 
 function negatedSummary(ranked: readonly Ranked[]): NegatedSummary | null {

@@ -152,9 +152,9 @@ export function relationDetails(summary: RelationSummary): string[] {
 }
 
 export const relationLine = (summary: RelationSummary, relation: RankedRelation | undefined): RelationLine => {
-  const { n, p1, p10, mrr, intervals, meanLogprob, majority } = summary;
+  const { n, p1, p10, mrr, intervals, meanLogprob, majority, layers } = summary;
   return {
     ...{ relation: summary.relation, template: relation?.templates[0]?.text ?? '' },
-    ...{ n, p1, p10, mrr, intervals, meanLogprob, majority, details: relationDetails(summary) },
+    ...{ n, p1, p10, mrr, intervals, meanLogprob, majority, layers, details: relationDetails(summary) },
   };
 };

@@ -28,6 +28,7 @@ import { logitLens, logitLensTable } from './analysis/ffn/logitLens';
 import { fillMask } from './analysis/fillMask';
 import { throwIfCancelled } from './analysis/forward';
 import { nextSentence } from './analysis/nextSentence';
+import { layerReader } from './analysis/probes/layers';
 import { isShort, probe } from './analysis/probes/probe';
 import { checkAnswers } from './analysis/probes/queries';
 import { score } from './analysis/score';
@@ -165,7 +166,9 @@ export class Engine {
     contextuality: ({ model, ...params }, context) =>
       this.run(model, 'inside batch', context, (loaded) => contextuality(loaded, params, context)),
     probe: ({ model, ...params }, context) =>
-      this.run(model, isShort(params) ? 'interactive' : 'batch', context, (loaded) => probe(loaded, params, context)),
+      this.run(model, isShort(params) ? 'interactive' : 'batch', context, (loaded) =>
+        probe(loaded, params, context, params.options.byLayer === true ? layerReader(loaded, context) : null),
+      ),
     probeAnswers: async ({ model, groups }) => ({ groups: checkAnswers(await this.tokenizerOf(model), groups) }),
     fingerprint: ({ model }) => fingerprint(model),
     status: async () => ({ pid: process.pid, rss: process.memoryUsage.rss(), loaded: this.models.loaded }),

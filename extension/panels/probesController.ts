@@ -56,7 +56,7 @@ export class ProbesController implements vscode.Disposable {
   private other: Entry | null = null;
   private page: ProbesPage = 'facts';
   private error: ErrorData | null = null;
-  private readonly revision: ProbesState['revision'] = { rows: 0, summary: 0, comparison: 0, layers: 0 };
+  private readonly revision: ProbesState['revision'] = { rows: 0, summary: 0, comparison: 0 };
   private timer: NodeJS.Timeout | null = null;
   private readonly subscriptions: vscode.Disposable[];
   /** The kept runs are listed once, when the view is first looked at. */
@@ -133,6 +133,7 @@ export class ProbesController implements vscode.Disposable {
     details: ({ index }) => this.details(index),
     reveal: ({ index }) => this.reveal(index),
     again: ({ model }) => this.again(model),
+    askLayers: () => this.askLayers(),
     remove: async ({ run }) => {
       await this.history.remove(this.entry(run).id);
       this.drop([run]);
@@ -202,7 +203,7 @@ export class ProbesController implements vscode.Disposable {
     this.shown = entry;
     this.error = null;
     if (this.other === entry) this.other = null;
-    this.renew('rows', 'summary', 'comparison', 'layers');
+    this.renew('rows', 'summary', 'comparison');
   }
 
   private renew(...parts: (keyof ProbesState['revision'])[]): void {
@@ -246,7 +247,7 @@ export class ProbesController implements vscode.Disposable {
     const { record } = run;
     entry.record = record;
     if (record !== null) entry.content = contentOf(record);
-    if (entry === this.shown) this.renew('rows', 'summary', 'comparison', 'layers');
+    if (entry === this.shown) this.renew('rows', 'summary', 'comparison');
     else this.changed.fire();
     if (record === null || run.job.origin === 'line' || record.facts.length === 0 || run.state === 'running') return;
     const summary = await this.summaryOf(entry);
@@ -308,20 +309,29 @@ export class ProbesController implements vscode.Disposable {
   /** The old run stands beside the new one when it was of another model. */
   private again(model: string | null): void {
     const { shown } = this;
-    if (shown?.live == null)
-      throw new LensError(
-        'bad-input',
-        shown === null ? 'There is no run yet.' : 'The facts of a run of an earlier session are not kept.',
-        'Run the file again.',
-      );
-    const { job } = shown.live;
-    const { model: _, ...rest } = job;
+    const live = this.repeatable();
     const id = model ?? this.library.require().ref.id;
-    this.runner.start({ ...rest, model: id, origin: 'view' });
-    if (id !== shown.live.model.id) {
+    this.runner.start({ ...live.job, model: id, origin: 'view' });
+    if (id !== live.model.id) {
       this.other = shown;
       this.renew('comparison');
     }
+  }
+
+  private askLayers(): void {
+    const { job, model } = this.repeatable();
+    this.runner.start({ ...job, model: model.id, origin: 'view', options: { ...job.options, byLayer: true } });
+  }
+
+  /** Throws `bad-input`. */
+  private repeatable(): ProbeRun {
+    const { shown } = this;
+    if (shown?.live != null) return shown.live;
+    throw new LensError(
+      'bad-input',
+      shown === null ? 'There is no run yet.' : 'The facts of a run of an earlier session are not kept.',
+      'Run the file again.',
+    );
   }
 
   private async removeAll(): Promise<void> {

@@ -55,6 +55,8 @@ export interface ProbeOptions {
   joint: 'pll' | 'masks';
   /** Of the choice of misprimes. */
   seed: number;
+  /** Also the answer's rank after each layer, by the first template. */
+  byLayer?: boolean;
 }
 
 export interface ProbeParams {
@@ -84,6 +86,13 @@ export interface ProbePrediction {
   logprob: number;
 }
 
+/** The answer where the model's head reads a layer instead of the last one. */
+export interface LayerAnswer {
+  logprob: number;
+  rank: number;
+  candidateRank: number | null;
+}
+
 /** What the model says to one query. Null: there is no such ranking. */
 export interface ProbeAnswer {
   /** Index into the relation's templates; 0 for a sentence. */
@@ -100,6 +109,8 @@ export interface ProbeAnswer {
   choice: string | null;
   /** The best of the ranking of `rank`, best first. */
   top: ProbePrediction[];
+  /** Before the first layer, then after each. */
+  layers?: LayerAnswer[];
 }
 
 /** An answer of several tokens. Ranked among the candidates only, by log-probability divided by the number of tokens. */

@@ -28,8 +28,8 @@ export interface ProbesState extends LoadState {
   /** Ids of the run that is looked at, and of the one that it is compared with. */
   run: string | null;
   other: string | null;
-  /** Changes with what `rows`, `summary`, `comparison` and `layers` give. */
-  revision: { rows: number; summary: number; comparison: number; layers: number };
+  /** Changes with what `rows`, `summary` and `comparison` give. */
+  revision: { rows: number; summary: number; comparison: number };
   /** Models that the run could be asked of, too. */
   models: string[];
 }
@@ -76,6 +76,8 @@ export interface RelationLine {
   intervals: { p1: Range; p10: Range; mrr: Range };
   meanLogprob: number;
   majority: number;
+  /** When it was asked by layer: before the first one, then after each. */
+  layers: { n: number; p1: number; mrr: number; meanLogprob: number }[] | null;
   /** What else was asked, a sentence each. */
   details: string[];
 }
@@ -125,6 +127,8 @@ export interface ProbesMethods {
   reveal: [{ index: number }, null];
   /** The same facts again, perhaps of another model. */
   again: [{ model: string | null }, null];
+  /** The same facts again, with the answers' ranks after each layer. */
+  askLayers: [null, null];
   remove: [{ run: string }, null];
   removeAll: [null, null];
   refresh: [null, null];

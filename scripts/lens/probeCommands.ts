@@ -48,6 +48,7 @@ export const probeCommand: Command = {
     negated: { type: 'boolean', help: 'ask the negated templates, too' },
     misprimed: { type: 'boolean', help: 'ask again behind “Wrong answer?”, too' },
     context: { type: 'boolean', help: "ask again behind the facts' context sentences, too" },
+    'by-layer': { type: 'boolean', help: "also the answers' ranks after each layer (logit lens)" },
     uhn: { type: 'boolean', help: 'leave out facts that a name gives away (LAMA-UHN)' },
     joint: {
       type: 'string',
@@ -189,6 +190,7 @@ function readOptions(options: OptionValues): RunHeader['options'] {
     joint: oneOf(options, 'joint', JOINT, 'pll'),
     ensemble: oneOf(options, 'ensemble', ENSEMBLES, 'first'),
     seed: wholeNumber(options, 'seed', 0),
+    ...(options['by-layer'] === true ? { byLayer: true } : {}),
   };
 }
 
@@ -241,6 +243,7 @@ function summaryOutput(
     text: [
       summaryText(summary),
       ...detailsText(summary),
+      ...layersText(summary),
       ...notes.map((note) => `Note: ${note}`),
       ...(missed
         ? [`P@1 is ${percent(summary.macro.p1)} %, less than the ${percent(least)} % that were asked for.`]
@@ -270,6 +273,25 @@ function summaryText({ relations, macro }: Summary): string {
       ],
     ],
     ['left', 'right', 'right', 'right', 'right', 'right', 'right', 'right'],
+  );
+}
+
+/** Where answers appear: before the first layer, then after each. */
+function layersText({ relations }: Summary): string[] {
+  return relations.flatMap(({ relation, layers }) =>
+    layers === null
+      ? []
+      : [
+          `${relation}, by layer`,
+          table(
+            ['after layer', 'P@1 %', 'P@10 %', 'MRR', 'mean log p'],
+            layers.map(({ p1, p10, mrr, meanLogprob }, index) => [
+              ...[index === 0 ? 'input' : String(index - 1), percent(p1), percent(p10), mrr.toFixed(4)],
+              signed(meanLogprob),
+            ]),
+            ['right', 'right', 'right', 'right', 'right'],
+          ),
+        ],
   );
 }
 

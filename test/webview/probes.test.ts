@@ -16,7 +16,7 @@ import {
 } from '../support/gallery';
 
 const STATES = [
-  ...['facts', 'relations', 'compare', 'compare-empty', 'runs'],
+  ...['facts', 'relations', 'compare', 'compare-empty', 'layers', 'runs'],
   ...['empty', 'loading', 'error', 'many', 'hostile'],
 ];
 

@@ -31,7 +31,7 @@ const STATE: ProbesState = {
   ...{ status: 'ready', page: 'facts', run: 'a', other: null, models: ['bert-base-cased', 'gpt2'] },
   model: { id: 'bert-base-cased', kind: 'masked', state: 'ready' },
   runs: [RUN, OTHER, CANCELLED],
-  revision: { rows: 1, summary: 1, comparison: 1, layers: 1 },
+  revision: { rows: 1, summary: 1, comparison: 1 },
 };
 
 type Top = ProbeRow['top'];
@@ -124,6 +124,11 @@ const DETAILS: ProbeFactDetails = {
   ],
 };
 
+const LAYERS = (n: number, p1: number): RelationLine['layers'] =>
+  Array.from({ length: 13 }, (_, layer) => {
+    const share = 1 / (1 + Math.exp(8 - layer));
+    return { n, p1: p1 * share, mrr: (p1 + 0.1) * share, meanLogprob: -12 + 9 * share };
+  });
 const line = (relation: string, n: number, p1: number, majority: number, details: string[] = []): RelationLine => ({
   ...{ relation, template: '[X] was born in [Y].', n, p1, p10: Math.min(1, p1 + 0.3), mrr: p1 + 0.1 },
   intervals: {
@@ -131,7 +136,7 @@ const line = (relation: string, n: number, p1: number, majority: number, details
     p10: { low: p1, high: Math.min(1, p1 + 0.4) },
     mrr: { low: p1, high: p1 + 0.2 },
   },
-  ...{ meanLogprob: -3.21, majority, details },
+  ...{ meanLogprob: -3.21, majority, details, layers: n === 0 ? null : LAYERS(n, p1) },
 });
 const SUMMARY: ProbesSummary = {
   relations: [
@@ -210,6 +215,7 @@ export const PROBES_STATES: Record<string, () => Shown> = {
   relations: host({ page: 'relations' }),
   compare: host({ page: 'compare', other: 'b' }),
   'compare-empty': host({ page: 'compare' }),
+  layers: host({ page: 'layers' }),
   runs: host({ page: 'runs' }),
   empty: host({ status: 'empty', runs: [], run: null }),
   loading: host({

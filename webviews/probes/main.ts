@@ -18,12 +18,14 @@ import '../common/tabs';
 import { View } from '../common/view';
 import './comparePage';
 import './factTable';
+import './layersPage';
 import './relationTable';
 
 const PAGES: { name: ProbesPage; label: string }[] = [
   { name: 'facts', label: 'Facts' },
   { name: 'relations', label: 'Relations' },
   { name: 'compare', label: 'Compare' },
+  { name: 'layers', label: 'Layers' },
   { name: 'runs', label: 'Runs' },
 ];
 const TABLES: readonly { name: ProbesTable; label: string }[] = [
@@ -47,7 +49,7 @@ const NEEDED: Record<ProbesPage, (keyof Kept)[]> = {
   facts: ['rows'],
   relations: ['summary'],
   compare: ['comparison'],
-  layers: [],
+  layers: ['summary'],
   runs: [],
 };
 
@@ -219,7 +221,13 @@ export class ProbesView extends View<ProbesState, ProbesMethods> {
       case 'compare':
         return this.compare(state, run);
       case 'layers':
-        return nothing;
+        return run.state === 'running'
+          ? html`<p class="quiet">The numbers are here when the run has ended.</p>`
+          : html`<lens-probe-layers
+              .summary=${kept.summary}
+              ?repeatable=${run.repeatable}
+              @ask=${() => this.ask('askLayers', null)}
+            ></lens-probe-layers>`;
     }
   }
 

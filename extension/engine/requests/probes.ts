@@ -70,6 +70,7 @@ function optionsOf(value: unknown): ProbeOptions {
     joint: oneOf(options['joint'], 'options.joint', ['pll', 'masks']),
     seed: integer(options['seed'], 'options.seed', 0, Number.MAX_SAFE_INTEGER),
     ...optional(options, 'vocabulary', wordsOf),
+    ...optional(options, 'byLayer', flag),
   };
 }
 

@@ -102,7 +102,7 @@ function ownLogits({ dims, data }: Activation, index: number): Float32Array {
 }
 
 /** The head, given the model's last state, must say what the model says. */
-function checkHead(anatomy: Anatomy, model: string, found: Float32Array, expected: Float32Array): void {
+export function checkHead(anatomy: Anatomy, model: string, found: Float32Array, expected: Float32Array): void {
   const isRounded = quantisesActivations(anatomy) || hasHalfFloats(anatomy.subject);
   const limit = isRounded ? SAME.rounded : SAME.exact;
   let [worst, largest] = [0, 1];

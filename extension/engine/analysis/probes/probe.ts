@@ -22,6 +22,7 @@ import { askAll, batches, runBatch, throwIfCancelled, type Question } from '../f
 import type { Distribution } from '../distribution';
 import { randomBelow, seededRandom } from '../random';
 import { scoreJointly } from './joint';
+import { layerAnswer, type LayerReader } from './layers';
 import {
   answerTokens,
   causalQueries,
@@ -48,7 +49,9 @@ type Ranked = Extract<ProbeFactResult, { kind: 'ranked' }>;
 type Open = Extract<ProbeFactResult, { kind: 'open' }>;
 /** Where an answer goes. */
 type Slot =
-  { kind: 'template'; template: number } | { kind: 'negated' | 'context' } | { kind: 'misprimed'; prime: string };
+  | { kind: 'template'; template: number; first: boolean }
+  | { kind: 'negated' | 'context' }
+  | { kind: 'misprimed'; prime: string };
 
 interface Ask {
   fact: Pending;
@@ -79,8 +82,10 @@ export async function probe(
   model: LanguageModel,
   params: Omit<ProbeParams, 'model'>,
   context: RunContext,
+  /** With `byLayer`. */
+  readLayers: LayerReader | null = null,
 ): Promise<ProbeResult> {
-  return new Probe(model, params.options, context).run(params.relations);
+  return new Probe(model, params.options, context, readLayers).run(params.relations);
 }
 
 /** So short that it may go before work over files. */
@@ -108,6 +113,7 @@ class Probe {
     private readonly model: LanguageModel,
     private readonly options: ProbeOptions,
     private readonly context: RunContext,
+    private readonly readLayers: LayerReader | null,
   ) {
     const { info, tokenizer } = model;
     this.kind = requireLanguageModel(info);
@@ -171,9 +177,11 @@ class Probe {
       throwIfCancelled(this.context.signal);
       const answers = await runBatch(this.model, batch);
       this.count += batch.length;
-      batch.forEach(({ asks }, row) => {
-        for (const ask of asks) this.take(ask, answers[row]?.[0] as Distribution);
-      });
+      for (const [row, text] of batch.entries()) {
+        const taken = text.asks.map((ask) => ({ ask, answer: this.take(ask, answers[row]?.[0] as Distribution) }));
+        await this.askLayers(text, taken);
+        for (const { ask } of taken) this.finishWhenComplete(ask.fact);
+      }
       this.tell();
       // Lets a cancel be read.
       await nextTurn();
@@ -197,7 +205,10 @@ class Probe {
     if (answers.length === 0) return this.joint(work, index, accepted, blanks);
 
     const asks: { blank: Blank; slot: Slot }[] = [
-      ...blanks.map(({ template, blank }) => ({ blank, slot: { kind: 'template', template } as const })),
+      ...blanks.map(({ template, blank }, at) => ({
+        blank,
+        slot: { kind: 'template', template, first: at === 0 } as const,
+      })),
       ...this.variantsOf(work, fact),
     ];
     const pending: Pending = {
@@ -248,7 +259,7 @@ class Probe {
       if (isSkip(row)) problem ??= row;
       else {
         const ask: Ask = {
-          ...{ fact: pending, slot: { kind: 'template', template }, answers: [] },
+          ...{ fact: pending, slot: { kind: 'template', template, first: false }, answers: [] },
           sets: this.setsOf(blank.before, relation),
         };
         put(texts, keyOf(blank), row, ask);
@@ -271,7 +282,23 @@ class Probe {
     return asks;
   }
 
-  private take({ fact, slot, answers, sets }: Ask, distribution: Distribution): void {
+  /** The same answers after each layer, for first templates. */
+  private async askLayers(text: Text, taken: readonly { ask: Ask; answer: ProbeAnswer | null }[]): Promise<void> {
+    const wanted = taken.flatMap(({ ask, answer }) => {
+      const id = ask.answers.find(({ text: word }) => word === answer?.answer)?.id;
+      return ask.slot.kind !== 'template' || !ask.slot.first || answer === null || id === undefined
+        ? []
+        : [{ sets: ask.sets, answer, id }];
+    });
+    if (this.readLayers === null || wanted.length === 0) return;
+    throwIfCancelled(this.context.signal);
+    for (const { answer } of wanted) answer.layers = [];
+    await this.readLayers(text, (distribution) => {
+      for (const { answer, id, sets } of wanted) answer.layers?.push(layerAnswer(distribution, id, sets));
+    });
+  }
+
+  private take({ fact, slot, answers, sets }: Ask, distribution: Distribution): ProbeAnswer | null {
     const { result, mean } = fact;
     const { topK } = this.options;
     const { tokenizer } = this.model;
@@ -281,19 +308,18 @@ class Probe {
           template: slot.template,
           top: bestOf(tokenizer, distribution, sets.vocabulary, topK),
         });
-      this.finishWhenComplete(fact);
-      return;
+      return null;
     }
-    const answer = (template: number): ProbeAnswer => ({
-      template,
+    const answer: ProbeAnswer = {
+      template: slot.kind === 'template' ? slot.template : 0,
       ...rankAnswer(tokenizer, distribution, answers, sets, topK),
-    });
+    };
     if (slot.kind === 'template') {
-      result.answers.push(answer(slot.template));
+      result.answers.push(answer);
       mean?.add(distribution);
-    } else if (slot.kind === 'misprimed') result.misprimed = { ...answer(0), prime: slot.prime };
-    else result[slot.kind] = answer(0);
-    this.finishWhenComplete(fact);
+    } else if (slot.kind === 'misprimed') result.misprimed = { ...answer, prime: slot.prime };
+    else result[slot.kind] = answer;
+    return answer;
   }
 
   private finishWhenComplete(fact: Pending): void {
