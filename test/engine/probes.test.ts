@@ -376,6 +376,36 @@ describe('relation probes', function () {
     );
   });
 
+  it('by layer: the logit lens at the blank, and in the end what the model says', async () => {
+    const relation: ProbeRelation = {
+      id: 'capital',
+      templates: [{ text: 'The capital of [X] is [Y].' }],
+      facts: [
+        { subject: 'France', answers: ['Paris'] },
+        { subject: 'Italy', answers: ['Rome', 'Milan'] },
+      ],
+    };
+    const options: ProbeOptions = { topK: 5, variants: [], uhn: false, joint: 'pll', seed: 0, byLayer: true };
+    const { facts } = await engine.handle('probe', { model: BUNDLED, relations: [relation], options }, quiet());
+    for (const each of facts) {
+      assert.equal(each.kind, 'ranked');
+      const [answer] = each.kind === 'ranked' ? each.answers : [];
+      const layers = answer?.layers ?? [];
+      assert.equal(layers.length, 13);
+      assert.ok(Math.abs((layers.at(-1)?.logprob ?? NaN) - (answer?.logprob ?? NaN)) < 1e-3);
+      assert.equal(layers.at(-1)?.rank, answer?.rank);
+      const text = `The capital of ${relation.facts[each.fact]?.subject} is [MASK].`;
+      const lens = await engine.handle('logitLens', { model: BUNDLED, text, topK: 5 }, quiet());
+      const states = lens.states.filter(({ part }) => part !== 'attention');
+      assert.equal(states.length, 13);
+      states.forEach(({ predictions }, layer) => {
+        const own = predictions.find(({ token }) => token === answer?.answer);
+        if (own !== undefined)
+          assert.ok(Math.abs(own.logprob - (layers[layer]?.logprob ?? NaN)) < 1e-3, `layer ${layer}`);
+      });
+    }
+  });
+
   describe('LAMA', () => {
     const folder = extraData('data/lama');
     before(function () {
