@@ -4,7 +4,7 @@ import { COMMANDS, CONTEXT_KEYS } from '../commands/ids';
 import * as settings from '../commands/settings';
 import { shortened, visible } from '../protocol/format';
 import type { LineResult, LineResults } from '../testing/lineResults';
-import { detailLines, hintText, verdictOf } from './probeText';
+import { againText, detailLines, hintText, verdictOf } from './probeText';
 
 /** Whatever the language: a blank may stand in any text. */
 const SELECTOR: vscode.DocumentSelector = [
@@ -63,11 +63,13 @@ export class ProbeHints implements vscode.InlayHintsProvider<ProbeHint>, vscode.
     const hints: ProbeHint[] = [];
     const last = Math.min(range.end.line, document.lineCount - 1);
     for (let line = range.start.line; line <= last; line++)
-      for (const result of this.results.at(document, line)) {
+      for (const [index, result] of this.results.at(document, line).entries()) {
         const { fact, relation, outdated } = result;
-        const text = hintText(fact, relation.ranking, passRank, hintCount);
+        // The same fact by a relation's templates: its predictions are in the details.
+        const text =
+          index === 0 ? hintText(fact, relation.ranking, passRank, hintCount) : againText(fact, relation, passRank);
         const label = outdated ? `${text} · ${vscode.l10n.t('before the last change')}` : text;
-        hints.push(new ProbeHint(document.lineAt(line).range.end, label, result));
+        hints.push(new ProbeHint(document.lineAt(line).range.end, ` ${label}`, result));
       }
     return hints;
   }
