@@ -60,7 +60,8 @@ export function completionsAt(
   if (option === 'candidates') return candidateValues(value);
   if (option === 'context' || option === 'vocabulary') return [];
   const [, answer] = /(?:→|->|\|)\s*([^|→]*)$/u.exec(line) ?? [];
-  if (answer !== undefined && relation !== null && /→|->/u.test(line)) return answers(relation, answer);
+  if (answer !== undefined && relation !== null && /→|->/u.test(line))
+    return answers(relation, answer, offset - before.length, offset);
   return placeholders(line).filter(({ label }) => label === ANSWER);
 }
 
@@ -119,11 +120,11 @@ function candidateValues(value: string): Completion[] {
   ];
 }
 
-/** Answers of the relation's facts, the commonest first. */
-function answers(relation: ClozeRelation, typed: string): Completion[] {
+/** Answers of the relation's other facts, the commonest first. */
+function answers(relation: ClozeRelation, typed: string, lineStart: number, caret: number): Completion[] {
   const counts = new Map<string, number>();
-  for (const { value } of relation.facts.flatMap((fact) => fact.answers))
-    counts.set(value, (counts.get(value) ?? 0) + 1);
+  const others = relation.facts.filter(({ range }) => range.start < lineStart || range.start >= caret);
+  for (const { value } of others.flatMap((fact) => fact.answers)) counts.set(value, (counts.get(value) ?? 0) + 1);
   return [...counts]
     .filter(([answer]) => answer !== typed.trim())
     .sort(([, a], [, b]) => b - a)
