@@ -2,10 +2,12 @@
 import { join } from 'node:path';
 import * as vscode from 'vscode';
 import { attentionCommands } from './commands/attentionCommands';
+import { focusView } from './commands/editors';
 import {
   ATTENTION_PANEL,
   CLOZE_PANEL,
   ONNX_EDITOR,
+  PROBES_PANEL,
   COMMANDS,
   CONTEXT_KEYS,
   VIEWS,
@@ -34,10 +36,13 @@ import { AttentionController } from './panels/attentionController';
 import { ClozeController } from './panels/clozeController';
 import { EditorTab } from './panels/editorTab';
 import { ObjectivesController } from './panels/objectivesController';
+import { ProbeHistory } from './panels/probeHistory';
+import { ProbesController } from './panels/probesController';
 import { SharedSubject } from './panels/sharedSubject';
 import { ViewHost } from './panels/viewHost';
 import type { AttentionMethods, AttentionState } from './protocol/attentionView';
 import { isSilent, type LensError } from './protocol/errors';
+import type { ProbesMethods, ProbesState } from './protocol/probesView';
 import type { ClozeMethods, ClozeState, ObjectivesMethods, ObjectivesState } from './protocol/view';
 import { LineResults } from './testing/lineResults';
 import { ProbeRunner } from './testing/probeRunner';
@@ -56,6 +61,7 @@ export interface LensApi {
   surprisal: SurprisalController;
   anatomy: AnatomyPanels;
   probes: ProbeRunner;
+  probesView: ProbesController;
   tests: ProbeTests;
 }
 
@@ -79,6 +85,7 @@ export function activate(context: vscode.ExtensionContext): LensApi {
 
   const clozeTab = new EditorTab(CLOZE_PANEL, vscode.l10n.t('Cloze'), extensionUri, () => clozeHost);
   const attentionTab = new EditorTab(ATTENTION_PANEL, vscode.l10n.t('Attention'), extensionUri, () => attentionHost);
+  const probesTab = new EditorTab(PROBES_PANEL, vscode.l10n.t('Probes'), extensionUri, () => probesHost);
   const openClozeInEditor = (): void => clozeTab.open();
   const openAttentionInEditor = (): void => attentionTab.open();
 
@@ -91,6 +98,10 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     audience: () => attentionHost.audience,
     openInEditor: openAttentionInEditor,
   });
+
+  const runs = context.storageUri;
+  const history = new ProbeHistory(runs?.scheme === 'file' ? join(runs.fsPath, 'probes') : null);
+  const probesView = new ProbesController(probes, models, history, () => probesTab.open());
 
   const onError = (error: LensError): void => {
     if (!isSilent(error)) log().warn(`[view] [${error.code}] ${error.message}`);
@@ -116,6 +127,13 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     onError,
   });
 
+  const probesHost = new ViewHost<ProbesState, ProbesMethods>(probesView, {
+    name: 'probes',
+    title: 'Probes',
+    extensionUri,
+    onError,
+  });
+
   const clozeVisible = (): boolean => clozeHost.audience > 0;
   const handlers: Record<CommandId, CommandHandler> = {
     ...predictionCommands({ engine: service, models, cloze, objectives, surprisal, openClozeInEditor, clozeVisible }),
@@ -132,6 +150,8 @@ export function activate(context: vscode.ExtensionContext): LensApi {
       },
     }),
     ...probeCommands({ runner: probes, results: lineResults, documents: clozeDocuments }),
+    [COMMANDS.showProbes]: () => focusView(VIEWS.probes),
+    [COMMANDS.openProbesInEditor]: () => probesTab.open(),
     ...modelCommands(service, models, anatomy),
   };
   for (const id of Object.values(COMMANDS)) {
@@ -171,6 +191,8 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     clozeHost,
     objectivesHost,
     attentionHost,
+    probesView,
+    probesHost,
     createModelStatus(models),
     registerHover(new ExpectationHover(service, models)),
     vscode.workspace.registerTextDocumentContentProvider(DETAILS_SCHEME, new ModelDetails(models)),
@@ -178,11 +200,26 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     vscode.window.registerWebviewViewProvider(VIEWS.cloze, clozeHost),
     vscode.window.registerWebviewViewProvider(VIEWS.objectives, objectivesHost),
     vscode.window.registerWebviewViewProvider(VIEWS.attention, attentionHost),
+    vscode.window.registerWebviewViewProvider(VIEWS.probes, probesHost),
     vscode.window.registerCustomEditorProvider(ONNX_EDITOR, anatomy, { supportsMultipleEditorsPerDocument: true }),
     clozeTab,
     attentionTab,
+    probesTab,
   );
-  return { engine: service, models, cloze, objectives, shared, attention, colors, surprisal, anatomy, probes, tests };
+  return {
+    engine: service,
+    models,
+    cloze,
+    objectives,
+    shared,
+    attention,
+    colors,
+    surprisal,
+    anatomy,
+    probes,
+    probesView,
+    tests,
+  };
 }
 
 export async function deactivate(): Promise<void> {
