@@ -20,6 +20,7 @@ import { attentionSteps } from './analysis/attention/steps';
 import { headWeights } from './analysis/attention/weights';
 import { corrupt } from './analysis/corrupt';
 import { logitLens, logitLensTable } from './analysis/ffn/logitLens';
+import { memories } from './analysis/ffn/memories';
 import { fillMask } from './analysis/fillMask';
 import { throwIfCancelled } from './analysis/forward';
 import { nextSentence } from './analysis/nextSentence';
@@ -135,6 +136,10 @@ export class Engine {
     logitLensTable: ({ model, ...params }, context) =>
       this.run(model, 'inside', context, (loaded, opened) =>
         logitLensTable(this.remembering(loaded, opened), params, context),
+      ),
+    memories: ({ model, ...params }, context) =>
+      this.run(model, 'inside', context, (loaded, opened) =>
+        memories(this.remembering(loaded, opened), params, context),
       ),
     probe: ({ model, ...params }, context) =>
       this.run(model, 'batch', context, (loaded) => probe(loaded, params, context)),

@@ -17,6 +17,7 @@ import { ablateCommand } from './ablateCommand';
 import { attentionCommand } from './attentionCommand';
 import { expansionCommand, headsCommand } from './headCommands';
 import { logitLensCommand } from './lensCommand';
+import { memoriesCommand } from './memoriesCommand';
 import { PAIR, stringList, TEXT, TOP, wholeNumber, type OptionSpec, type OptionValues } from './options';
 import { probeCommand } from './probeCommands';
 import { encodeSafetensors, writeChunks } from './safetensors';
@@ -523,6 +524,7 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['expansion', expansionCommand],
   ['ablate', ablateCommand],
   ['logit-lens', logitLensCommand],
+  ['memories', memoriesCommand],
   ['verify', verifyCommand],
   ['probe', probeCommand],
 ]);
