@@ -25,6 +25,7 @@ import { sentenceSimilarity } from './analysis/embeddings/sentences';
 import { wordInContext } from './analysis/embeddings/word';
 import { corrupt } from './analysis/corrupt';
 import { logitLens, logitLensTable } from './analysis/ffn/logitLens';
+import { memories } from './analysis/ffn/memories';
 import { fillMask } from './analysis/fillMask';
 import { throwIfCancelled } from './analysis/forward';
 import { nextSentence } from './analysis/nextSentence';
@@ -164,6 +165,10 @@ export class Engine {
       ),
     contextuality: ({ model, ...params }, context) =>
       this.run(model, 'inside batch', context, (loaded) => contextuality(loaded, params, context)),
+    memories: ({ model, ...params }, context) =>
+      this.run(model, 'inside', context, (loaded, opened) =>
+        memories(this.remembering(loaded, opened), params, context),
+      ),
     probe: ({ model, ...params }, context) =>
       this.run(model, isShort(params) ? 'interactive' : 'batch', context, (loaded) => probe(loaded, params, context)),
     probeAnswers: async ({ model, groups }) => ({ groups: checkAnswers(await this.tokenizerOf(model), groups) }),

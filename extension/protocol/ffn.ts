@@ -111,8 +111,85 @@ export interface LogitLensTable {
   elapsed: number;
 }
 
+/**
+ * activation: m. norm: |m|·‖v‖. logit: what the memory adds to the logit of the target's token along the residual stream, all else
+ * held. ablation: Δ log p of that token when the memory is switched off at the token where it is predicted.
+ */
+export const MEMORY_MEASURES = ['activation', 'norm', 'logit', 'ablation'] as const;
+export type MemoryMeasure = (typeof MEMORY_MEASURES)[number];
+
+export interface MemoriesParams extends FfnInput {
+  /** As in `PredictionTarget`; the memories are those at the token where it is predicted. */
+  position?: number;
+  /** Id in the vocabulary; the likeliest when absent. */
+  token?: number;
+  by: MemoryMeasure;
+  /** Of these layers only. */
+  layers?: number[];
+  /** The largest so many, by absolute value. */
+  topK: number;
+  /** Words that a value promotes and suppresses, of each; 0: none. */
+  words: number;
+  /** Effects by ablation are computed for the so many memories with the largest |m|·‖v‖ (with `ablation`), or for none. */
+  candidates: number;
+}
+
+export interface ScoredWord {
+  id: number;
+  token: string;
+  text: string;
+  score: number;
+}
+
+export interface Memory extends NeuronRef {
+  /** m. */
+  activation: number;
+  /** |m|·‖v‖. */
+  norm: number;
+  /** Null where the model predicts no words, or where the way to them cannot be followed. */
+  logit: number | null;
+  /** Null when it was not asked for. */
+  ablation: number | null;
+  /** The first choice without it, where it is another one. */
+  changedTo: Prediction | null;
+  /** Words that the value promotes (highest first) and suppresses (lowest first). */
+  promoted: ScoredWord[];
+  suppressed: ScoredWord[];
+}
+
+/** What a layer's feed-forward network writes at the token. */
+export interface LayerWrites {
+  layer: number;
+  /** ‖hook_mlp_out‖. */
+  norm: number;
+  /** Share of memories whose |m| is more than a tenth of the layer's largest. */
+  active: number;
+  /** Sum of what its memories add to the logit. */
+  logit: number | null;
+  /** Why its memories cannot be read; its numbers are zeros. */
+  missing: string | null;
+}
+
+export interface Memories {
+  model: string;
+  tokens: AttentionToken[];
+  window: WindowInfo;
+  /** Where the prediction was asked, and the index of the token where it is made. `id` is null for models that predict no words. */
+  target: { position: number; read: number; id: number | null; token: string | null; logprob: number | null };
+  /** What the model says there. */
+  predictions: Prediction[];
+  by: MemoryMeasure;
+  layers: LayerWrites[];
+  memories: Memory[];
+  /** How `logit` was computed, and what the words of a value are, in words. */
+  method: { logit: string; words: string };
+  notes: string[];
+  elapsed: number;
+}
+
 /** method → [parameters, result] */
 export interface FfnEngineMethods {
   logitLens: [LogitLensParams, LogitLens];
   logitLensTable: [LogitLensTableParams, LogitLensTable];
+  memories: [MemoriesParams, Memories];
 }

@@ -19,6 +19,7 @@ import { embedCommand } from './embedCommand';
 import { contextualityCommand, neighboursCommand, occurrencesCommand, similarityCommand } from './embeddingCommands';
 import { expansionCommand, headsCommand } from './headCommands';
 import { logitLensCommand } from './lensCommand';
+import { memoriesCommand } from './memoriesCommand';
 import { PAIR, stringList, TEXT, TOP, wholeNumber, type OptionSpec, type OptionValues } from './options';
 import { probeCommand } from './probeCommands';
 import { encodeSafetensors, writeChunks } from './safetensors';
@@ -530,6 +531,7 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['expansion', expansionCommand],
   ['ablate', ablateCommand],
   ['logit-lens', logitLensCommand],
+  ['memories', memoriesCommand],
   ['verify', verifyCommand],
   ['probe', probeCommand],
 ]);
