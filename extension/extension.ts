@@ -2,9 +2,11 @@
 import { join } from 'node:path';
 import * as vscode from 'vscode';
 import { attentionCommands } from './commands/attentionCommands';
+import { embeddingCommands } from './commands/embeddingCommands';
 import {
   ATTENTION_PANEL,
   CLOZE_PANEL,
+  EMBEDDINGS_PANEL,
   ONNX_EDITOR,
   COMMANDS,
   CONTEXT_KEYS,
@@ -27,10 +29,12 @@ import { AnatomyPanels } from './panels/anatomyPanels';
 import { AttentionController } from './panels/attentionController';
 import { ClozeController } from './panels/clozeController';
 import { EditorTab } from './panels/editorTab';
+import { EmbeddingsController } from './panels/embeddingsController';
 import { ObjectivesController } from './panels/objectivesController';
 import { SharedSubject } from './panels/sharedSubject';
 import { ViewHost } from './panels/viewHost';
 import type { AttentionMethods, AttentionState } from './protocol/attentionView';
+import type { EmbeddingsMethods, EmbeddingsState } from './protocol/embeddingsView';
 import { isSilent, type LensError } from './protocol/errors';
 import type { ClozeMethods, ClozeState, ObjectivesMethods, ObjectivesState } from './protocol/view';
 
@@ -43,6 +47,7 @@ export interface LensApi {
   /** What all views look at together. */
   shared: SharedSubject;
   attention: AttentionController;
+  embeddings: EmbeddingsController;
   colors: AttentionColors;
   surprisal: SurprisalController;
   anatomy: AnatomyPanels;
@@ -63,6 +68,12 @@ export function activate(context: vscode.ExtensionContext): LensApi {
 
   const clozeTab = new EditorTab(CLOZE_PANEL, vscode.l10n.t('Cloze'), extensionUri, () => clozeHost);
   const attentionTab = new EditorTab(ATTENTION_PANEL, vscode.l10n.t('Attention'), extensionUri, () => attentionHost);
+  const embeddingsTab = new EditorTab(
+    EMBEDDINGS_PANEL,
+    vscode.l10n.t('Embeddings'),
+    extensionUri,
+    () => embeddingsHost,
+  );
   const openClozeInEditor = (): void => clozeTab.open();
   const openAttentionInEditor = (): void => attentionTab.open();
 
@@ -74,6 +85,11 @@ export function activate(context: vscode.ExtensionContext): LensApi {
   const attention: AttentionController = new AttentionController(service, models, shared, colors, {
     audience: () => attentionHost.audience,
     openInEditor: openAttentionInEditor,
+  });
+
+  const embeddings: EmbeddingsController = new EmbeddingsController(service, models, shared, {
+    audience: () => embeddingsHost.audience,
+    openInEditor: () => embeddingsTab.open(),
   });
 
   const onError = (error: LensError): void => {
@@ -100,6 +116,13 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     onError,
   });
 
+  const embeddingsHost = new ViewHost<EmbeddingsState, EmbeddingsMethods>(embeddings, {
+    name: 'embeddings',
+    title: 'Embeddings',
+    extensionUri,
+    onError,
+  });
+
   const clozeVisible = (): boolean => clozeHost.audience > 0;
   const handlers: Record<CommandId, CommandHandler> = {
     ...predictionCommands({ engine: service, models, cloze, objectives, surprisal, openClozeInEditor, clozeVisible }),
@@ -111,6 +134,12 @@ export function activate(context: vscode.ExtensionContext): LensApi {
       colors,
       openAttentionInEditor,
       attentionVisible: () => attentionHost.audience > 0,
+    }),
+    ...embeddingCommands({
+      shared,
+      embeddings,
+      openEmbeddingsInEditor: () => embeddingsTab.open(),
+      embeddingsVisible: () => embeddingsHost.audience > 0,
     }),
     ...modelCommands(service, models, anatomy),
   };
@@ -138,12 +167,14 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     objectives,
     shared,
     attention,
+    embeddings,
     colors,
     surprisal,
     anatomy,
     clozeHost,
     objectivesHost,
     attentionHost,
+    embeddingsHost,
     createModelStatus(models),
     registerHover(new ExpectationHover(service, models)),
     vscode.workspace.registerTextDocumentContentProvider(DETAILS_SCHEME, new ModelDetails(models)),
@@ -151,11 +182,13 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     vscode.window.registerWebviewViewProvider(VIEWS.cloze, clozeHost),
     vscode.window.registerWebviewViewProvider(VIEWS.objectives, objectivesHost),
     vscode.window.registerWebviewViewProvider(VIEWS.attention, attentionHost),
+    vscode.window.registerWebviewViewProvider(VIEWS.embeddings, embeddingsHost),
     vscode.window.registerCustomEditorProvider(ONNX_EDITOR, anatomy, { supportsMultipleEditorsPerDocument: true }),
     clozeTab,
     attentionTab,
+    embeddingsTab,
   );
-  return { engine: service, models, cloze, objectives, shared, attention, colors, surprisal, anatomy };
+  return { engine: service, models, cloze, objectives, shared, attention, embeddings, colors, surprisal, anatomy };
 }
 
 export async function deactivate(): Promise<void> {

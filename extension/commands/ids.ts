@@ -28,6 +28,10 @@ export const COMMANDS = {
   keepForComparison: 'onnxLens.keepForComparison',
   saveAttentionState: 'onnxLens.saveAttentionState',
   openAttentionState: 'onnxLens.openAttentionState',
+  showEmbeddings: 'onnxLens.showEmbeddings',
+  findOccurrences: 'onnxLens.findOccurrences',
+  compareSentences: 'onnxLens.compareSentences',
+  openEmbeddingsInEditor: 'onnxLens.openEmbeddingsInEditor',
   toggleFollow: 'onnxLens.toggleFollow',
   addModelFolder: 'onnxLens.addModelFolder',
   selectModel: 'onnxLens.selectModel',
@@ -48,6 +52,7 @@ export const VIEWS = {
   cloze: 'onnxLens.cloze',
   objectives: 'onnxLens.objectives',
   attention: 'onnxLens.attention',
+  embeddings: 'onnxLens.embeddings',
   models: 'onnxLens.models',
 } as const;
 
@@ -55,6 +60,8 @@ export const VIEWS = {
 export const CLOZE_PANEL = 'onnxLens.clozePanel';
 /** The same of the Attention view. */
 export const ATTENTION_PANEL = 'onnxLens.attentionPanel';
+/** The same of the Embeddings view. */
+export const EMBEDDINGS_PANEL = 'onnxLens.embeddingsPanel';
 
 /** Type of the Anatomy view of a model in the library, and of the one that opens .onnx files. */
 export const ANATOMY_PANEL = 'onnxLens.anatomyPanel';
