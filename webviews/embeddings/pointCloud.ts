@@ -2,7 +2,7 @@
 import { css, html, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
 import { CanvasElement, type Extent, type Viewport } from '../common/canvasElement';
-import type { Palette } from '../common/colors';
+import { channels, type Palette } from '../common/colors';
 import { shapeAt } from '../common/shapes';
 import type { Surface } from '../common/surface';
 
@@ -17,8 +17,9 @@ export interface CloudPicture {
 
 const EDGE = 14;
 const RADIUS = 4;
-/** More points are drawn as small squares, which is many times as fast. */
+/** More points are drawn as small squares into one picture, which is many times as fast. */
 const MOST_SHAPES = 2_000;
+const SQUARE = 3;
 const REACH = 14;
 const TURN_PER_PIXEL = 0.01;
 /** From one layer to the next. */
@@ -259,16 +260,7 @@ function drawCloud(
       stroke,
     );
   if (count <= MOST_SHAPES) for (const index of order) shape(index, RADIUS, background);
-  else
-    for (const index of order)
-      surface.rect(
-        (drawn[2 * index] as number) - 1,
-        (drawn[2 * index + 1] as number) - 1,
-        2.5,
-        2.5,
-        colour(index),
-        0.7,
-      );
+  else drawSquares(surface, drawn, order, category, { width, height }, theme);
   if (near !== null && near < count) {
     shape(near, RADIUS + 3, theme.foreground);
     const [x, y] = [drawn[2 * near] as number, drawn[2 * near + 1] as number];
@@ -283,4 +275,31 @@ function widest(places: Float32Array, axis: 0 | 1): number {
   let most = 0;
   for (let at = axis; at < places.length; at += 2) most = Math.max(most, Math.abs(places[at] as number));
   return most;
+}
+
+/** All points as squares of their colours. */
+function drawSquares(
+  surface: Surface,
+  drawn: Float32Array,
+  order: readonly number[],
+  category: (index: number) => number,
+  { width, height }: Extent,
+  theme: Palette,
+): void {
+  const columns = Math.max(1, Math.floor(width) - 2);
+  const rows = Math.max(1, Math.floor(height) - 2);
+  const pixels = new Uint32Array(columns * rows);
+  const colours = theme.categories.map((colour) => {
+    const [red, green, blue] = channels(colour, theme.background);
+    // As the bytes of a picture stand in memory: red first.
+    return ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+  });
+  for (const index of order) {
+    const colour = colours[category(index) % colours.length] ?? 0;
+    const left = Math.round(drawn[2 * index] as number) - 2;
+    const top = Math.round(drawn[2 * index + 1] as number) - 2;
+    for (let y = Math.max(0, top); y < Math.min(rows, top + SQUARE); y++)
+      for (let x = Math.max(0, left); x < Math.min(columns, left + SQUARE); x++) pixels[y * columns + x] = colour;
+  }
+  surface.pixels(1, 1, columns, rows, pixels, columns);
 }
