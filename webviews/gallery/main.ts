@@ -1,11 +1,13 @@
-/** `?theme=dark|light|hc|hclight&view=anatomy|attention|cloze|objectives&state=…` shows one state; without `view`, links to all of them. */
+/** `?theme=dark|light|hc|hclight&view=anatomy|attention|cloze|embeddings|objectives&state=…` shows one state; without `view`, links to all of them. */
 import { setState, show } from './fakeHost';
 import '../anatomy/main';
 import '../attention/main';
 import '../cloze/main';
+import '../embeddings/main';
 import '../objectives/main';
 import { ANATOMY_STATES } from './anatomyStates';
 import { ATTENTION_STATES } from './attentionStates';
+import { EMBEDDINGS_STATES } from './embeddingsStates';
 import { CLOZE_STATES, OBJECTIVES_STATES } from './states';
 import { applyTheme, THEMES } from './themes';
 
@@ -13,6 +15,7 @@ const VIEWS: Record<string, Record<string, unknown>> = {
   anatomy: ANATOMY_STATES,
   attention: ATTENTION_STATES,
   cloze: CLOZE_STATES,
+  embeddings: EMBEDDINGS_STATES,
   objectives: OBJECTIVES_STATES,
 };
 
@@ -39,9 +42,10 @@ const states = VIEWS[view];
 applyTheme(theme);
 if (states !== undefined) {
   const name = query.get('state') ?? 'ready';
-  // Those of the attention are made when they are looked at: some are large.
-  const made = ATTENTION_STATES[name];
-  if (view === 'attention' && made !== undefined) show(made());
+  // Some are made when they are looked at, since they are large.
+  const made =
+    view === 'attention' ? ATTENTION_STATES[name] : view === 'embeddings' ? EMBEDDINGS_STATES[name] : undefined;
+  if (made !== undefined) show(made());
   else setState(states[name]);
   document.body.append(document.createElement(`onnx-lens-${view}`));
 } else
