@@ -18,15 +18,14 @@ import { counted } from '../protocol/format';
 import type {
   ProbeFactDetails,
   ProbesComparison,
-  ProbesExport,
   ProbesMethods,
   ProbesPage,
   ProbesState,
   ProbesSummary,
+  ProbesTable,
   ShownRun,
 } from '../protocol/probesView';
 import type { FactPlace, ProbeRun, ProbeRunner } from '../testing/probeRunner';
-import type { Cell } from './export';
 import type { KeptRun, ProbeHistory } from './probeHistory';
 import { comparisonCells, factCells, latexTable, markdownTable, relationCells } from './probesExport';
 import { exportAs, saveAs } from './save';
@@ -142,7 +141,11 @@ export class ProbesController implements vscode.Disposable {
     refresh: () => this.again(null),
     cancel: () => this.shown?.live?.cancel(),
     selectModel: () => this.command(COMMANDS.selectModel),
-    export: ({ format }) => this.export(format),
+    export: async ({ format }) => {
+      const { name, rows, ...json } = await this.exported();
+      await exportAs(format, { name, rows, json });
+    },
+    exportTable: ({ format }) => this.exportTable(format),
     openInEditor: () => this.openInEditor(),
     showLog: () => this.command(COMMANDS.showLog),
     help: () => this.command('workbench.action.openWalkthrough', 'onnx-lens.onnx-lens#onnxLens.start', false),
@@ -340,30 +343,26 @@ export class ProbesController implements vscode.Disposable {
     );
   }
 
-  private async export(format: ProbesExport): Promise<void> {
+  /** What the page shows, as a table and as data. Throws `bad-input` without a run. */
+  private async exported() {
     const { shown, page } = this;
     if (shown?.content == null) throw new LensError('bad-input', 'There is no run yet to export.');
     const summary = await this.summaryOf(shown);
     const comparison = page === 'compare' ? await this.comparison() : null;
     const { content, record } = shown;
-    const rows: Cell[][] =
+    const rows =
       comparison !== null
         ? comparisonCells(comparison)
         : page === 'relations' && summary !== null
           ? relationCells(summary)
           : factCells(factRows(content), content.facts);
-    const name = `probes-${page}`;
-    if (format === 'md' || format === 'tex') {
-      const text = format === 'md' ? markdownTable(rows) : latexTable(rows);
-      const filter = format === 'md' ? 'Markdown' : 'LaTeX';
-      await saveAs({ name, format, filter, content: Buffer.from(text) });
-      return;
-    }
-    await exportAs(format, {
-      name,
-      json: { header: record?.header ?? null, summary, comparison, facts: content.facts },
-      rows,
-    });
+    return { name: `probes-${page}`, rows, header: record?.header ?? null, summary, comparison, facts: content.facts };
+  }
+
+  private async exportTable(format: ProbesTable): Promise<void> {
+    const { name, rows } = await this.exported();
+    const text = format === 'md' ? markdownTable(rows) : latexTable(rows);
+    await saveAs({ name, format, filter: format === 'md' ? 'Markdown' : 'LaTeX', content: Buffer.from(text) });
   }
 
   private command(id: string, ...parameters: unknown[]): void {

@@ -108,7 +108,8 @@ export interface ProbesComparison {
   changes: { relation: string; subject: string; answers: string[]; change: 'gained' | 'lost'; index: number }[];
 }
 
-export type ProbesExport = 'json' | 'csv' | 'clipboard' | 'md' | 'tex';
+/** Tables for papers. */
+export type ProbesTable = 'md' | 'tex';
 
 /** method → [parameters, result] */
 export interface ProbesMethods {
@@ -129,7 +130,8 @@ export interface ProbesMethods {
   refresh: [null, null];
   cancel: [null, null];
   selectModel: [null, null];
-  export: [{ format: ProbesExport }, null];
+  export: [{ format: 'json' | 'csv' | 'clipboard' }, null];
+  exportTable: [{ format: ProbesTable }, null];
   openInEditor: [null, null];
   showLog: [null, null];
   help: [null, null];
