@@ -21,6 +21,8 @@ import { headWeights } from './analysis/attention/weights';
 import { corrupt } from './analysis/corrupt';
 import { logitLens, logitLensTable } from './analysis/ffn/logitLens';
 import { memories } from './analysis/ffn/memories';
+import { buildIndex, indexFolder } from './analysis/ffn/valueIndex';
+import { searchValues, valueWords } from './analysis/ffn/valueSearch';
 import { fillMask } from './analysis/fillMask';
 import { throwIfCancelled } from './analysis/forward';
 import { nextSentence } from './analysis/nextSentence';
@@ -140,6 +142,16 @@ export class Engine {
     memories: ({ model, ...params }, context) =>
       this.run(model, 'inside', context, (loaded, opened) =>
         memories(this.remembering(loaded, opened), params, context),
+      ),
+    value: ({ model, ...params }, context) =>
+      this.run(model, 'inside', context, (loaded, opened) => valueWords(this.remembering(loaded, opened), params)),
+    valueIndex: ({ model, cache }, context) =>
+      this.run(model, 'inside batch', context, async (loaded) =>
+        buildIndex(loaded, indexFolder(cache, (await fingerprint(model)).sha256), context),
+      ),
+    valueSearch: ({ model, cache, ...params }, context) =>
+      this.run(model, 'inside batch', context, async (loaded) =>
+        searchValues(loaded, indexFolder(cache, (await fingerprint(model)).sha256), params, context),
       ),
     probe: ({ model, ...params }, context) =>
       this.run(model, 'batch', context, (loaded) => probe(loaded, params, context)),

@@ -20,6 +20,7 @@ import { logitLensCommand } from './lensCommand';
 import { memoriesCommand } from './memoriesCommand';
 import { PAIR, stringList, TEXT, TOP, wholeNumber, type OptionSpec, type OptionValues } from './options';
 import { probeCommand } from './probeCommands';
+import { valuesCommand } from './valuesCommand';
 import { encodeSafetensors, writeChunks } from './safetensors';
 import { predictionTable, table, visible } from './table';
 import { fixtureFolders, verifyFixture, type Check } from './verify';
@@ -525,6 +526,7 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['ablate', ablateCommand],
   ['logit-lens', logitLensCommand],
   ['memories', memoriesCommand],
+  ['values', valuesCommand],
   ['verify', verifyCommand],
   ['probe', probeCommand],
 ]);
