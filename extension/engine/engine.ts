@@ -20,6 +20,7 @@ import { attentionSteps } from './analysis/attention/steps';
 import { headWeights } from './analysis/attention/weights';
 import { corrupt } from './analysis/corrupt';
 import { logitLens, logitLensTable } from './analysis/ffn/logitLens';
+import { intervene } from './analysis/ffn/intervene';
 import { memories } from './analysis/ffn/memories';
 import { buildIndex, indexFolder } from './analysis/ffn/valueIndex';
 import { searchValues, valueWords } from './analysis/ffn/valueSearch';
@@ -29,9 +30,11 @@ import { nextSentence } from './analysis/nextSentence';
 import { probe } from './analysis/probes/probe';
 import { score } from './analysis/score';
 import { traceText } from './analysis/trace';
+import { requireOwn } from '../files/recipe';
 import { OpenModels } from './openModels';
 import { isMethod, readParams } from './requests/requests';
 import { anatomyOf, inspectModel } from './session/describe';
+import { exportModel } from './session/exportModel';
 import { fingerprint } from './session/fingerprint';
 import type { Internals } from './session/internals';
 import type { LanguageModel, RunContext } from './session/languageModel';
@@ -143,6 +146,14 @@ export class Engine {
       this.run(model, 'inside', context, (loaded, opened) =>
         memories(this.remembering(loaded, opened), params, context),
       ),
+    intervene: ({ model, ...params }, context) =>
+      this.run(model, 'inside', context, (loaded, opened) =>
+        intervene(this.remembering(loaded, opened), params, context),
+      ),
+    exportModel: async ({ model, recipe, folder }, context) => {
+      requireOwn(recipe, model.id, await fingerprint(model));
+      return exportModel(model, recipe, folder, context);
+    },
     value: ({ model, ...params }, context) =>
       this.run(model, 'inside', context, (loaded, opened) => valueWords(this.remembering(loaded, opened), params)),
     valueIndex: ({ model, cache }, context) =>

@@ -2,7 +2,7 @@
  * What may be asked of a model's layers as writers: what it would say after each part of each layer (logit lens). Symbols: L blocks,
  * T tokens, D model width, F FFN width, V vocabulary, S states of the residual stream. Layers and neurons count from 0.
  */
-import type { AttentionInput, AttentionToken, HeadScale } from './attention';
+import type { AttentionInput, AttentionToken, HeadScale, PredictionTarget } from './attention';
 import type { ModelRef, Prediction, WindowInfo } from './engine';
 
 /** A memory of a feed-forward network: key (column of W_in), activation m, value (row of W_out). */
@@ -248,11 +248,55 @@ export interface ValueSearch {
   elapsed: number;
 }
 
+/** Heads and neurons scaled, for one model, as a file keeps it. */
+export interface Recipe {
+  format: 'onnx-lens-recipe';
+  version: 1;
+  /** For people. */
+  model: string;
+  /** SHA-256 of the model's files (`fingerprint`). */
+  fingerprint: string;
+  changes: Scale[];
+}
+
+export interface InterveneParams extends FfnInput {
+  target?: PredictionTarget;
+  /** Beside the input's own `interventions`, which hold before and after. */
+  changes: Scale[];
+  topK: number;
+}
+
+export interface InterveneResult {
+  model: string;
+  tokens: AttentionToken[];
+  target: { position: number; id: number; token: string };
+  before: { logprob: number; predictions: Prediction[] };
+  after: { logprob: number; predictions: Prediction[] };
+  notes: string[];
+  elapsed: number;
+}
+
+export interface ExportParams {
+  model: ModelRef;
+  recipe: Recipe;
+  /** An absolute path that does not exist. */
+  folder: string;
+}
+
+export interface ExportResult {
+  folder: string;
+  /** Where each layer's changes went. */
+  changes: { layer: number; part: 'heads' | 'neurons'; how: 'weight rows' | 'row scales' | 'inserted Mul' }[];
+  elapsed: number;
+}
+
 /** method → [parameters, result] */
 export interface FfnEngineMethods {
   logitLens: [LogitLensParams, LogitLens];
   logitLensTable: [LogitLensTableParams, LogitLensTable];
   memories: [MemoriesParams, Memories];
+  intervene: [InterveneParams, InterveneResult];
+  exportModel: [ExportParams, ExportResult];
   value: [ValueParams, ValueWords];
   valueIndex: [ValueIndexParams, ValueIndexInfo];
   valueSearch: [ValueSearchParams, ValueSearch];

@@ -16,6 +16,7 @@ import { count, counted, fileSize, nats, perplexity, probability, signed } from 
 import { ablateCommand } from './ablateCommand';
 import { attentionCommand } from './attentionCommand';
 import { expansionCommand, headsCommand } from './headCommands';
+import { exportCommand, interveneCommand } from './interveneCommands';
 import { logitLensCommand } from './lensCommand';
 import { memoriesCommand } from './memoriesCommand';
 import { PAIR, stringList, TEXT, TOP, wholeNumber, type OptionSpec, type OptionValues } from './options';
@@ -527,6 +528,8 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['logit-lens', logitLensCommand],
   ['memories', memoriesCommand],
   ['values', valuesCommand],
+  ['intervene', interveneCommand],
+  ['export', exportCommand],
   ['verify', verifyCommand],
   ['probe', probeCommand],
 ]);
