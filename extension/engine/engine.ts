@@ -18,6 +18,11 @@ import { relationExamples } from './analysis/attention/relationExamples';
 import { headRelations } from './analysis/attention/relations';
 import { attentionSteps } from './analysis/attention/steps';
 import { headWeights } from './analysis/attention/weights';
+import { contextuality } from './analysis/embeddings/contextuality';
+import { embed } from './analysis/embeddings/embed';
+import { occurrences } from './analysis/embeddings/occurrences';
+import { sentenceSimilarity } from './analysis/embeddings/sentences';
+import { wordInContext } from './analysis/embeddings/word';
 import { corrupt } from './analysis/corrupt';
 import { logitLens, logitLensTable } from './analysis/ffn/logitLens';
 import { intervene } from './analysis/ffn/intervene';
@@ -27,7 +32,8 @@ import { searchValues, valueWords } from './analysis/ffn/valueSearch';
 import { fillMask } from './analysis/fillMask';
 import { throwIfCancelled } from './analysis/forward';
 import { nextSentence } from './analysis/nextSentence';
-import { probe } from './analysis/probes/probe';
+import { isShort, probe } from './analysis/probes/probe';
+import { checkAnswers } from './analysis/probes/queries';
 import { score } from './analysis/score';
 import { traceText } from './analysis/trace';
 import { requireOwn } from '../files/recipe';
@@ -142,6 +148,28 @@ export class Engine {
       this.run(model, 'inside', context, (loaded, opened) =>
         logitLensTable(this.remembering(loaded, opened), params, context),
       ),
+    embed: ({ model, ...params }, context) =>
+      this.run(model, params.texts.length > 1 ? 'inside batch' : 'inside', context, (loaded, opened) =>
+        embed(
+          params.texts.length > 1 ? this.withWeights(loaded, opened) : this.remembering(loaded, opened),
+          params,
+          context,
+        ),
+      ),
+    wordInContext: ({ model, ...params }, context) =>
+      this.run(model, 'inside', context, (loaded, opened) =>
+        wordInContext(this.remembering(loaded, opened), params, context),
+      ),
+    sentenceSimilarity: ({ model, ...params }, context) =>
+      this.run(model, 'inside', context, (loaded, opened) =>
+        sentenceSimilarity(this.withWeights(loaded, opened), params, context),
+      ),
+    occurrences: ({ model, ...params }, context) =>
+      this.run(model, 'inside batch', context, (loaded, opened) =>
+        occurrences(this.withWeights(loaded, opened), params, context),
+      ),
+    contextuality: ({ model, ...params }, context) =>
+      this.run(model, 'inside batch', context, (loaded) => contextuality(loaded, params, context)),
     memories: ({ model, ...params }, context) =>
       this.run(model, 'inside', context, (loaded, opened) =>
         memories(this.remembering(loaded, opened), params, context),
@@ -165,7 +193,8 @@ export class Engine {
         searchValues(loaded, indexFolder(cache, (await fingerprint(model)).sha256), params, context),
       ),
     probe: ({ model, ...params }, context) =>
-      this.run(model, 'batch', context, (loaded) => probe(loaded, params, context)),
+      this.run(model, isShort(params) ? 'interactive' : 'batch', context, (loaded) => probe(loaded, params, context)),
+    probeAnswers: async ({ model, groups }) => ({ groups: checkAnswers(await this.tokenizerOf(model), groups) }),
     fingerprint: ({ model }) => fingerprint(model),
     status: async () => ({ pid: process.pid, rss: process.memoryUsage.rss(), loaded: this.models.loaded }),
   };
@@ -198,6 +227,12 @@ export class Engine {
     const known = this.traces.get(opened) ?? new TraceCache();
     this.traces.set(opened, known);
     return known.over(loaded);
+  }
+
+  /** Work over many texts leaves room for what a person looks at, but the table of embeddings is worth keeping. */
+  private withWeights(loaded: LanguageModel & Internals, opened: OrtModel): LanguageModel & Internals {
+    const known = this.remembering(loaded, opened);
+    return { ...known, trace: (...asked) => loaded.trace(...asked) };
   }
 
   /** No weights are loaded for this, and there need not be any. */

@@ -15,6 +15,8 @@ import { LensError } from '../../extension/protocol/errors';
 import { count, counted, fileSize, nats, perplexity, probability, signed } from '../../extension/protocol/format';
 import { ablateCommand } from './ablateCommand';
 import { attentionCommand } from './attentionCommand';
+import { embedCommand } from './embedCommand';
+import { contextualityCommand, neighboursCommand, occurrencesCommand, similarityCommand } from './embeddingCommands';
 import { expansionCommand, headsCommand } from './headCommands';
 import { exportCommand, interveneCommand } from './interveneCommands';
 import { logitLensCommand } from './lensCommand';
@@ -521,6 +523,11 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['nsp', nsp],
   ['corrupt', corruptCommand],
   ['trace', traceCommand],
+  ['embed', embedCommand],
+  ['neighbours', neighboursCommand],
+  ['similarity', similarityCommand],
+  ['occurrences', occurrencesCommand],
+  ['contextuality', contextualityCommand],
   ['attention', attentionCommand],
   ['heads', headsCommand],
   ['expansion', expansionCommand],

@@ -1,8 +1,7 @@
 /** Heads over files: `lens heads` (statistics, relations, shards put together) and `lens expansion`. */
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
+import { basename, resolve } from 'node:path';
 import type {
-  CorpusSource,
   HeadCorpusResult,
   HeadCorpusState,
   HeadRelationsResult,
@@ -25,6 +24,7 @@ import { count, counted, headName, nats, probability } from '../../extension/pro
 import { findModel } from './catalog';
 import type { Command, CommandContext, Output } from './commands';
 import { stringList, wholeNumber, type OptionValues } from './options';
+import { sourcesOf } from './sources';
 import { table, visible } from './table';
 
 const TEXTS = /\.(txt|md)$/iu;
@@ -78,20 +78,6 @@ export const headsCommand: Command = {
     return treebanks.length > 0 ? relations(named, [...treebanks, ...rest]) : statistics(named, rest);
   },
 };
-
-/** Files as they are named, and those of folders whose names fit, in the order of their names. */
-function sourcesOf(names: readonly string[], fits: RegExp): CorpusSource[] {
-  const sources = names.flatMap((name): CorpusSource[] => {
-    if (!existsSync(name) || !statSync(name).isDirectory()) return [{ name, file: resolve(name) }];
-    return readdirSync(name, { recursive: true, encoding: 'utf8' })
-      .filter((file) => fits.test(file))
-      .sort()
-      .map((file) => ({ name: join(name, file), file: resolve(name, file) }));
-  });
-  if (sources.length === 0)
-    throw new LensError('bad-input', `There is no file in ${names.join(', ')} whose name ends as ${fits.source} says.`);
-  return sources;
-}
 
 function shardOf(options: OptionValues): { shard?: { index: number; of: number } } {
   const value = options['shard'];

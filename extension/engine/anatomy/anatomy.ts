@@ -4,6 +4,7 @@ import { findParts, type Parts } from './blocks';
 import {
   findEmbeddings,
   findFinalNorm,
+  findPooled,
   findPositions,
   findUnembedding,
   rootWeight,
@@ -50,6 +51,12 @@ export function findAnatomy(model: OnnxModel, logits: string | null): Anatomy {
   for (const { name } of model.graph.outputs)
     if (name === logits) sites.set('unembed.logits', outputSite(subject, name));
     else sites.set(name, { value: name, layout: { kind: 'plain' } });
+  const pooled = findPooled(subject, parts.linears, width);
+  if (pooled !== null && !sites.has('pooler_output'))
+    sites.set('pooler_output', { value: pooled, layout: { kind: 'plain' } });
+  const finalNorm = findFinalNorm(subject, parts.norms, parts.blocks);
+  if (finalNorm !== null && width !== null)
+    sites.set('ln_final.hook_normalized', tokenSite(subject, finalNorm, [width]));
   const embeddings = findEmbeddings(subject, first?.residPre ?? '');
   // Exporters may fold one matrix into several transposed ones; a bias stays itself.
   const weights = parts.blocks.map(({ attention: { output } }) =>
@@ -65,7 +72,7 @@ export function findAnatomy(model: OnnxModel, logits: string | null): Anatomy {
     positions: findPositions(subject, parts.blocks, embeddings),
     embeddings,
     unembedding: logits === null ? null : findUnembedding(subject, parts.linears, logits, embeddings.word),
-    finalNorm: findFinalNorm(parts.norms, parts.blocks),
+    finalNorm,
     tiedLayers: weights.length > 1 && new Set(weights).size < weights.length,
     hooks: { sites, missing },
     layers: parts.blocks.length,

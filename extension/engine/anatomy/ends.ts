@@ -1,5 +1,5 @@
 /** The two ends of the model: the tables that ids are looked up in, and the head that scores the vocabulary. */
-import type { Wires } from '../onnx/graph';
+import { nearestFirst, type Wires } from '../onnx/graph';
 import type { Anatomy } from './anatomy';
 import { nearestLinears } from './attention';
 import type { Block } from './blocks';
@@ -80,10 +80,36 @@ export function findUnembedding(
 }
 
 /** The norm between the last block and the head of a pre-norm model. */
-export const findFinalNorm = (norms: Norms, blocks: readonly Block[]): string | null => {
+export function findFinalNorm({ wires }: Subject, norms: Norms, blocks: readonly Block[]): string | null {
   const last = blocks.at(-1);
-  return last?.norm === 'pre' ? (norms.byInput.get(last.residPost ?? '')?.[0]?.output ?? null) : null;
-};
+  if (last?.norm !== 'pre' || last.residPost === null) return null;
+  // Some exports write the rows of all texts under each other for the feed-forward network.
+  const further = (name: string): string[] =>
+    wires
+      .readers(name)
+      .filter(({ opType }) => /^(Reshape|Identity|Cast)$/.test(opType))
+      .flatMap(({ outputs }) => outputs);
+  for (const name of nearestFirst(last.residPost, further)) {
+    const norm = norms.byInput.get(name)?.[0];
+    if (norm !== undefined) return norm.output;
+  }
+  return null;
+}
+
+/** tanh(W·h + b) of one token of each text, [B,D]: what BERT's heads for whole texts read. */
+export function findPooled(
+  { wires, values, batch }: Subject,
+  linears: ReadonlyMap<string, Linear>,
+  width: number | null,
+): string | null {
+  const pooled = wires.nodes.filter(({ opType, inputs, outputs }) => {
+    const dims = values.get(outputs[0] ?? '')?.dims;
+    return (
+      opType === 'Tanh' && linears.has(inputs[0] ?? '') && dims?.length === 2 && dims[0] === batch && dims[1] === width
+    );
+  });
+  return pooled.length === 1 ? (pooled[0]?.outputs[0] ?? null) : null;
+}
 
 /** A norm by TransformerLens's name (session/weights.ts), or why there is none. */
 export function normAt({ blocks, norms, finalNorm }: Anatomy, name: string): Norm | string {

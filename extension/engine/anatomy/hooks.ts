@@ -1,6 +1,7 @@
 /**
  * Names of activations and where they are. The names are TransformerLens's; for post-norm models also `hook_mlp_in` and
- * `hook_normalized_resid_post`, since there `resid_mid` and `resid_post` are the sums before the norms.
+ * `hook_normalized_resid_post`, since there `resid_mid` and `resid_post` are the sums before the norms. `ln_final.hook_normalized` is what a
+ * pre-norm model's last norm gives.
  */
 import { LensError } from '../../protocol/errors';
 import { sizeOf } from '../onnx/model';

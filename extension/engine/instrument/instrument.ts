@@ -206,7 +206,7 @@ function gate(value: string, type: number): GraphNode[] {
 }
 
 /** Nodes that the outputs depend on. The runtime would run the others too. */
-function needed(nodes: readonly GraphNode[], outputs: readonly string[]): GraphNode[] {
+export function needed(nodes: readonly GraphNode[], outputs: readonly string[]): GraphNode[] {
   const makers = new Map<string, GraphNode>();
   for (const node of nodes) for (const output of node.outputs) if (output !== '') makers.set(output, node);
   const kept = new Set<GraphNode>();

@@ -79,7 +79,7 @@ const inputOf = (params: Fields): AttentionInput => ({
   ...optional(params, 'interventions', scalesOf),
 });
 
-const sourceOf = (value: unknown, index: number): CorpusSource => {
+export const sourceOf = (value: unknown, index: number): CorpusSource => {
   const at = `sources[${index}]`;
   const { name, file, text } = fields(value, at);
   const title = textOf(name, `${at}.name`);

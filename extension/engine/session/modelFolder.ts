@@ -75,8 +75,12 @@ export function companionFolder(ref: ModelRef, file: string): string {
   return [own, ref.folder, dirname(own)].find((folder) => existsSync(join(folder, file))) ?? ref.folder;
 }
 
-/** A small JSON object beside the model; null when there is none. Throws `model-invalid` when it is damaged. */
-export function readCompanion(ref: ModelRef, file: string): Record<string, unknown> | null {
+/** A small JSON object (or list, by index) beside the model; null when there is none. Throws `model-invalid` when it is damaged. */
+export function readCompanion(
+  ref: ModelRef,
+  file: string,
+  expected: 'an object' | 'a list' = 'an object',
+): Record<string, unknown> | null {
   const path = join(companionFolder(ref, file), file);
   if (!existsSync(path)) return null;
   const broken = (what: string): LensError =>
@@ -88,6 +92,7 @@ export function readCompanion(ref: ModelRef, file: string): Record<string, unkno
   } catch {
     throw broken('is not valid JSON');
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw broken('is not a JSON object');
+  if (typeof value !== 'object' || value === null || Array.isArray(value) !== (expected === 'a list'))
+    throw broken(`is not ${expected} of JSON`);
   return value as Record<string, unknown>;
 }

@@ -1,19 +1,17 @@
 /** Rows of like length, run together, and the patterns of every head of every row. */
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { LensError } from '../../../protocol/errors';
 import type { Anatomy } from '../../anatomy/anatomy';
 import { blockHook } from '../../anatomy/hooks';
 import type { Activation, Traceable, Trace } from '../../session/internals';
 import type { InputRow } from '../../session/languageModel';
-import { throwIfCancelled, TOKENS_PER_RUN } from '../forward';
+import { TOKENS_PER_RUN } from '../forward';
+import { tracedRuns } from '../runs';
 import type { DocumentPattern } from './statistics';
 
 /** Patterns of one run, in bytes. */
 const BYTES_PER_RUN = 2 ** 27;
 /** A single row may have more, but no more than this. */
 const MOST_BYTES = 2 ** 29;
-/** Rows that are looked at together to find those of like length. */
-const LOOKAHEAD = 128;
 
 /** Which patterns a model has. */
 export interface PatternShape {
@@ -57,41 +55,19 @@ export interface Patterned<T> {
   blocks: { layer: number; pattern: DocumentPattern }[];
 }
 
-/**
- * Runs every item and gives it with its patterns, run by run. Padding is only used where the model masks it, and a model that refuses a
- * batch gets its rows one by one. Between runs a cancel is heard.
- */
+/** Runs every item and gives it with its patterns, run by run (runs.ts). */
 export async function* patternsOf<T extends { row: InputRow }>(
   model: Traceable,
   shape: PatternShape,
   items: AsyncIterable<T>,
   signal: AbortSignal,
 ): AsyncGenerator<Patterned<T>[]> {
-  const pads = model.info.inputs.some(({ name }) => name === 'attention_mask' || name === 'input_mask');
+  const { layers, heads } = shape;
   const hooks = shape.hooks.map(({ hook }) => hook);
-  let oneByOne = false;
-  for await (const together of runs(items, shape, pads)) {
-    const queue = oneByOne ? together.map((item) => [item]) : [together];
-    for (let run = queue.shift(); run !== undefined; run = queue.shift()) {
-      throwIfCancelled(signal);
-      let trace: Trace;
-      try {
-        trace = await model.trace(
-          run.map(({ row }) => row),
-          hooks,
-        );
-      } catch (error) {
-        if (run.length === 1) throw error;
-        oneByOne = true;
-        queue.push(...run.map((item) => [item]));
-        continue;
-      }
-      yield run.map((item, place) => ({ item, blocks: blocksOf(trace, shape, place) }));
-      // Lets other requests, a cancel among them, be read.
-      await nextTurn();
-    }
-  }
-  throwIfCancelled(signal);
+  const fits = (count: number, length: number): boolean =>
+    count * length <= TOKENS_PER_RUN && count * length * length * 4 * layers * heads <= BYTES_PER_RUN;
+  for await (const run of tracedRuns(model, items, hooks, fits, signal))
+    yield run.items.map((item, place) => ({ item, blocks: blocksOf(run.trace, shape, place) }));
 }
 
 function blocksOf(trace: Trace, shape: PatternShape, row: number): Patterned<unknown>['blocks'] {
@@ -102,34 +78,4 @@ function blocksOf(trace: Trace, shape: PatternShape, row: number): Patterned<unk
     const size = heads * queries * keys;
     return { layer, pattern: { data: data.subarray(row * size, (row + 1) * size), heads, stride: keys } };
   });
-}
-
-/** Successive rows of like length that fit into one run together. */
-async function* runs<T extends { row: InputRow }>(
-  items: AsyncIterable<T>,
-  { layers, heads }: PatternShape,
-  pads: boolean,
-): AsyncGenerator<T[]> {
-  const fits = (count: number, length: number): boolean =>
-    count * length <= TOKENS_PER_RUN && count * length * length * 4 * layers * heads <= BYTES_PER_RUN;
-  const divide = (waiting: T[]): T[][] => {
-    waiting.sort((a, b) => a.row.ids.length - b.row.ids.length);
-    const result: T[][] = [];
-    for (const item of waiting) {
-      const last = result.at(-1);
-      const { length } = item.row.ids;
-      const like = pads || last?.[0]?.row.ids.length === length;
-      if (last !== undefined && like && fits(last.length + 1, length)) last.push(item);
-      else result.push([item]);
-    }
-    return result;
-  };
-  let waiting: T[] = [];
-  for await (const item of items) {
-    waiting.push(item);
-    if (waiting.length < LOOKAHEAD) continue;
-    yield* divide(waiting);
-    waiting = [];
-  }
-  yield* divide(waiting);
 }

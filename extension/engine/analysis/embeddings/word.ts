@@ -1,0 +1,160 @@
+/** One word in its context: its vector from layer to layer, and what it is like there. */
+import type { VectorLayer, WordLayer, WordParams, WordResult } from '../../../protocol/embeddings';
+import type { TextRange } from '../../../protocol/engine';
+import { LensError } from '../../../protocol/errors';
+import type { Activation, Internals } from '../../session/internals';
+import type { RunContext } from '../../session/languageModel';
+import { prepareInput, unitsOf } from '../attention/input';
+import { throwIfCancelled } from '../forward';
+import { checkVectors, hiddenStates, hooksOf, layerName, layerVectors, staticVectors } from './layers';
+import { centred, cosine, meanRow, norm, type Rows } from './maths';
+import { meanOf } from './pooling';
+
+export async function wordInContext(
+  model: Pick<Internals, 'info' | 'tokenizer' | 'anatomy' | 'trace' | 'weight'>,
+  { text, range, topK, centre }: Omit<WordParams, 'model'>,
+  { signal, progress }: RunContext,
+): Promise<WordResult> {
+  const started = performance.now();
+  const { row, tokens, window, notes } = prepareInput(model, { text, around: range });
+  const touches = (other: TextRange | null): boolean =>
+    other !== null && other.start < range.end && other.end > range.start;
+  const own = tokens.filter((token) => !token.special && touches(token.range));
+  const [first, last] = [own[0], own.at(-1)];
+  if (first?.range == null || last?.range == null)
+    throw new LensError(
+      'bad-input',
+      `There is no token at ${range.start}–${range.end}: “${text.slice(range.start, range.end).trim().slice(0, 40)}”.`,
+      'Select a word.',
+    );
+  const pieces = own.map(({ index }) => index);
+  const states = await hiddenStates(model);
+  const numbers = [...states.hooks.keys()].filter((layer) => states.hooks[layer] !== null);
+  const hooks = hooksOf(model, states, numbers);
+  const anatomy = await model.anatomy();
+  progress({ message: 'Running the text' });
+  const trace = await model.trace([row], hooks);
+  const embeddings = anatomy.embeddings.word === null ? null : await model.weight('embed.W_E');
+  throwIfCancelled(signal);
+  const words = unitsOf(tokens, true).filter(({ special, range: place }) => !special && place !== null);
+
+  const layers: WordLayer[] = [];
+  const cosines = new Float32Array((numbers.length + 1) * words.length);
+  const vectorAt = (layer: VectorLayer): Rows =>
+    layer === 'static'
+      ? staticVectors(embeddings as Activation, row.ids)
+      : layerVectors(trace, states, 0, row.ids.length, layer);
+  const fixed = embeddings === null ? null : meanOf(vectorAt('static'), pieces);
+  const tableMean = embeddings === null || !centre ? null : meanRow(rowsOf(embeddings));
+  let before: Float32Array | null = null;
+  for (const [at, layer] of (['static', ...numbers] as const).entries()) {
+    if (layer === 'static' && embeddings === null) {
+      cosines.fill(NaN, 0, words.length);
+      continue;
+    }
+    const vectors = vectorAt(layer);
+    checkVectors(vectors, model.info.id, layer);
+    const vector = meanOf(vectors, pieces);
+    // Hidden states share a direction that says nothing of the word; less it, what is left is told apart better.
+    const compared = centre ? centred(vectors) : vectors;
+    const mine = meanOf(compared, pieces);
+    words.forEach((word, index) => {
+      cosines[at * words.length + index] = cosine(mine, meanOf(compared, word.tokens));
+    });
+    const comparable = embeddings !== null && embeddings.dims[1] === vectors.width;
+    layers.push({
+      layer,
+      name: layerName(layer),
+      norm: norm(vector),
+      toStatic: fixed !== null && comparable ? cosine(vector, fixed) : null,
+      toPrevious: before === null || layer === 'static' ? null : cosine(vector, before),
+      ...(comparable
+        ? nearest(embeddings, tableMean, mine, new Set(own.map(({ id }) => id)), topK, model.tokenizer)
+        : { neighbours: [], rank: null }),
+    });
+    if (layer !== 'static') before = vector;
+    throwIfCancelled(signal);
+  }
+  const same = (label: string): boolean => label.toLowerCase() === word.toLowerCase();
+  const word = text.slice(first.range.start, last.range.end);
+  return {
+    model: model.info.id,
+    word: {
+      text: word,
+      range: { start: first.range.start, end: last.range.end },
+      pieces: own.map(({ token }) => token),
+    },
+    window,
+    layers,
+    words: words.map(({ range: place }) => {
+      const { start, end } = place as TextRange;
+      const label = text.slice(start, end);
+      return { label, range: { start, end }, own: touches(place), same: !touches(place) && same(label) };
+    }),
+    cosines: embeddings === null ? cosines.subarray(words.length) : cosines,
+    notes: [
+      ...notes,
+      ...(embeddings === null
+        ? ['The embedding table of this model was not found, so that there are no static rows.']
+        : embeddings.dims[1] !== vectorAt(numbers[0] ?? 0).width
+          ? [
+              `The rows of the embedding table have ${embeddings.dims[1]} numbers and the hidden states ${vectorAt(numbers[0] ?? 0).width}, so that they cannot be compared.`,
+            ]
+          : []),
+    ],
+    elapsed: performance.now() - started,
+  };
+}
+
+const rowsOf = ({ dims, data }: Activation): Rows => ({ width: dims[1] as number, data });
+
+/** Rows of the vocabulary that a vector points to. Special and unused tokens are none; `own` are ranked, but not named. */
+function nearest(
+  { dims, data }: Activation,
+  mean: Float64Array | null,
+  vector: Float32Array,
+  own: ReadonlySet<number>,
+  topK: number,
+  tokenizer: Internals['tokenizer'],
+): Pick<WordLayer, 'neighbours' | 'rank'> {
+  const [rows = 0, width = 0] = dims;
+  const count = Math.min(rows, tokenizer.vocabSize);
+  const likeness = new Float32Array(count).fill(-Infinity);
+  const length = norm(vector);
+  for (let id = 0; id < count; id++) {
+    if (tokenizer.isSpecial(id)) continue;
+    let [product, square] = [0, 0];
+    const start = id * width;
+    for (let at = 0; at < width; at++) {
+      const value = (data[start + at] as number) - (mean === null ? 0 : (mean[at] as number));
+      product += value * (vector[at] as number);
+      square += value * value;
+    }
+    if (square > 0) likeness[id] = product / (length * Math.sqrt(square));
+  }
+  const order = topIds(likeness, topK + own.size);
+  const [first] = own;
+  const mine = first === undefined ? -Infinity : (likeness[first] ?? -Infinity);
+  return {
+    neighbours: order
+      .filter((id) => !own.has(id) && !/^\[unused\d+\]$/u.test(tokenizer.token(id)))
+      .slice(0, topK)
+      .map((id) => ({ id, token: tokenizer.token(id), text: tokenizer.text(id), cosine: likeness[id] as number })),
+    rank: mine === -Infinity ? null : 1 + likeness.reduce((above, value) => above + Number(value > mine), 0),
+  };
+}
+
+/** Indices of the largest numbers, largest first, ties by lower index. */
+export function topIds(values: Float32Array, count: number): number[] {
+  const found: number[] = [];
+  const isBefore = (a: number, b: number): boolean => (values[a] as number) > (values[b] as number);
+  for (let id = 0; id < values.length; id++) {
+    if (values[id] === -Infinity) continue;
+    if (found.length === count && !isBefore(id, found.at(-1) as number)) continue;
+    let at = found.length;
+    while (at > 0 && isBefore(id, found[at - 1] as number)) at--;
+    found.splice(at, 0, id);
+    if (found.length > count) found.pop();
+  }
+  return found;
+}

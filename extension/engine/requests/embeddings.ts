@@ -1,0 +1,106 @@
+/** What may be asked of vectors, checked. */
+import {
+  POOLS,
+  PROJECTIONS,
+  type EmbeddingEngineMethods,
+  type LayerMix,
+  type VectorLayer,
+} from '../../protocol/embeddings';
+import { sourceOf } from './attention';
+import {
+  fields,
+  flag,
+  integer,
+  list,
+  modelOf,
+  numeric,
+  oneOf,
+  optional,
+  rangeOf,
+  textOf,
+  wrong,
+  type Fields,
+} from './fields';
+import type { Reader } from './requests';
+
+const MOST_LAYERS = 1_000;
+const MOST_TEXTS = 100_000;
+const MOST_NEIGHBOURS = 1_000;
+const MOST_SOURCES = 1_000_000;
+const MOST_OCCURRENCES = 100_000;
+const MOST_CLUSTERS = 50;
+const LONGEST_WORD = 1_000;
+const LARGEST_WEIGHT = 1e6;
+
+const mixOf = (value: unknown, name: string): LayerMix => {
+  const { weights, gamma } = fields(value, name);
+  return {
+    weights: list(weights, `${name}.weights`, MOST_LAYERS).map((weight) =>
+      numeric(weight, `${name}.weights`, -LARGEST_WEIGHT, LARGEST_WEIGHT),
+    ),
+    gamma: numeric(gamma, `${name}.gamma`, -LARGEST_WEIGHT, LARGEST_WEIGHT),
+  };
+};
+
+const layerOf = (value: unknown, name: string): VectorLayer => {
+  if (value === 'static') return value;
+  if (typeof value === 'number') return integer(value, name, 0, MOST_LAYERS);
+  return mixOf(value, name);
+};
+
+const layersOf = (value: unknown): VectorLayer[] =>
+  list(value, 'layers', MOST_LAYERS).map((layer, index) => layerOf(layer, `layers[${index}]`));
+
+const textsOf = (params: Fields): string[] =>
+  list(params['texts'], 'texts', MOST_TEXTS).map((text, index) => textOf(text, `texts[${index}]`));
+
+const sourcesOf = (params: Fields) => list(params['sources'], 'sources', MOST_SOURCES).map(sourceOf);
+
+const seedOf = (params: Fields): number => integer(params['seed'], 'seed', 0, Number.MAX_SAFE_INTEGER);
+
+const axesOf = (value: unknown): 2 | 3 => {
+  if (value === 2 || value === 3) return value;
+  throw wrong('axes', '2 or 3');
+};
+
+export const EMBEDDING_READERS: { [M in keyof EmbeddingEngineMethods]: Reader<M> } = {
+  embed: (params) => ({
+    model: modelOf(params),
+    texts: textsOf(params),
+    layers: layersOf(params['layers']),
+    pool: oneOf(params['pool'], 'pool', POOLS),
+  }),
+  wordInContext: (params) => ({
+    model: modelOf(params),
+    text: textOf(params['text'], 'text'),
+    range: rangeOf(params['range'], 'range'),
+    topK: integer(params['topK'], 'topK', 0, MOST_NEIGHBOURS),
+    centre: flag(params['centre'], 'centre'),
+  }),
+  sentenceSimilarity: (params) => ({
+    model: modelOf(params),
+    texts: textsOf(params),
+    ...optional(params, 'layer', layerOf),
+    pool: oneOf(params['pool'], 'pool', ['mean', 'cls', 'pooler', 'own']),
+    centre: flag(params['centre'], 'centre'),
+  }),
+  occurrences: (params) => ({
+    model: modelOf(params),
+    word: textOf(params['word'], 'word', LONGEST_WORD),
+    sources: sourcesOf(params),
+    most: integer(params['most'], 'most', 1, MOST_OCCURRENCES),
+    layers: layersOf(params['layers']),
+    projection: oneOf(params['projection'], 'projection', PROJECTIONS),
+    axes: axesOf(params['axes']),
+    clusters: params['clusters'] === 'auto' ? 'auto' : integer(params['clusters'], 'clusters', 1, MOST_CLUSTERS),
+    seed: seedOf(params),
+  }),
+  contextuality: (params) => ({
+    model: modelOf(params),
+    sources: sourcesOf(params),
+    limit: integer(params['limit'], 'limit', 1, MOST_SOURCES),
+    leastContexts: integer(params['leastContexts'], 'leastContexts', 2, MOST_SOURCES),
+    samples: integer(params['samples'], 'samples', 2, MOST_NEIGHBOURS),
+    seed: seedOf(params),
+  }),
+};

@@ -1,0 +1,233 @@
+/**
+ * Vectors of tokens, words and sentences, and what can be said of them. Layers are hidden states as Hugging Face counts them: 0 what
+ * enters the first block, k = 1…L what leaves block k − 1 (after its norm where that stands at the end, after the last norm for k = L).
+ * `static` is the token's row of the embedding table, without position and norm. D is the width. What each number means is in
+ * docs/embeddings.md.
+ */
+import type { CorpusSource } from './attention';
+import type { ModelRef, TextRange, WindowInfo } from './engine';
+
+/** γ·Σ_k weights_k·h_k (Peters et al. 2018); one weight for each hidden state 0…L, used as they are. */
+export interface LayerMix {
+  weights: number[];
+  gamma: number;
+}
+
+export type VectorLayer = 'static' | number | LayerMix;
+
+/**
+ * token: every token, special ones too. word: mean over the pieces of a word. mean: over all tokens, special ones too, as
+ * sentence-transformers does it. cls: the first token. pooler: the model's pooled output. own: as the model's folder says.
+ */
+export const POOLS = ['token', 'word', 'mean', 'cls', 'pooler', 'own'] as const;
+export type Pool = (typeof POOLS)[number];
+
+export interface EmbedParams {
+  model: ModelRef;
+  /** What is too long for the model is cut at its end. */
+  texts: string[];
+  /** Empty: the last hidden state. The pooled output has no layers. */
+  layers: VectorLayer[];
+  pool: Pool;
+}
+
+/** What a vector is of. */
+export interface EmbeddedUnit {
+  /** Index of the text. */
+  text: number;
+  label: string;
+  /** In that text; null for special tokens. */
+  range: TextRange | null;
+  special: boolean;
+}
+
+export interface EmbedResult {
+  model: string;
+  /** Of each text. */
+  windows: WindowInfo[];
+  units: EmbeddedUnit[];
+  /** One for each layer asked for: [units, D]. The embedding table may have another width than the hidden states. */
+  vectors: { name: string; dims: [number, number]; data: Float32Array }[];
+  /** How vectors were pooled, in words. */
+  pooling: string;
+  notes: string[];
+  elapsed: number;
+}
+
+export interface WordParams {
+  model: ModelRef;
+  text: string;
+  /** The word; several are taken together. The window is around it. */
+  range: TextRange;
+  /** How many of the vocabulary's entries are named at each layer. */
+  topK: number;
+  /** Less the mean over the window (of vectors) and over the table (of static rows) before cosines are taken. */
+  centre: boolean;
+}
+
+export interface VocabularyNeighbour {
+  id: number;
+  token: string;
+  text: string;
+  cosine: number;
+}
+
+export interface WordLayer {
+  layer: 'static' | number;
+  name: string;
+  norm: number;
+  /** Cosines with the word's static row and with the layer before, never centred; null where there is none. */
+  toStatic: number | null;
+  toPrevious: number | null;
+  /** Nearest rows of the embedding table, without the word's own pieces. Empty when it has another width. */
+  neighbours: VocabularyNeighbour[];
+  /** Of the word's first piece among all rows, from 1. */
+  rank: number | null;
+}
+
+export interface WordResult {
+  model: string;
+  word: { text: string; range: TextRange; pieces: string[] };
+  window: WindowInfo;
+  /** The static row first, where the model has one. */
+  layers: WordLayer[];
+  /** All words of the window. `same`: spelt like this one, but for case. */
+  words: { label: string; range: TextRange; own: boolean; same: boolean }[];
+  /** Of this word with each word of the window [layers, words]. */
+  cosines: Float32Array;
+  notes: string[];
+  elapsed: number;
+}
+
+export interface SentencesParams {
+  model: ModelRef;
+  texts: string[];
+  /** Absent: the last hidden state. */
+  layer?: VectorLayer;
+  pool: Exclude<Pool, 'token' | 'word'>;
+  /** Less the mean over the texts before cosines are taken. */
+  centre: boolean;
+}
+
+export interface SentencesResult {
+  model: string;
+  /** Cosines of all texts with each other [n,n]. */
+  cosines: Float32Array;
+  pooling: string;
+  layer: string;
+  notes: string[];
+  elapsed: number;
+}
+
+export const PROJECTIONS = ['pca', 'umap'] as const;
+
+export interface OccurrencesParams {
+  model: ModelRef;
+  /** Looked for as a whole word, whatever its case. */
+  word: string;
+  /** Each sentence is an input by itself. `.tsv`: text, tab, label. */
+  sources: CorpusSource[];
+  /** At most so many occurrences. */
+  most: number;
+  layers: VectorLayer[];
+  projection: (typeof PROJECTIONS)[number];
+  axes: 2 | 3;
+  /** So many clusters; or as many, up to eight, as have the best silhouette. */
+  clusters: number | 'auto';
+  seed: number;
+}
+
+export interface Occurrence {
+  /** Index of the source. */
+  source: number;
+  /** Of the word in the source: line from 1, column from 0 in UTF-16 units. */
+  line: number;
+  column: number;
+  sentence: string;
+  /** Of the word in the sentence. */
+  range: TextRange;
+  label: string | null;
+}
+
+export interface OccurrenceLayer {
+  layer: VectorLayer;
+  name: string;
+  /** Places [n,axes]. */
+  places: Float32Array;
+  /** Share of the variance of each axis; empty of UMAP. */
+  explained: number[];
+  /** Cluster of each occurrence, from 0. */
+  clusters: Int32Array;
+  /** Mean silhouette; NaN with one cluster. */
+  silhouette: number;
+  /** Adjusted Rand index of clusters and labels; null without labels. */
+  rand: number | null;
+  /** Mean cosine of two occurrences: the word's self-similarity. */
+  selfSimilarity: number;
+}
+
+export interface OccurrencesResult {
+  model: string;
+  word: string;
+  occurrences: Occurrence[];
+  sources: string[];
+  layers: OccurrenceLayer[];
+  /** There are more than were taken. */
+  truncated: boolean;
+  skipped: { name: string; why: string }[];
+  notes: string[];
+  elapsed: number;
+}
+
+export interface ContextualityParams {
+  model: ModelRef;
+  sources: CorpusSource[];
+  /** Only the first so many sentences. */
+  limit: number;
+  /** Words (pieces) with fewer occurrences are left out. */
+  leastContexts: number;
+  /** Tokens from different sentences for the baseline and for CKA. */
+  samples: number;
+  seed: number;
+}
+
+/** Of one hidden state (Ethayarajh 2019); NaN where there is too little. */
+export interface ContextualityLayer {
+  layer: number;
+  /** Mean over pieces of the mean cosine of two of their occurrences. */
+  selfSimilarity: number;
+  /** Mean over sentences of the mean cosine of a token with the mean of its sentence. */
+  intraSentence: number;
+  /** Mean cosine of tokens of different sentences. */
+  anisotropy: number;
+  /** Mean over pieces of σ₁²/Σσ² of their occurrences, and the same of as many random tokens. */
+  explainable: number;
+  explainableBaseline: number;
+}
+
+export interface ContextualityResult {
+  model: string;
+  sentences: number;
+  tokens: number;
+  /** Pieces with enough occurrences, and their occurrences. */
+  pieces: number;
+  occurrences: number;
+  /** Pieces of which the explainable variance was taken. */
+  explainedPieces: number;
+  /** Tokens of the baseline. */
+  samples: number;
+  layers: ContextualityLayer[];
+  /** Linear CKA of all layers with each other [L+1,L+1], over the tokens of the baseline. */
+  cka: Float32Array;
+  skipped: { name: string; why: string }[];
+  elapsed: number;
+}
+
+/** method → [parameters, result] */
+export interface EmbeddingEngineMethods {
+  embed: [EmbedParams, EmbedResult];
+  wordInContext: [WordParams, WordResult];
+  sentenceSimilarity: [SentencesParams, SentencesResult];
+  occurrences: [OccurrencesParams, OccurrencesResult];
+  contextuality: [ContextualityParams, ContextualityResult];
+}

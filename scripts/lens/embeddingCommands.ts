@@ -1,0 +1,346 @@
+/** What vectors are like: `lens neighbours`, `lens similarity`, `lens occurrences`, `lens contextuality`. */
+import {
+  POOLS,
+  PROJECTIONS,
+  type ContextualityResult,
+  type EmbedResult,
+  type OccurrencesResult,
+  type Pool,
+  type VectorLayer,
+  type WordResult,
+} from '../../extension/protocol/embeddings';
+import { pearson, spearman, cosine } from '../../extension/engine/analysis/embeddings/maths';
+import { LensError } from '../../extension/protocol/errors';
+import { count, counted, signed } from '../../extension/protocol/format';
+import { findModel } from './catalog';
+import type { Command, CommandContext } from './commands';
+import { LAYERS, LAYERS_HELP, lastLayer, layerOf, layersOf, readText } from './embedCommand';
+import { choice, TEXT, wholeNumber, type OptionSpec } from './options';
+import { sourcesOf } from './sources';
+import { table, visible } from './table';
+
+const SHOWN_NEIGHBOURS = 5;
+const DIGITS = 3;
+const CORPUS = /\.(txt|md|tsv|conllu)$/iu;
+const LAYER: OptionSpec = { type: 'string', value: 'L', help: `one of the ${LAYERS_HELP}` };
+const SEED: OptionSpec = { type: 'string', value: 'N', help: 'of random choices (0)' };
+const right = 'right' as const;
+const left = 'left' as const;
+
+/** A cosine or the like; – where there is none. */
+const figure = (value: number | null): string => (value === null || Number.isNaN(value) ? '–' : signed(value, DIGITS));
+
+export const neighboursCommand: Command = {
+  summary: 'a word in its context: from layer to layer its norm, cosines, and what it is nearest to',
+  options: {
+    text: TEXT,
+    word: { type: 'string', value: 'W', help: 'a word of the text, its first occurrence', required: true },
+    layer: {
+      type: 'string',
+      value: 'L',
+      help: 'the layer at which words of the text are ranked (the last), or static',
+    },
+    top: { type: 'string', value: 'K', help: 'number of neighbours (10)' },
+    centre: { type: 'boolean', help: 'less the mean vector before cosines are taken' },
+  },
+  async run(context) {
+    const { model, options, text, ask } = context;
+    const whole = await text('text');
+    const word = String(options['word']);
+    const start = whole.indexOf(word);
+    if (word.trim() === '' || start < 0)
+      throw new LensError('bad-input', `“${word}” does not stand in the text.`, 'Case counts.');
+    const topK = wholeNumber(options, 'top', 10);
+    const result = await ask('wordInContext', {
+      model,
+      text: whole,
+      ...{ range: { start, end: start + word.length }, topK, centre: options['centre'] === true },
+    });
+    const at = layerIndex(result, await layerOf(context));
+    return { json: wordJson(result), text: wordText(result, at, topK) };
+  },
+};
+
+/** Index of a layer in a result; of the last by default. */
+function layerIndex({ layers }: WordResult, layer: VectorLayer | undefined): number {
+  if (layer === undefined) return layers.length - 1;
+  const found = layers.findIndex((each) => each.layer === layer);
+  if (found < 0)
+    throw new LensError(
+      'bad-input',
+      typeof layer === 'object' ? 'A word is looked at layer by layer, not in a mix.' : `There is no layer ${layer}.`,
+      `There are ${layers.map((each) => each.layer).join(', ')}.`,
+    );
+  return found;
+}
+
+/** Words of the window by their cosines at a layer, the word itself left out; nearest first. */
+function ranked(
+  { words, cosines }: WordResult,
+  at: number,
+): { label: string; start: number; same: boolean; cosine: number }[] {
+  return words
+    .map(({ label, range, same, own }, index) => ({
+      ...{ label, start: range.start, same, own },
+      cosine: cosines[at * words.length + index] as number,
+    }))
+    .filter(({ own }) => !own)
+    .map(({ own: _, ...rest }) => rest)
+    .sort((a, b) => b.cosine - a.cosine);
+}
+
+function wordJson(result: WordResult): unknown {
+  const { model, word, window, layers, notes } = result;
+  return {
+    ...{ model, word, window, notes },
+    layers: layers.map((layer, at) => ({ ...layer, words: ranked(result, at) })),
+  };
+}
+
+function wordText(result: WordResult, at: number, topK: number): string {
+  const { word, layers, notes } = result;
+  const words = ranked(result, at).slice(0, Math.max(topK, 1));
+  return [
+    `${visible(word.text)} = ${word.pieces.map(visible).join(' ')}`,
+    table(
+      ['layer', 'norm', 'cos static', 'cos before', 'rank', 'nearest rows of the table'],
+      layers.map(({ layer, norm, toStatic, toPrevious, rank, neighbours }) => [
+        ...[`${layer}`, norm.toFixed(2), figure(toStatic), figure(toPrevious), rank === null ? '–' : count(rank)],
+        neighbours
+          .slice(0, SHOWN_NEIGHBOURS)
+          .map(({ token, cosine: value }) => `${token} ${figure(value)}`)
+          .join('  '),
+      ]),
+      [right, right, right, right, right, left],
+    ),
+    '',
+    `Words of the text at ${layers[at]?.name ?? ''}:`,
+    table(
+      ['word', 'at', 'cosine', ''],
+      words.map(({ label, start, same, cosine: value }) => [label, `${start}`, figure(value), same ? 'same word' : '']),
+      [left, right, right, left],
+    ),
+    ...notes.map((note) => `Note: ${visible(note)}`),
+  ].join('\n');
+}
+
+/** Pairs of words or sentences with what people said of them. */
+interface RatedPair {
+  first: string;
+  second: string;
+  rating: number;
+}
+
+/** Tabs between the columns, or semicolons, or commas, or of words alone spaces; a heading is left out. */
+export function ratedPairs(text: string, name: string): RatedPair[] {
+  const lines = text.split(/\r?\n/u).filter((line) => line.trim() !== '' && !line.startsWith('#'));
+  const separator = ['\t', ';', ','].find((each) => lines.every((line) => line.split(each).length >= 3)) ?? /\s+/u;
+  const pairs: RatedPair[] = [];
+  for (const [index, line] of lines.entries()) {
+    const [first = '', second = '', ...rest] = line
+      .trim()
+      .split(separator)
+      .map((cell) => cell.trim());
+    const rating = Number(rest[0] === '' ? NaN : rest[0]);
+    if (first !== '' && second !== '' && Number.isFinite(rating)) pairs.push({ first, second, rating });
+    else if (index > 0)
+      throw new LensError(
+        'bad-input',
+        `Line “${line.slice(0, 60)}” of ${name} is no pair with a number.`,
+        'Each line has two words or sentences and a number, with tabs between them.',
+      );
+  }
+  if (pairs.length < 2) throw new LensError('bad-input', `${name} has no two pairs.`, 'Name a file of pairs.');
+  return pairs;
+}
+
+export const similarityCommand: Command = {
+  summary: "cosines of pairs of words or sentences against people's ratings: Spearman, Pearson",
+  takes: '[MODEL] FILE',
+  options: {
+    layer: { ...LAYER, help: `${LAYER.help} (the last)` },
+    pool: {
+      type: 'string',
+      value: 'P',
+      help: `${POOLS.filter((pool) => pool !== 'token').join(', ')} (word for single words, else own or mean)`,
+    },
+  },
+  async run(context) {
+    const { options, ask, tell } = context;
+    const { model, file } = modelAndFile(context);
+    const named = { ...context, model };
+    const pairs = ratedPairs(readText(file), file);
+    const texts = [...new Set(pairs.flatMap(({ first, second }) => [first, second]))];
+    const single = texts.every((text) => !/\s/u.test(text));
+    const asked = options['pool'] === undefined ? null : choice(options, 'pool', POOLS, 'mean');
+    const layer = await layerOf(named);
+    const embedWith = (pool: Pool): Promise<EmbedResult> =>
+      ask('embed', { model, texts, layers: layer === undefined || pool === 'pooler' ? [] : [layer], pool });
+    let result: EmbedResult;
+    if (asked !== null) result = await embedWith(asked);
+    else if (single) result = await embedWith('word');
+    else
+      try {
+        result = await embedWith('own');
+      } catch (error) {
+        if (LensError.from(error).code !== 'model-unsupported') throw error;
+        tell('The model’s folder does not say how to pool, so that it is the mean over all tokens.');
+        result = await embedWith('mean');
+      }
+    const vectors = vectorsByText(result, texts.length);
+    const scored = pairs.flatMap((pair) => {
+      const [a, b] = [vectors[texts.indexOf(pair.first)], vectors[texts.indexOf(pair.second)]];
+      return a == null || b == null ? [] : [{ ...pair, cosine: cosine(a, b) }];
+    });
+    if (scored.length < 2) throw new LensError('bad-input', 'Fewer than two pairs have vectors.');
+    const [own, ratings] = [scored.map((pair) => pair.cosine), scored.map(({ rating }) => rating)];
+    const [rho, r] = [spearman(own, ratings), pearson(own, ratings)];
+    return {
+      json: {
+        ...{ model: result.model, layer: result.vectors[0]?.name, pooling: result.pooling },
+        ...{ pairs: pairs.length, covered: scored.length, spearman: rho, pearson: r, scores: scored },
+      },
+      text: [
+        `Spearman ${signed(rho, 4)}`,
+        `Pearson  ${signed(r, 4)}`,
+        `${scored.length} of ${counted(pairs.length, 'pair')} covered; ${result.vectors[0]?.name ?? ''}, ${result.pooling}`,
+      ].join('\n'),
+    };
+  },
+};
+
+/** `[MODEL] FILE`: the bundled model when only a file is named. */
+function modelAndFile({ positionals }: Pick<CommandContext, 'positionals'>): {
+  model: CommandContext['model'];
+  file: string;
+} {
+  if (positionals.length < 1 || positionals.length > 2)
+    throw new LensError('bad-input', 'A model and a file must be named.', 'Write lens similarity MODEL FILE.');
+  const file = positionals.at(-1) as string;
+  return { model: findModel(positionals.length === 2 ? positionals[0] : undefined), file };
+}
+
+/** The mean over the units of each text; null for texts without any. */
+function vectorsByText({ units, vectors: [first] }: EmbedResult, texts: number): (Float64Array | null)[] {
+  const width = first?.dims[1] ?? 0;
+  const sums = Array.from({ length: texts }, (): Float64Array | null => null);
+  units.forEach(({ text }, unit) => {
+    const sum = (sums[text] ??= new Float64Array(width));
+    for (let at = 0; at < width; at++) sum[at] = (sum[at] as number) + (first?.data[unit * width + at] as number);
+  });
+  return sums;
+}
+
+export const occurrencesCommand: Command = {
+  summary: 'all occurrences of a word in texts: places, clusters, and agreement with labels, layer by layer',
+  takes: 'MODEL FILE|FOLDER…',
+  options: {
+    word: { type: 'string', value: 'W', help: 'the word', required: true },
+    layers: { ...LAYERS, help: `${LAYERS_HELP} (static and all)` },
+    projection: { type: 'string', value: 'P', help: `${PROJECTIONS.join(' or ')} (pca)` },
+    axes: { type: 'string', value: 'N', help: '2 or 3 (2)' },
+    clusters: { type: 'string', value: 'N', help: 'number of clusters (the best silhouette of two to eight)' },
+    most: { type: 'string', value: 'N', help: 'at most so many occurrences (2000)' },
+    seed: SEED,
+  },
+  async run(context) {
+    const { options, ask } = context;
+    const { model, names } = modelAndCorpus(context);
+    const named = { ...context, model };
+    const last = await lastLayer(context, model);
+    const layers = await layersOf(named);
+    const axes = wholeNumber(options, 'axes', 2);
+    if (axes !== 2 && axes !== 3) throw new LensError('bad-input', '--axes must be 2 or 3.');
+    const result = await ask('occurrences', {
+      model,
+      word: String(options['word']),
+      sources: sourcesOf(names, CORPUS),
+      most: wholeNumber(options, 'most', 2000),
+      layers: layers.length > 0 ? layers : ['static', ...Array.from({ length: last + 1 }, (_, layer) => layer)],
+      projection: choice(options, 'projection', PROJECTIONS, 'pca'),
+      axes,
+      clusters: options['clusters'] === undefined ? 'auto' : wholeNumber(options, 'clusters', 2),
+      seed: wholeNumber(options, 'seed', 0),
+    });
+    return { json: result, text: occurrencesText(result) };
+  },
+};
+
+function occurrencesText({ word, occurrences, sources, layers, truncated, skipped, notes }: OccurrencesResult): string {
+  const labelled = layers.some(({ rand }) => rand !== null);
+  return [
+    `${counted(occurrences.length, 'occurrence')} of “${visible(word)}” in ${counted(sources.length, 'file')}${truncated ? ', and there are more' : ''}`,
+    table(
+      ['layer', 'self-similarity', 'clusters', 'silhouette', ...(labelled ? ['adjusted Rand'] : [])],
+      layers.map(({ name, selfSimilarity, clusters, silhouette, rand }) => [
+        ...[name, figure(selfSimilarity), `${new Set(clusters).size}`, figure(silhouette)],
+        ...(labelled ? [figure(rand)] : []),
+      ]),
+      [left, right, right, right, right],
+    ),
+    ...skipped.map(({ name, why }) => `Left out: ${visible(name)}: ${visible(why)}`),
+    ...notes.map((note) => `Note: ${visible(note)}`),
+  ].join('\n');
+}
+
+function modelAndCorpus({ positionals: [first, ...names] }: Pick<CommandContext, 'positionals'>): {
+  model: CommandContext['model'];
+  names: string[];
+} {
+  if (first === undefined || names.length === 0)
+    throw new LensError('bad-input', 'A model and a corpus must be named.', 'Write lens COMMAND MODEL FILE…');
+  return { model: findModel(first), names };
+}
+
+export const contextualityCommand: Command = {
+  summary: 'how contextual vectors are, layer by layer, over texts: self-similarity, anisotropy, CKA',
+  takes: 'MODEL FILE|FOLDER…',
+  options: {
+    limit: { type: 'string', value: 'N', help: 'only the first N sentences (1000)' },
+    contexts: { type: 'string', value: 'N', help: 'pieces with fewer occurrences are left out (5)' },
+    samples: { type: 'string', value: 'N', help: 'tokens of different sentences for the baseline and CKA (1000)' },
+    seed: SEED,
+  },
+  async run(context) {
+    const { options, ask } = context;
+    const { model, names } = modelAndCorpus(context);
+    const result = await ask('contextuality', {
+      model,
+      sources: sourcesOf(names, CORPUS),
+      limit: wholeNumber(options, 'limit', 1000),
+      leastContexts: wholeNumber(options, 'contexts', 5),
+      samples: wholeNumber(options, 'samples', 1000),
+      seed: wholeNumber(options, 'seed', 0),
+    });
+    return { json: result, text: contextualityText(result) };
+  },
+};
+
+function contextualityText(result: ContextualityResult): string {
+  const { layers, cka, sentences, tokens, pieces, occurrences, explainedPieces, samples, skipped } = result;
+  const size = layers.length;
+  return [
+    table(
+      ['layer', 'self-sim', 'adjusted', 'intra', 'adjusted', 'anisotropy', 'MEV', 'adjusted'],
+      layers.map((each) => [
+        ...[`${each.layer}`, figure(each.selfSimilarity), figure(each.selfSimilarity - each.anisotropy)],
+        ...[figure(each.intraSentence), figure(each.intraSentence - each.anisotropy), figure(each.anisotropy)],
+        ...[figure(each.explainable), figure(each.explainable - each.explainableBaseline)],
+      ]),
+      [right, right, right, right, right, right, right, right],
+    ),
+    `${counted(sentences, 'sentence')}, ${count(tokens)} tokens; ${counted(pieces, 'piece')} with enough occurrences (${count(occurrences)}), ` +
+      `MEV of ${count(explainedPieces)} of them; baseline of ${counted(samples, 'token')}`,
+    '',
+    'Linear CKA of layers with each other:',
+    table(
+      ['', ...layers.map(({ layer }) => `${layer}`)],
+      layers.map(({ layer }, row) => [
+        `${layer}`,
+        ...layers.map((_, column) => figure(cka[row * size + column] as number)),
+      ]),
+      ['', ...layers].map(() => right),
+    ),
+    ...skipped.map(({ name, why }) => `Left out: ${visible(name)}: ${visible(why)}`),
+  ].join('\n');
+}
