@@ -1,5 +1,5 @@
 /** All that the engine can be asked for, wherever it runs: behind its pipe, or in the command line's own process. */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import {
   DEFAULT_SETTINGS,
@@ -9,6 +9,7 @@ import {
   type EngineResult,
   type ModelRef,
 } from '../protocol/engine';
+import type { TableRef } from '../protocol/embeddings';
 import { LensError } from '../protocol/errors';
 import { ablate } from './analysis/attention/ablate';
 import { headCorpus } from './analysis/attention/corpus';
@@ -18,10 +19,12 @@ import { relationExamples } from './analysis/attention/relationExamples';
 import { headRelations } from './analysis/attention/relations';
 import { attentionSteps } from './analysis/attention/steps';
 import { headWeights } from './analysis/attention/weights';
+import { analogies, askTable, ownTable, tableWords } from './analysis/embeddings/analogies';
 import { contextuality } from './analysis/embeddings/contextuality';
 import { embed } from './analysis/embeddings/embed';
 import { occurrences } from './analysis/embeddings/occurrences';
 import { sentenceSimilarity } from './analysis/embeddings/sentences';
+import { readStaticTable, type StaticTable } from './analysis/embeddings/staticTable';
 import { wordInContext } from './analysis/embeddings/word';
 import { corrupt } from './analysis/corrupt';
 import { fillMask } from './analysis/fillMask';
@@ -52,6 +55,7 @@ export class Engine {
   private settings = DEFAULT_SETTINGS;
   private readonly turns = new Turns();
   private readonly models: OpenModels;
+  private tables: { key: string; table: StaticTable } | null = null;
   private readonly traces = new WeakMap<OrtModel, TraceCache>();
   /** Of models that are not loaded. One is kept: a person tries texts with one model after the other. */
   private tokenizer: { folder: string; tokenizer: Promise<LensTokenizer> } | null = null;
@@ -154,6 +158,10 @@ export class Engine {
       ),
     contextuality: ({ model, ...params }, context) =>
       this.run(model, 'inside batch', context, (loaded) => contextuality(loaded, params, context)),
+    askTable: async ({ table, ...question }, context) => askTable(await this.table(table, context), question),
+    tableWords: async ({ table, words }, context) => ({ words: tableWords(await this.table(table, context), words) }),
+    analogies: async ({ table, questions, most }, context) =>
+      analogies(await this.table(table, context), questions, most, context),
     probe: ({ model, ...params }, context) =>
       this.run(model, 'batch', context, (loaded) => probe(loaded, params, context)),
     fingerprint: ({ model }) => fingerprint(model),
@@ -181,6 +189,19 @@ export class Engine {
       },
       inside ? 'later' : 'now',
     );
+  }
+
+  /** Of files the last one is kept: questions come one after the other. */
+  private async table(ref: TableRef, context: RunContext): Promise<StaticTable> {
+    if ('model' in ref)
+      return this.run(ref.model, 'inside', context, (loaded, opened) => ownTable(this.remembering(loaded, opened)));
+    const stats = statSync(ref.file, { throwIfNoEntry: false });
+    const key = JSON.stringify([ref.file, stats?.mtimeMs, stats?.size]);
+    if (this.tables?.key === key) return this.tables.table;
+    this.tables = null;
+    const table = await readStaticTable(ref.file, context);
+    this.tables = { key, table };
+    return table;
   }
 
   /** What was traced of a text is kept while the model is loaded: a person looks at one head after the other. */

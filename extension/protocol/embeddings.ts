@@ -223,6 +223,54 @@ export interface ContextualityResult {
   elapsed: number;
 }
 
+/** A table of static vectors: a file of GloVe or word2vec, or a model's own input embeddings (rows of whole words). */
+export type TableRef = { file: string } | { model: ModelRef };
+
+/** One word: its neighbours. Three, a b c: what is to c as b is to a. */
+export interface TableQuestion {
+  words: string[];
+  topK: number;
+  /** The words of the question are no answers. */
+  exclude: boolean;
+}
+
+export interface TableAnswer {
+  /** Of the whole table. */
+  words: number;
+  width: number;
+  neighbours: { word: string; cosine: number }[];
+  /** Lines that were left out, and the first of them. */
+  skipped: number;
+  told: { line: number; why: string }[];
+}
+
+export interface TableWord {
+  word: string;
+  vector: Float32Array | null;
+}
+
+/** words[0] is to words[1] as words[2] to words[3]. */
+export interface AnalogyQuestion {
+  section: string;
+  words: string[];
+}
+
+export interface AnalogiesResult {
+  /** Rows that could be answers. */
+  words: number;
+  sections: {
+    section: string;
+    questions: number;
+    /** Questions all of whose words are in the table. */
+    covered: number;
+    right: number;
+    /** When the words of the question could be answers too. */
+    rightWithInputs: number;
+  }[];
+  skipped: number;
+  elapsed: number;
+}
+
 /** method → [parameters, result] */
 export interface EmbeddingEngineMethods {
   embed: [EmbedParams, EmbedResult];
@@ -230,4 +278,8 @@ export interface EmbeddingEngineMethods {
   sentenceSimilarity: [SentencesParams, SentencesResult];
   occurrences: [OccurrencesParams, OccurrencesResult];
   contextuality: [ContextualityParams, ContextualityResult];
+  askTable: [{ table: TableRef } & TableQuestion, TableAnswer];
+  tableWords: [{ table: TableRef; words: string[] }, { words: TableWord[] }];
+  /** `most`: only the first so many rows of the table. */
+  analogies: [{ table: TableRef; questions: AnalogyQuestion[]; most: number }, AnalogiesResult];
 }

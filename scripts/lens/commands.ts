@@ -16,7 +16,13 @@ import { count, counted, fileSize, nats, perplexity, probability, signed } from 
 import { ablateCommand } from './ablateCommand';
 import { attentionCommand } from './attentionCommand';
 import { embedCommand } from './embedCommand';
-import { contextualityCommand, neighboursCommand, occurrencesCommand, similarityCommand } from './embeddingCommands';
+import {
+  analogyCommand,
+  contextualityCommand,
+  neighboursCommand,
+  occurrencesCommand,
+  similarityCommand,
+} from './embeddingCommands';
 import { expansionCommand, headsCommand } from './headCommands';
 import { PAIR, stringList, TEXT, TOP, wholeNumber, type OptionSpec, type OptionValues } from './options';
 import { probeCommand } from './probeCommands';
@@ -522,6 +528,7 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['embed', embedCommand],
   ['neighbours', neighboursCommand],
   ['similarity', similarityCommand],
+  ['analogy', analogyCommand],
   ['occurrences', occurrencesCommand],
   ['contextuality', contextualityCommand],
   ['attention', attentionCommand],

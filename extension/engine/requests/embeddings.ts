@@ -1,9 +1,11 @@
 /** What may be asked of vectors, checked. */
+import { isAbsolute } from 'node:path';
 import {
   POOLS,
   PROJECTIONS,
   type EmbeddingEngineMethods,
   type LayerMix,
+  type TableRef,
   type VectorLayer,
 } from '../../protocol/embeddings';
 import { sourceOf } from './attention';
@@ -63,6 +65,23 @@ const axesOf = (value: unknown): 2 | 3 => {
   throw wrong('axes', '2 or 3');
 };
 
+const tableOf = (params: Fields): TableRef => {
+  const table = fields(params['table'], 'table');
+  if (table['file'] === undefined) return { model: modelOf(table) };
+  const file = textOf(table['file'], 'table.file');
+  if (!isAbsolute(file) || file.includes('\0')) throw wrong('table.file', 'an absolute path');
+  return { file };
+};
+
+const wordsOf = (value: unknown, name: string, most: number): string[] =>
+  list(value, name, most).map((word, index) => textOf(word, `${name}[${index}]`, LONGEST_WORD));
+
+const analogyWords = (value: unknown, name: string, counts: readonly number[]): string[] => {
+  const words = wordsOf(value, name, Math.max(...counts));
+  if (!counts.includes(words.length)) throw wrong(name, `${counts.join(' or ')} words`);
+  return words;
+};
+
 export const EMBEDDING_READERS: { [M in keyof EmbeddingEngineMethods]: Reader<M> } = {
   embed: (params) => ({
     model: modelOf(params),
@@ -102,5 +121,23 @@ export const EMBEDDING_READERS: { [M in keyof EmbeddingEngineMethods]: Reader<M>
     leastContexts: integer(params['leastContexts'], 'leastContexts', 2, MOST_SOURCES),
     samples: integer(params['samples'], 'samples', 2, MOST_NEIGHBOURS),
     seed: seedOf(params),
+  }),
+  askTable: (params) => ({
+    table: tableOf(params),
+    words: analogyWords(params['words'], 'words', [1, 3]),
+    topK: integer(params['topK'], 'topK', 1, MOST_NEIGHBOURS),
+    exclude: flag(params['exclude'], 'exclude'),
+  }),
+  tableWords: (params) => ({ table: tableOf(params), words: wordsOf(params['words'], 'words', MOST_TEXTS) }),
+  analogies: (params) => ({
+    table: tableOf(params),
+    questions: list(params['questions'], 'questions', MOST_SOURCES).map((question, index) => {
+      const { section, words } = fields(question, `questions[${index}]`);
+      return {
+        section: textOf(section, `questions[${index}].section`, LONGEST_WORD),
+        words: analogyWords(words, `questions[${index}].words`, [4]),
+      };
+    }),
+    most: integer(params['most'], 'most', 1, Number.MAX_SAFE_INTEGER),
   }),
 };
