@@ -22,6 +22,7 @@ import { headWeights } from './analysis/attention/weights';
 import { analogies, askTable, ownTable, tableWords } from './analysis/embeddings/analogies';
 import { contextuality } from './analysis/embeddings/contextuality';
 import { embed } from './analysis/embeddings/embed';
+import { learnMix } from './analysis/embeddings/learnMix';
 import { occurrences } from './analysis/embeddings/occurrences';
 import { sentenceSimilarity } from './analysis/embeddings/sentences';
 import { readStaticTable, type StaticTable } from './analysis/embeddings/staticTable';
@@ -158,6 +159,10 @@ export class Engine {
       ),
     contextuality: ({ model, ...params }, context) =>
       this.run(model, 'inside batch', context, (loaded) => contextuality(loaded, params, context)),
+    learnMix: ({ model, ...params }, context) =>
+      this.run(model, 'inside batch', context, (loaded, opened) =>
+        learnMix(this.withWeights(loaded, opened), params, context),
+      ),
     askTable: async ({ table, ...question }, context) => askTable(await this.table(table, context), question),
     tableWords: async ({ table, words }, context) => ({ words: tableWords(await this.table(table, context), words) }),
     analogies: async ({ table, questions, most }, context) =>

@@ -223,6 +223,49 @@ export interface ContextualityResult {
   elapsed: number;
 }
 
+/** A text, or a range of it, with its class. */
+export interface MixExample {
+  text: string;
+  /** Absent: the whole text, its special tokens too. */
+  range?: TextRange;
+  label: string;
+}
+
+export interface LearnMixParams {
+  model: ModelRef;
+  train: MixExample[];
+  /** Empty: accuracies are cross-validated on `train`. */
+  test: MixExample[];
+  folds: number;
+  seed: number;
+  /** Of Adam, on all examples at once. */
+  steps: number;
+  rate: number;
+  /** Times ‖W‖² in the loss. */
+  decay: number;
+}
+
+export interface LearnMixResult {
+  model: string;
+  labels: string[];
+  train: number;
+  test: number;
+  /** 0: the accuracies are of `test`. */
+  folds: number;
+  seed: number;
+  /** Learned of all of `train`: s_0…s_L and γ. */
+  mix: LayerMix;
+  loss: number;
+  /** Of examples that were not learned from. */
+  accuracy: number;
+  trainAccuracy: number;
+  /** The same of a classifier on one layer alone. */
+  single: { layer: 'static' | number; name: string; accuracy: number }[];
+  /** The most frequent label of `train`, always. */
+  majority: { label: string; accuracy: number };
+  elapsed: number;
+}
+
 /** A table of static vectors: a file of GloVe or word2vec, or a model's own input embeddings (rows of whole words). */
 export type TableRef = { file: string } | { model: ModelRef };
 
@@ -278,6 +321,7 @@ export interface EmbeddingEngineMethods {
   sentenceSimilarity: [SentencesParams, SentencesResult];
   occurrences: [OccurrencesParams, OccurrencesResult];
   contextuality: [ContextualityParams, ContextualityResult];
+  learnMix: [LearnMixParams, LearnMixResult];
   askTable: [{ table: TableRef } & TableQuestion, TableAnswer];
   tableWords: [{ table: TableRef; words: string[] }, { words: TableWord[] }];
   /** `most`: only the first so many rows of the table. */

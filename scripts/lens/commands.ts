@@ -24,6 +24,7 @@ import {
   similarityCommand,
 } from './embeddingCommands';
 import { expansionCommand, headsCommand } from './headCommands';
+import { mixCommand } from './mixCommand';
 import { PAIR, stringList, TEXT, TOP, wholeNumber, type OptionSpec, type OptionValues } from './options';
 import { probeCommand } from './probeCommands';
 import { encodeSafetensors, writeChunks } from './safetensors';
@@ -531,6 +532,7 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['analogy', analogyCommand],
   ['occurrences', occurrencesCommand],
   ['contextuality', contextualityCommand],
+  ['mix', mixCommand],
   ['attention', attentionCommand],
   ['heads', headsCommand],
   ['expansion', expansionCommand],

@@ -5,6 +5,7 @@ import {
   PROJECTIONS,
   type EmbeddingEngineMethods,
   type LayerMix,
+  type MixExample,
   type TableRef,
   type VectorLayer,
 } from '../../protocol/embeddings';
@@ -73,6 +74,17 @@ const tableOf = (params: Fields): TableRef => {
   return { file };
 };
 
+const examplesOf = (value: unknown, name: string): MixExample[] =>
+  list(value, name, MOST_TEXTS).map((example, index) => {
+    const at = `${name}[${index}]`;
+    const { text, range, label } = fields(example, at);
+    return {
+      text: textOf(text, `${at}.text`),
+      ...(range === undefined ? {} : { range: rangeOf(range, `${at}.range`) }),
+      label: textOf(label, `${at}.label`, LONGEST_WORD),
+    };
+  });
+
 const wordsOf = (value: unknown, name: string, most: number): string[] =>
   list(value, name, most).map((word, index) => textOf(word, `${name}[${index}]`, LONGEST_WORD));
 
@@ -121,6 +133,16 @@ export const EMBEDDING_READERS: { [M in keyof EmbeddingEngineMethods]: Reader<M>
     leastContexts: integer(params['leastContexts'], 'leastContexts', 2, MOST_SOURCES),
     samples: integer(params['samples'], 'samples', 2, MOST_NEIGHBOURS),
     seed: seedOf(params),
+  }),
+  learnMix: (params) => ({
+    model: modelOf(params),
+    train: examplesOf(params['train'], 'train'),
+    test: examplesOf(params['test'], 'test'),
+    folds: integer(params['folds'], 'folds', 2, MOST_NEIGHBOURS),
+    seed: seedOf(params),
+    steps: integer(params['steps'], 'steps', 1, MOST_SOURCES),
+    rate: numeric(params['rate'], 'rate', 0, 1),
+    decay: numeric(params['decay'], 'decay', 0, LARGEST_WEIGHT),
   }),
   askTable: (params) => ({
     table: tableOf(params),

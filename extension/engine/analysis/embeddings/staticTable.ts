@@ -155,7 +155,10 @@ class TableReader {
     let at = 0;
     if (this.form === 'unknown') {
       const end = bytes.indexOf(LINE_FEED);
-      if (end < 0) return this.keep(bytes, 0);
+      if (end < 0) {
+        this.keep(bytes, 0);
+        return;
+      }
       at = this.begin(bytes.subarray(0, end), end + 1, bytes);
     }
     at = this.form === 'binary' ? this.takeBinary(bytes, at) : this.takeText(bytes, at);
