@@ -17,7 +17,7 @@ const VSCODE = ['vscode', 'Only the extension host has VS Code: this code also r
 const ENGINE = [['**/engine/**', '!**/protocol/**'], 'The engine is another process: ask it through extension/client.'];
 const TOOLKIT = ['@vscode/webview-ui-toolkit', 'Registered once, in webviews/common/toolkit.ts.'];
 /** Folders of the extension host. */
-const HOST = ['client', 'commands', 'editor', 'panels'];
+const HOST = ['client', 'commands', 'editor', 'panels', 'testing'];
 const UPWARD = (folders) => [folders.map((name) => `**/${name}/**`), 'Imports go one way, see ARCHITECTURE.md.'];
 
 export default defineConfig(

@@ -2,12 +2,14 @@
 import { join } from 'node:path';
 import * as vscode from 'vscode';
 import { attentionCommands } from './commands/attentionCommands';
+import { focusView } from './commands/editors';
 import { embeddingCommands } from './commands/embeddingCommands';
 import {
   ATTENTION_PANEL,
   CLOZE_PANEL,
   EMBEDDINGS_PANEL,
   ONNX_EDITOR,
+  PROBES_PANEL,
   COMMANDS,
   CONTEXT_KEYS,
   VIEWS,
@@ -17,8 +19,14 @@ import {
 import { modelCommands } from './commands/modelCommands';
 import { log, notify } from './commands/notify';
 import { predictionCommands } from './commands/predictionCommands';
+import { probeCommands } from './commands/probeCommands';
 import { AttentionColors } from './editor/attentionColors';
+import { ClozeDiagnostics } from './editor/clozeDiagnostics';
+import { ClozeDocuments } from './editor/clozeDocuments';
+import { registerClozeLanguage } from './editor/clozeLanguage';
+import { registerClozeLenses } from './editor/clozeLenses';
 import { ExpectationHover, registerHover } from './editor/hover';
+import { ProbeHints } from './editor/probeHints';
 import { SurprisalController } from './editor/surprisal';
 import { EngineService } from './models/engineService';
 import { ModelLibrary } from './models/library';
@@ -31,12 +39,18 @@ import { ClozeController } from './panels/clozeController';
 import { EditorTab } from './panels/editorTab';
 import { EmbeddingsController } from './panels/embeddingsController';
 import { ObjectivesController } from './panels/objectivesController';
+import { ProbeHistory } from './panels/probeHistory';
+import { ProbesController } from './panels/probesController';
 import { SharedSubject } from './panels/sharedSubject';
 import { ViewHost } from './panels/viewHost';
 import type { AttentionMethods, AttentionState } from './protocol/attentionView';
 import type { EmbeddingsMethods, EmbeddingsState } from './protocol/embeddingsView';
 import { isSilent, type LensError } from './protocol/errors';
+import type { ProbesMethods, ProbesState } from './protocol/probesView';
 import type { ClozeMethods, ClozeState, ObjectivesMethods, ObjectivesState } from './protocol/view';
+import { LineResults } from './testing/lineResults';
+import { ProbeRunner } from './testing/probeRunner';
+import { ProbeTests } from './testing/testExplorer';
 
 /** For tests, and for other extensions that want to look along. */
 export interface LensApi {
@@ -51,12 +65,16 @@ export interface LensApi {
   colors: AttentionColors;
   surprisal: SurprisalController;
   anatomy: AnatomyPanels;
+  probes: ProbeRunner;
+  probesView: ProbesController;
+  tests: ProbeTests;
 }
 
 let engine: EngineService | undefined;
 
 export function activate(context: vscode.ExtensionContext): LensApi {
   const { extensionUri, extensionPath, subscriptions } = context;
+  const { version } = context.extension.packageJSON as { version: string };
   const models = new ModelLibrary(join(extensionPath, 'models'));
   const service = new EngineService({
     enginePath: join(extensionPath, 'dist', 'engine.js'),
@@ -65,9 +83,14 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     onCrash: notify,
   });
   engine = service;
+  const probes = new ProbeRunner(service, models, version);
+  const clozeDocuments = new ClozeDocuments();
+  const lineResults = new LineResults(probes, clozeDocuments);
+  const tests = new ProbeTests({ runner: probes, results: lineResults, documents: clozeDocuments, library: models });
 
   const clozeTab = new EditorTab(CLOZE_PANEL, vscode.l10n.t('Cloze'), extensionUri, () => clozeHost);
   const attentionTab = new EditorTab(ATTENTION_PANEL, vscode.l10n.t('Attention'), extensionUri, () => attentionHost);
+  const probesTab = new EditorTab(PROBES_PANEL, vscode.l10n.t('Probes'), extensionUri, () => probesHost);
   const embeddingsTab = new EditorTab(
     EMBEDDINGS_PANEL,
     vscode.l10n.t('Embeddings'),
@@ -87,6 +110,9 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     openInEditor: openAttentionInEditor,
   });
 
+  const runs = context.storageUri;
+  const history = new ProbeHistory(runs?.scheme === 'file' ? join(runs.fsPath, 'probes') : null);
+  const probesView = new ProbesController(probes, models, history, () => probesTab.open());
   const embeddings: EmbeddingsController = new EmbeddingsController(service, models, shared, {
     audience: () => embeddingsHost.audience,
     openInEditor: () => embeddingsTab.open(),
@@ -116,6 +142,12 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     onError,
   });
 
+  const probesHost = new ViewHost<ProbesState, ProbesMethods>(probesView, {
+    name: 'probes',
+    title: 'Probes',
+    extensionUri,
+    onError,
+  });
   const embeddingsHost = new ViewHost<EmbeddingsState, EmbeddingsMethods>(embeddings, {
     name: 'embeddings',
     title: 'Embeddings',
@@ -133,8 +165,14 @@ export function activate(context: vscode.ExtensionContext): LensApi {
       attention,
       colors,
       openAttentionInEditor,
-      attentionVisible: () => attentionHost.audience > 0,
+      // Its pictures want room: where the person does not have it in the side panel, it opens beside the text.
+      revealAttention: () => {
+        if (attentionHost.audience === 0) attentionTab.show();
+      },
     }),
+    ...probeCommands({ runner: probes, results: lineResults, documents: clozeDocuments }),
+    [COMMANDS.showProbes]: () => focusView(VIEWS.probes),
+    [COMMANDS.openProbesInEditor]: () => probesTab.open(),
     ...embeddingCommands({
       shared,
       embeddings,
@@ -171,9 +209,18 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     colors,
     surprisal,
     anatomy,
+    probes,
+    lineResults,
+    tests,
+    new ProbeHints(lineResults, null),
+    new ClozeDiagnostics(clozeDocuments, service, models),
+    registerClozeLanguage(clozeDocuments),
+    registerClozeLenses(clozeDocuments),
     clozeHost,
     objectivesHost,
     attentionHost,
+    probesView,
+    probesHost,
     embeddingsHost,
     createModelStatus(models),
     registerHover(new ExpectationHover(service, models)),
@@ -182,13 +229,29 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     vscode.window.registerWebviewViewProvider(VIEWS.cloze, clozeHost),
     vscode.window.registerWebviewViewProvider(VIEWS.objectives, objectivesHost),
     vscode.window.registerWebviewViewProvider(VIEWS.attention, attentionHost),
+    vscode.window.registerWebviewViewProvider(VIEWS.probes, probesHost),
     vscode.window.registerWebviewViewProvider(VIEWS.embeddings, embeddingsHost),
     vscode.window.registerCustomEditorProvider(ONNX_EDITOR, anatomy, { supportsMultipleEditorsPerDocument: true }),
     clozeTab,
     attentionTab,
+    probesTab,
     embeddingsTab,
   );
-  return { engine: service, models, cloze, objectives, shared, attention, embeddings, colors, surprisal, anatomy };
+  return {
+    engine: service,
+    models,
+    cloze,
+    objectives,
+    shared,
+    attention,
+    colors,
+    surprisal,
+    anatomy,
+    probes,
+    probesView,
+    tests,
+    embeddings,
+  };
 }
 
 export async function deactivate(): Promise<void> {

@@ -15,5 +15,7 @@ await build({
   packages: 'external',
   logLevel: 'warning',
 });
+// Memory is kept between runs as in the engine process (extension/client/engineClient.ts), for us and for the bare runtime.
+const env = { MALLOC_MMAP_THRESHOLD_: '33554432', MALLOC_TRIM_THRESHOLD_: '268435456', ...process.env };
 process.exitCode =
-  spawnSync(process.execPath, ['out/bench/main.js', ...process.argv.slice(2)], { stdio: 'inherit' }).status ?? 1;
+  spawnSync(process.execPath, ['out/bench/main.js', ...process.argv.slice(2)], { stdio: 'inherit', env }).status ?? 1;

@@ -95,7 +95,7 @@ export type OptionName = keyof typeof OPTIONS;
 const isOption = (name: string): name is OptionName => Object.hasOwn(OPTIONS, name);
 
 const RELATION = /^relation(?=\s|:|$)/u;
-const RELATION_NAME = /^[\p{L}\p{N}_][\p{L}\p{N}_.-]*$/u;
+export const RELATION_NAME = /^[\p{L}\p{N}_][\p{L}\p{N}_.-]*$/u;
 const OPTION_LINE = /^([\p{L}_-]+)[ \t]*:/u;
 const MASKS: ReadonlySet<string> = new Set(['[MASK]', '<mask>', ANSWER, '[X]']);
 /** Before a first word that would be read as “relation” or an option. */

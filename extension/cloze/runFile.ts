@@ -16,6 +16,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { hostname } from 'node:os';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { LensError } from '../protocol/errors';
 import type { ModelFingerprint, ProbeFact, ProbeOptions, ProbeRelation } from '../protocol/probes';
 import { factKey } from './facts';
@@ -53,6 +54,41 @@ export interface Run {
 
 export const runKey = (relation: string, fact: ProbeFact): string => `${relation} ${factKey(fact)}`;
 
+/** Facts that are written down before others have their turn. */
+const FACTS_A_TURN = 2048;
+
+/** SHA-256 of all that a run asks. Stops after some facts, so that a program can do something else meanwhile. */
+function* digestSteps(relations: readonly RunRelation[]): Generator<undefined, string> {
+  const hash = createHash('sha256');
+  let count = 0;
+  for (const { id, templates, ranking, facts, candidates, words } of relations) {
+    hash.update(JSON.stringify([id, templates, ranking, candidates, words]));
+    for (const fact of facts) {
+      hash.update(JSON.stringify(fact));
+      if (++count % FACTS_A_TURN === 0) yield undefined;
+    }
+  }
+  return hash.digest('hex');
+}
+
+function digestOf(relations: readonly RunRelation[]): string {
+  const steps = digestSteps(relations);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+  }
+}
+
+/** The same without holding up the event loop. */
+export async function digestInTurns(relations: readonly RunRelation[]): Promise<string> {
+  const steps = digestSteps(relations);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+    await nextTurn();
+  }
+}
+
 /** What runs must share to be one. */
 export function newHeader(
   model: string,
@@ -60,12 +96,8 @@ export function newHeader(
   options: RunHeader['options'],
   relations: readonly RunRelation[],
   shard: RunHeader['shard'],
+  digest = digestOf(relations),
 ): RunHeader {
-  const hash = createHash('sha256');
-  for (const { id, templates, ranking, facts, candidates, words } of relations) {
-    hash.update(JSON.stringify([id, templates, ranking, candidates, words]));
-    for (const fact of facts) hash.update(JSON.stringify(fact));
-  }
   return {
     format: FORMAT,
     version: VERSION,
@@ -75,7 +107,7 @@ export function newHeader(
     relations: relations.map(({ id, templates, ranking }) => ({ id, templates, ranking })),
     facts: {
       count: relations.reduce((sum, { facts }) => sum + facts.length, 0),
-      sha256: hash.digest('hex'),
+      sha256: digest,
     },
     shard,
   };

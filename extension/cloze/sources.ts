@@ -8,7 +8,14 @@ import { LensError } from '../protocol/errors';
 import { counted } from '../protocol/format';
 import type { ProbeFact, ProbeRelation, ProbeTemplate } from '../protocol/probes';
 import { answersOf, factKey } from './facts';
-import { parseCloze, type ClozeCandidates, type ClozeRelation } from './language';
+import {
+  parseCloze,
+  type ClozeCandidates,
+  type ClozeDocument,
+  type ClozeFact,
+  type ClozeRelation,
+  type Part,
+} from './language';
 import { readLines } from './lines';
 import { readRecord, type JsonlRecord } from './records';
 
@@ -33,7 +40,7 @@ export interface Sources {
   notes: string[];
 }
 
-const RELATIONS_FILE = 'relations.jsonl';
+export const RELATIONS_FILE = 'relations.jsonl';
 const READABLE = /\.(cloze|jsonl|json)(\.gz)?$/u;
 /** Of a folder's name rather than of the relation. */
 const SPLIT = /^(test|dev|train|valid|facts)$/u;
@@ -262,29 +269,56 @@ class SourceReader {
     const lineOf = lineNumbers(text);
     for (const { message, severity, range } of document.diagnostics)
       this.problems.push({ file, line: lineOf(range.start), message, severity });
-    for (const relation of document.relations) {
-      const candidates = relation.options.candidates ?? document.options.candidates;
-      const vocabulary = relation.options.vocabulary ?? document.options.vocabulary;
-      const read = probeRelation(relation);
-      if (read.facts.length === 0) continue;
-      this.cloze.push({
-        ...read,
-        ...(candidates === null ? {} : { candidates: await this.candidatesOf(candidates, read, file) }),
-        places: readFacts(relation).map(({ range }) => ({ file, line: lineOf(range.start) })),
-        vocabulary: vocabulary === null ? null : resolve(dirname(file), vocabulary.value),
-      });
-    }
+    this.cloze.push(...(await parsedRelations(document, { file, folder: dirname(file), lineOf })));
   }
+}
 
-  private async candidatesOf(candidates: ClozeCandidates, relation: ProbeRelation, file: string): Promise<string[]> {
-    switch (candidates.kind) {
-      case 'relation':
-        return answersOf(relation);
-      case 'words':
-        return candidates.words.map(({ value }) => value);
-      case 'file':
-        return readWords(resolve(dirname(file), candidates.file.value));
-    }
+export interface ParsedPlace {
+  /** As places of facts name it. */
+  file: string;
+  /** Where paths in it begin; null: nowhere, for a text that is no file. */
+  folder: string | null;
+  /** From 1. */
+  lineOf(offset: number): number;
+}
+
+/** The relations of a `.cloze` document that have facts. Throws `bad-input` when a file of candidates cannot be read. */
+export async function parsedRelations(
+  document: ClozeDocument,
+  { file, folder, lineOf }: ParsedPlace,
+): Promise<SourceRelation[]> {
+  const pathOf = ({ value }: Part): string => {
+    if (folder !== null) return resolve(folder, value);
+    throw new LensError('bad-input', `“${value}” is relative to a file that is not saved yet.`, 'Save the file first.');
+  };
+  const relations: SourceRelation[] = [];
+  for (const relation of document.relations) {
+    const candidates = relation.options.candidates ?? document.options.candidates;
+    const vocabulary = relation.options.vocabulary ?? document.options.vocabulary;
+    const read = probeRelation(relation);
+    if (read.facts.length === 0) continue;
+    relations.push({
+      ...read,
+      ...(candidates === null ? {} : { candidates: await candidatesOf(candidates, read, pathOf) }),
+      places: readFacts(relation).map(({ range }) => ({ file, line: lineOf(range.start) })),
+      vocabulary: vocabulary === null ? null : pathOf(vocabulary),
+    });
+  }
+  return relations;
+}
+
+async function candidatesOf(
+  candidates: ClozeCandidates,
+  relation: ProbeRelation,
+  pathOf: (part: Part) => string,
+): Promise<string[]> {
+  switch (candidates.kind) {
+    case 'relation':
+      return answersOf(relation);
+    case 'words':
+      return candidates.words.map(({ value }) => value);
+    case 'file':
+      return readWords(pathOf(candidates.file));
   }
 }
 
@@ -300,14 +334,17 @@ export function probeRelation(relation: ClozeRelation): ProbeRelation {
       text: value,
       ...(negated === null ? {} : { negated: negated.value }),
     })),
-    facts: readFacts(relation).map(({ left, isSentence, answers, context }) => ({
-      subject: isSentence ? null : left.value,
-      ...(isSentence ? { sentence: left.value } : {}),
-      answers: answers.map(({ value }) => value),
-      ...(context === null ? {} : { context: context.value }),
-    })),
+    facts: readFacts(relation).map(probeFact),
   };
 }
+
+/** A fact of a `.cloze` file as it is asked for. */
+export const probeFact = ({ left, isSentence, answers, context }: ClozeFact): ProbeFact => ({
+  subject: isSentence ? null : left.value,
+  ...(isSentence ? { sentence: left.value } : {}),
+  answers: answers.map(({ value }) => value),
+  ...(context === null ? {} : { context: context.value }),
+});
 
 export const placed = ({ file, line, message }: SourceProblem): string =>
   `${file}${line === null ? '' : `:${line}`}: ${message}`;
@@ -320,18 +357,42 @@ function filesOf(folder: string): string[] {
 }
 
 /** `trex/P19.jsonl.gz` → P19; `place_of_birth_test.jsonl` → place_of_birth; `Squad/test.jsonl` → Squad. */
-function relationOf(file: string): string {
+export function relationOf(file: string): string {
   const name = basename(file.replace(/\.gz$/u, ''), extname(file.replace(/\.gz$/u, '')));
   return SPLIT.test(name) ? basename(dirname(file)) : name.replace(SPLIT_ENDING, '');
 }
+
+/** What a JSONL file holds, by its first line that can be read; null when there is none. */
+export async function factsKind(file: string): Promise<'fact' | 'pattern' | 'relation' | null> {
+  const first = await firstRecord(file);
+  return first === null || first.kind === 'problem' ? null : first.kind;
+}
+
+/** The relations of a `relations.jsonl`; none when it cannot be read. */
+export async function namedRelations(file: string): Promise<Set<string>> {
+  const names = new Set<string>();
+  try {
+    for await (const { text } of readLines(file)) {
+      const record = readRecord(text);
+      if (record.kind === 'relation') names.add(record.id);
+    }
+  } catch {
+    // it is told when its relations are read
+  }
+  return names;
+}
+
+/** Lines that are tried: other JSONL files have none that we can read. */
+const MOST_TRIED = 20;
 
 /** The first line that can be read. */
 async function firstRecord(file: string): Promise<JsonlRecord | null> {
   if (/\.cloze(\.gz)?$/u.test(file)) return null;
   try {
-    for await (const { text } of readLines(file)) {
+    for await (const { number, text } of readLines(file)) {
       const record = readRecord(text);
       if (record.kind !== 'problem') return record;
+      if (number >= MOST_TRIED) return null;
     }
   } catch {
     return null; // it is told when the file itself is read

@@ -5,14 +5,14 @@ import { openAttentionState, saveAttentionState, type AttentionFileParts } from 
 import type { WorkKind } from '../panels/fileWork';
 import type { AttentionPage } from '../protocol/attentionView';
 import { SAVED_EXTENSION } from '../protocol/savedAttention';
-import { activeEditor, focusView, hoverPlace, linkedDocument } from './editors';
-import { COMMANDS, VIEWS, type CommandHandler, type CommandId } from './ids';
+import { activeEditor, hoverPlace, linkedDocument } from './editors';
+import { COMMANDS, type CommandHandler, type CommandId } from './ids';
 
 export interface AttentionParts extends AttentionFileParts {
   colors: AttentionColors;
   openAttentionInEditor(): void;
-  /** The person sees it already, in the side panel or in an editor tab. */
-  attentionVisible(): boolean;
+  /** Makes the view visible where it is not, in the side panel or in an editor tab. */
+  revealAttention(): void;
 }
 
 export function attentionCommands(parts: AttentionParts) {
@@ -20,8 +20,8 @@ export function attentionCommands(parts: AttentionParts) {
 
   // The view shows progress and errors, so it opens while the model still computes.
   const show = async (page?: AttentionPage): Promise<void> => {
-    const reveal = parts.attentionVisible() ? undefined : focusView(VIEWS.attention);
-    await Promise.all([attention.show(page), reveal]);
+    parts.revealAttention();
+    await attention.show(page);
   };
   /** What is looked at; first the editor's text, when it is another one. */
   const look = (): void => {
@@ -57,11 +57,9 @@ export function attentionCommands(parts: AttentionParts) {
     [COMMANDS.openAttentionInEditor]: () => parts.openAttentionInEditor(),
     [COMMANDS.whichHeads]: async () => {
       look();
-      await Promise.all([
-        // The view offers the rest, which takes several times as long.
-        attention.ablate({ mean: false, importance: false }),
-        parts.attentionVisible() ? undefined : focusView(VIEWS.attention),
-      ]);
+      parts.revealAttention();
+      // The view offers the rest, which takes several times as long.
+      await attention.ablate({ mean: false, importance: false });
     },
     [COMMANDS.nextHead]: () => attention.step(1),
     [COMMANDS.previousHead]: () => attention.step(-1),
@@ -71,7 +69,9 @@ export function attentionCommands(parts: AttentionParts) {
     [COMMANDS.saveAttentionState]: () => saveAttentionState(parts),
     [COMMANDS.openAttentionState]: async (argument) => {
       const file = argument instanceof vscode.Uri ? argument : await askForState();
-      if (file !== undefined) await Promise.all([openAttentionState(parts, file), focusView(VIEWS.attention)]);
+      if (file === undefined) return;
+      parts.revealAttention();
+      await openAttentionState(parts, file);
     },
   } satisfies Partial<Record<CommandId, CommandHandler>>;
 }

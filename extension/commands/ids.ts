@@ -28,6 +28,15 @@ export const COMMANDS = {
   keepForComparison: 'onnxLens.keepForComparison',
   saveAttentionState: 'onnxLens.saveAttentionState',
   openAttentionState: 'onnxLens.openAttentionState',
+  probeLine: 'onnxLens.probeLine',
+  probeSelection: 'onnxLens.probeSelection',
+  probeFact: 'onnxLens.probeFact',
+  probeFile: 'onnxLens.probeFile',
+  /** From the lenses of `.cloze` files; not in the palette. */
+  probeRelation: 'onnxLens.probeRelation',
+  clearProbeResults: 'onnxLens.clearProbeResults',
+  showProbes: 'onnxLens.showProbes',
+  openProbesInEditor: 'onnxLens.openProbesInEditor',
   showEmbeddings: 'onnxLens.showEmbeddings',
   findOccurrences: 'onnxLens.findOccurrences',
   compareSentences: 'onnxLens.compareSentences',
@@ -52,6 +61,7 @@ export const VIEWS = {
   cloze: 'onnxLens.cloze',
   objectives: 'onnxLens.objectives',
   attention: 'onnxLens.attention',
+  probes: 'onnxLens.probes',
   embeddings: 'onnxLens.embeddings',
   models: 'onnxLens.models',
 } as const;
@@ -60,6 +70,8 @@ export const VIEWS = {
 export const CLOZE_PANEL = 'onnxLens.clozePanel';
 /** The same of the Attention view. */
 export const ATTENTION_PANEL = 'onnxLens.attentionPanel';
+/** And of the Probes view. */
+export const PROBES_PANEL = 'onnxLens.probesPanel';
 /** The same of the Embeddings view. */
 export const EMBEDDINGS_PANEL = 'onnxLens.embeddingsPanel';
 
@@ -70,6 +82,7 @@ export const ONNX_EDITOR = 'onnxLens.onnx';
 export const CONTEXT_KEYS = {
   surprisalShown: 'onnxLens.surprisalShown',
   attentionShown: 'onnxLens.attentionShown',
+  probesShown: 'onnxLens.probesShown',
   noModels: 'onnxLens.noModels',
 } as const;
 export type ContextKey = (typeof CONTEXT_KEYS)[keyof typeof CONTEXT_KEYS];

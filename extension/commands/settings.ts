@@ -57,6 +57,28 @@ export const attentionLook = (): Pick<AttentionLook, 'method' | 'words' | 'speci
   direction: oneOf('attention.direction', ['from', 'to']),
 });
 
+export interface ProbeSettings {
+  inlayHints: boolean;
+  /** Predictions beside a line. */
+  hintCount: number;
+  /** A fact passes when its answer has this rank or a better one. */
+  passRank: number;
+  /** Paths, for files that do not say themselves; empty: none. */
+  vocabulary: string;
+  candidates: string;
+}
+
+export const probes = (): ProbeSettings => ({
+  inlayHints: setting('probes.inlayHints', true),
+  hintCount: integer('probes.hintCount', 3, 1, 20),
+  passRank: integer('probes.passRank', 1, 1, 1_000),
+  vocabulary: setting('probes.vocabulary', ''),
+  candidates: setting('probes.candidates', ''),
+});
+
+/** Runs that are kept in the workspace's storage. */
+export const probeHistory = (): number => integer('probes.history', 50, 0, 1_000);
+
 export function modelFolders(): string[] {
   const value = setting<unknown>('modelFolders', []);
   return Array.isArray(value) ? value.filter((folder): folder is string => typeof folder === 'string') : [];

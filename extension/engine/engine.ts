@@ -28,10 +28,13 @@ import { sentenceSimilarity } from './analysis/embeddings/sentences';
 import { readStaticTable, type StaticTable } from './analysis/embeddings/staticTable';
 import { wordInContext } from './analysis/embeddings/word';
 import { corrupt } from './analysis/corrupt';
+import { logitLens, logitLensTable } from './analysis/ffn/logitLens';
+import { memories } from './analysis/ffn/memories';
 import { fillMask } from './analysis/fillMask';
 import { throwIfCancelled } from './analysis/forward';
 import { nextSentence } from './analysis/nextSentence';
-import { probe } from './analysis/probes/probe';
+import { isShort, probe } from './analysis/probes/probe';
+import { checkAnswers } from './analysis/probes/queries';
 import { score } from './analysis/score';
 import { traceText } from './analysis/trace';
 import { OpenModels } from './openModels';
@@ -137,6 +140,14 @@ export class Engine {
     relationExamples: ({ model, ...params }, context) =>
       this.run(model, 'inside', context, (loaded) => relationExamples(loaded, params, context)),
     headWeights: ({ model }, context) => this.run(model, 'inside', context, (loaded) => headWeights(loaded, context)),
+    logitLens: ({ model, ...params }, context) =>
+      this.run(model, 'inside', context, (loaded, opened) =>
+        logitLens(this.remembering(loaded, opened), params, context),
+      ),
+    logitLensTable: ({ model, ...params }, context) =>
+      this.run(model, 'inside', context, (loaded, opened) =>
+        logitLensTable(this.remembering(loaded, opened), params, context),
+      ),
     embed: ({ model, ...params }, context) =>
       this.run(model, params.texts.length > 1 ? 'inside batch' : 'inside', context, (loaded, opened) =>
         embed(
@@ -167,8 +178,13 @@ export class Engine {
     tableWords: async ({ table, words }, context) => ({ words: tableWords(await this.table(table, context), words) }),
     analogies: async ({ table, questions, most }, context) =>
       analogies(await this.table(table, context), questions, most, context),
+    memories: ({ model, ...params }, context) =>
+      this.run(model, 'inside', context, (loaded, opened) =>
+        memories(this.remembering(loaded, opened), params, context),
+      ),
     probe: ({ model, ...params }, context) =>
-      this.run(model, 'batch', context, (loaded) => probe(loaded, params, context)),
+      this.run(model, isShort(params) ? 'interactive' : 'batch', context, (loaded) => probe(loaded, params, context)),
+    probeAnswers: async ({ model, groups }) => ({ groups: checkAnswers(await this.tokenizerOf(model), groups) }),
     fingerprint: ({ model }) => fingerprint(model),
     status: async () => ({ pid: process.pid, rss: process.memoryUsage.rss(), loaded: this.models.loaded }),
   };

@@ -6,6 +6,9 @@ import type { EngineMethod, EngineParams, EngineResult, ModelAnatomy, ModelInfo,
 import { LensError } from '../protocol/errors';
 import type { ModelLibrary } from './library';
 
+/** They read the model's files, and load no weights. */
+const READS_FILES: readonly EngineMethod[] = ['inspect', 'anatomy', 'tokens', 'probeAnswers', 'fingerprint'];
+
 export interface EngineServiceOptions {
   enginePath: string;
   library: ModelLibrary;
@@ -45,7 +48,7 @@ export class EngineService implements vscode.Disposable {
     if (model === undefined || method === 'unload') return client.request(method, params, options);
     const { library } = this.options;
     const before = library.get(model.id)?.state ?? 'not-loaded';
-    const loads = method !== 'inspect' && method !== 'anatomy';
+    const loads = !READS_FILES.includes(method);
     if (before !== 'ready' && loads) library.setState(model.id, 'loading');
     this.waiting.set(model.id, (this.waiting.get(model.id) ?? 0) + 1);
     try {

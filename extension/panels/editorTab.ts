@@ -3,6 +3,7 @@ import * as vscode from 'vscode';
 import { tabIcon, webviewOptions } from './html';
 
 export class EditorTab implements vscode.Disposable {
+  private readonly panels = new Set<vscode.WebviewPanel>();
   private readonly serializer: vscode.Disposable;
 
   constructor(
@@ -18,15 +19,29 @@ export class EditorTab implements vscode.Disposable {
   }
 
   open(): void {
-    const { type, title, extensionUri } = this;
-    this.adopt(vscode.window.createWebviewPanel(type, title, vscode.ViewColumn.Beside, webviewOptions(extensionUri)));
+    this.create(false);
+  }
+
+  /** The tab that is there, or a new one, beside the text, where the caret stays. */
+  show(): void {
+    const [panel] = this.panels;
+    if (panel === undefined) this.create(true);
+    else panel.reveal(undefined, true);
   }
 
   dispose(): void {
     this.serializer.dispose();
   }
 
+  private create(preserveFocus: boolean): void {
+    const { type, title, extensionUri } = this;
+    const place = { viewColumn: vscode.ViewColumn.Beside, preserveFocus };
+    this.adopt(vscode.window.createWebviewPanel(type, title, place, webviewOptions(extensionUri)));
+  }
+
   private adopt(panel: vscode.WebviewPanel): void {
+    this.panels.add(panel);
+    panel.onDidDispose(() => this.panels.delete(panel));
     panel.iconPath = tabIcon(this.extensionUri);
     this.host().adopt(panel);
   }

@@ -6,6 +6,7 @@
 import type { AttentionEngineMethods, HeadCorpusResult, HeadRelationsResult } from './attention';
 import type { EmbeddingEngineMethods } from './embeddings';
 import type { ErrorData } from './errors';
+import type { FfnEngineMethods } from './ffn';
 import type { ProbeEngineMethods, ProbeFactResult } from './probes';
 
 export interface TextRange {
@@ -427,7 +428,8 @@ export interface Progress {
 }
 
 /** method → [parameters, result] */
-export interface EngineMethods extends AttentionEngineMethods, EmbeddingEngineMethods, ProbeEngineMethods {
+export interface EngineMethods
+  extends AttentionEngineMethods, EmbeddingEngineMethods, FfnEngineMethods, ProbeEngineMethods {
   configure: [Partial<EngineSettings>, null];
   inspect: [{ model: ModelRef }, ModelInfo];
   anatomy: [{ model: ModelRef }, ModelAnatomy];

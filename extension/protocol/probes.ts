@@ -9,7 +9,7 @@ export interface ProbeFact {
   subject: string | null;
   /** Used instead of the templates: a sentence with `[Y]` once. Further `[MASK]`s in it stay masked. */
   sentence?: string;
-  /** The best ranked one counts. */
+  /** The best ranked one counts. Empty: no answer is known, and the model's own are asked for. */
   answers: string[];
   /** Given to the model before the query, for the variant `context`. */
   context?: string;
@@ -113,6 +113,14 @@ export interface JointAnswer {
   choice: string | null;
 }
 
+/** What the model says where no answer is known. */
+export interface OpenAnswer {
+  /** Index into the relation's templates; 0 for a sentence. */
+  template: number;
+  /** Among the words of `options.vocabulary`; without one, of the whole vocabulary; best first. */
+  top: ProbePrediction[];
+}
+
 /** Mean over templates of the log-probabilities (LPAQA); only with several templates. */
 export interface EnsembleAnswer {
   answer: string;
@@ -131,6 +139,8 @@ export type ProbeFactResult = FactPlace &
   (
     | { kind: 'skipped'; why: ProbeSkip; detail: string }
     | { kind: 'joint'; answers: JointAnswer[] }
+    /** Without known answers. */
+    | { kind: 'open'; answers: OpenAnswer[] }
     | {
         kind: 'ranked';
         /** One a template that can be used for it, in their order. */
@@ -163,8 +173,22 @@ export interface ModelFingerprint {
   versions: Record<string, string>;
 }
 
+/** Answers in their place, behind a template's text, without running the model. */
+export interface ProbeAnswersParams {
+  model: ModelRef;
+  groups: { before: string; answers: string[] }[];
+}
+
+export interface AnswerCheck {
+  /** 0 when `why` is not null. */
+  tokens: number;
+  /** Why it cannot be asked for. */
+  why: ProbeSkip | null;
+}
+
 /** method → [parameters, result]. `probe` tells in its progress of each fact as soon as it is finished. */
 export interface ProbeEngineMethods {
   probe: [ProbeParams, ProbeResult];
+  probeAnswers: [ProbeAnswersParams, { groups: AnswerCheck[][] }];
   fingerprint: [{ model: ModelRef }, ModelFingerprint];
 }

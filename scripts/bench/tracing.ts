@@ -2,7 +2,7 @@
  * Tracing beside a bare runtime: the same original model with the same settings, in turns. Opening is measured in processes of their
  * own, since memory that was once used is not given back.
  */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import * as ort from 'onnxruntime-node';
 import type { EngineSettings, ModelRef } from '../../extension/protocol/engine';
@@ -28,6 +28,8 @@ interface Kind {
   limit: number;
   hooks(anatomy: Anatomy): string[];
   gated?: true;
+  /** What scripts/reference/trace_torch.py calls it. */
+  torch?: string;
 }
 
 const matching = (pattern: RegExp) => (anatomy: Anatomy) =>
@@ -40,8 +42,8 @@ const KINDS: readonly Kind[] = [
     limit: 1.1,
     hooks: matching(/^(blocks\.5\.attn\.hook_pattern|unembed\.logits)$/),
   },
-  { name: 'all patterns', limit: 1.15, hooks: matching(/(attn\.hook_pattern|unembed\.logits)$/) },
-  { name: 'all hooks', limit: 1.5, hooks: matching(/^(blocks\.|unembed\.|hook_)/) },
+  { name: 'all patterns', limit: 1.15, hooks: matching(/(attn\.hook_pattern|unembed\.logits)$/), torch: 'patterns' },
+  { name: 'all hooks', limit: 1.5, hooks: matching(/^(blocks\.|unembed\.|hook_)/), torch: 'hooks' },
 ];
 
 export async function tracingFigures(settings: EngineSettings, report: (figure: Figure) => void): Promise<void> {
@@ -67,12 +69,13 @@ async function traced(
     extra: { session: { disable_quant_qdq: '1' } },
   });
   const inputs = new Set(bare.inputNames);
-  for (const { name, limit, hooks, gated } of KINDS) {
+  for (const { name, limit, hooks, gated, torch } of KINDS) {
     // A session for each, so that the figures say what each costs by itself.
     const tracer = new Tracer(description, settings);
     const anatomy = await tracer.anatomy();
     const wanted = hooks(anatomy);
     const open = gated === true ? openHeads(anatomy) : [];
+    const medians = new Map<number, number>();
     for (const length of LENGTHS) {
       const feeds = Object.fromEntries(Object.entries(feedsOf(length)).filter(([input]) => inputs.has(input)));
       const rounds = Math.max(MIN_ROUNDS, Math.ceil(600 / (length + 30)));
@@ -84,6 +87,7 @@ async function traced(
         theirs.push(a);
         ours.push(b);
       }
+      medians.set(length, median(ours));
       // Of neighbours in time: other work on the machine comes and goes.
       const ratio = median(ours.map((time, round) => time / (theirs[round] as number)));
       report({
@@ -97,8 +101,35 @@ async function traced(
       });
     }
     await tracer.release();
+    if (torch !== undefined) besidePyTorch(`trace, ${title}, ${name}`, torch, medians, settings.threads, report);
   }
   await bare.release();
+}
+
+/** PyTorch's time for the same tensors, right after ours. Needs a Python with torch and transformers in $ONNX_LENS_PYTHON. */
+function besidePyTorch(
+  name: string,
+  kind: string,
+  ours: ReadonlyMap<number, number>,
+  threads: number,
+  report: (figure: Figure) => void,
+): void {
+  const python = process.env['ONNX_LENS_PYTHON'];
+  if (python === undefined) return;
+  const script = ['scripts/reference/trace_torch.py', kind, String(MIN_ROUNDS), String(threads)];
+  const { status, stdout, stderr } = spawnSync(python, [...script, ...LENGTHS.map(String)], { encoding: 'utf8' });
+  if (status !== 0) throw new Error(stderr);
+  for (const line of stdout.trim().split('\n')) {
+    const { T: length, ms: baseline } = JSON.parse(line) as { T: number; ms: number };
+    const value = ours.get(length) ?? NaN;
+    const ratio = value / baseline;
+    report({
+      name: `${name}, T = ${length}, beside PyTorch`,
+      ...{ value, unit: 'ms', baseline, ratio },
+      goal: '< 1.0 of PyTorch, eager, with the same tensors',
+      ok: ratio < 1,
+    });
+  }
 }
 
 /** Interventions that change nothing, at every head of every layer. */

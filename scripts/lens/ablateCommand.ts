@@ -1,16 +1,11 @@
 /** `lens ablate`: what heads do for a prediction. */
-import type {
-  AblateParams,
-  AblationResult,
-  HeadEffect,
-  HeadRef,
-  PredictionTarget,
-} from '../../extension/protocol/attention';
+import type { AblateParams, AblationResult, HeadEffect, HeadRef } from '../../extension/protocol/attention';
 import { LensError } from '../../extension/protocol/errors';
 import { headName, probability, signed } from '../../extension/protocol/format';
 import type { Command, CommandContext } from './commands';
 import { wholeNumber, type OptionValues } from './options';
 import { predictionTable, table, visible } from './table';
+import { oneToken } from './tokens';
 
 /** Heads in the table for people. */
 const MOST_SHOWN = 20;
@@ -33,24 +28,14 @@ function headsOf(options: OptionValues): 'all' | HeadRef[] {
 }
 
 /** `8`, `8:2003` (id) or `8:word`. */
-async function targetOf({ options, model, ask }: CommandContext): Promise<Pick<AblateParams, 'target'>> {
-  const value = options['target'];
+async function targetOf(context: CommandContext): Promise<Pick<AblateParams, 'target'>> {
+  const value = context.options['target'];
   if (value === undefined) return {};
   const [, place, token] = /^(\d+)(?::(.+))?$/su.exec(String(value)) ?? [];
   if (place === undefined)
     throw bad(`“${String(value)}” is no target.`, 'Write POSITION or POSITION:TOKEN, for example --target 8:Paris.');
   const position = Number(place);
-  if (token === undefined) return { target: { position } };
-  if (/^\d+$/u.test(token)) return { target: { position, token: Number(token) } };
-  const { tokens } = await ask('tokens', { model, text: token });
-  const pieces = tokens.filter(({ range }) => range !== null);
-  const [only] = pieces;
-  if (only === undefined || pieces.length > 1)
-    throw bad(
-      `“${token}” is ${pieces.length === 0 ? 'no token' : `${pieces.length} tokens`} of this model: ${pieces.map((piece) => piece.token).join(' ')}`,
-      'Name one token, or give its id.',
-    );
-  return { target: { position, token: only.id } satisfies PredictionTarget };
+  return { target: token === undefined ? { position } : { position, token: await oneToken(context, token) } };
 }
 
 /** What is asked of the heads. */

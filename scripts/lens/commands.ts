@@ -24,6 +24,8 @@ import {
   similarityCommand,
 } from './embeddingCommands';
 import { expansionCommand, headsCommand } from './headCommands';
+import { logitLensCommand } from './lensCommand';
+import { memoriesCommand } from './memoriesCommand';
 import { mixCommand } from './mixCommand';
 import { PAIR, stringList, TEXT, TOP, wholeNumber, type OptionSpec, type OptionValues } from './options';
 import { probeCommand } from './probeCommands';
@@ -537,6 +539,8 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['heads', headsCommand],
   ['expansion', expansionCommand],
   ['ablate', ablateCommand],
+  ['logit-lens', logitLensCommand],
+  ['memories', memoriesCommand],
   ['verify', verifyCommand],
   ['probe', probeCommand],
 ]);

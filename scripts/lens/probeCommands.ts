@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { compareRuns, type Comparison } from '../../extension/cloze/compare';
-import { answersOf } from '../../extension/cloze/facts';
-import { summarise, type Ensemble, type RelationSummary, type Summary } from '../../extension/cloze/metrics';
+import { summarise, type Ensemble, type Summary } from '../../extension/cloze/metrics';
+import { probeRequests, rankedRelations, runFact } from '../../extension/cloze/plan';
 import {
   mergeRuns,
   newHeader,
@@ -13,20 +13,14 @@ import {
   type Run,
   type RunFact,
   type RunHeader,
-  type RunRelation,
 } from '../../extension/cloze/runFile';
-import { placed, readSources, readWords, type SourceProblem, type SourceRelation } from '../../extension/cloze/sources';
+import { placed, readSources, type SourceProblem } from '../../extension/cloze/sources';
 import type { Interval } from '../../extension/cloze/statistics';
-import { seededRandom } from '../../extension/engine/analysis/random';
+import { relationDetails } from '../../extension/cloze/table';
+import { seededRandom } from '../../extension/cloze/random';
 import { LensError } from '../../extension/protocol/errors';
 import { count, counted, signed } from '../../extension/protocol/format';
-import type {
-  ProbeFact,
-  ProbeFactResult,
-  ProbeOptions,
-  ProbeRelation,
-  ProbeVariant,
-} from '../../extension/protocol/probes';
+import type { ProbeOptions, ProbeVariant } from '../../extension/protocol/probes';
 import { findModel } from './catalog';
 import type { Command, CommandContext, Output } from './commands';
 import { wholeNumber, type OptionValues } from './options';
@@ -91,7 +85,11 @@ async function probe(modelName: string, files: readonly string[], context: Comma
     throw new LensError('bad-input', '--resume needs --out: the run to go on with.');
   const { relations: found, problems, notes: sourceNotes } = await readSources(files);
   for (const problem of problems) tell(placed(problem));
-  const relations = await rankedRelations(found, options);
+  const { vocab, candidates } = options;
+  const relations = await rankedRelations(found, {
+    vocabulary: typeof vocab === 'string' ? vocab : null,
+    candidates: typeof candidates === 'string' ? candidates : null,
+  });
   const notes = new Set(sourceNotes);
 
   const fingerprint = await ask('fingerprint', { model });
@@ -107,7 +105,7 @@ async function probe(modelName: string, files: readonly string[], context: Comma
   const done = new Set(facts.map((fact) => runKey(fact.relation, fact)));
   try {
     const { ensemble: _, ...engineOptions } = runOptions;
-    for (const { words, asked } of requests(relations, shard, done)) {
+    for (const { words, asked } of probeRequests(relations, FACTS_TOGETHER, shard, done)) {
       const factsOf = new Map(asked.map((relation) => [relation.id, relation.facts]));
       const { notes: more } = await ask(
         'probe',
@@ -128,40 +126,6 @@ async function probe(modelName: string, files: readonly string[], context: Comma
     writer?.close();
   }
   return summaryOutput({ header, facts }, [...notes], least, { problems });
-}
-
-/** The shard's facts that are not done yet, so many at a time, those of one vocabulary together. */
-function* requests(
-  relations: readonly RunRelation[],
-  shard: RunHeader['shard'],
-  done: ReadonlySet<string>,
-): Generator<{ words: RunRelation['words']; asked: ProbeRelation[] }> {
-  let index = 0;
-  let [asked, count, words]: [ProbeRelation[], number, RunRelation['words']] = [[], 0, null];
-  for (const relation of relations) {
-    const { id, templates, candidates } = relation;
-    const answers = answersOf(relation);
-    const own = relation.facts.filter(
-      (fact) => index++ % shard.of === shard.index && !done.has(runKey(relation.id, fact)),
-    );
-    for (let start = 0; start < own.length; start += FACTS_TOGETHER) {
-      const facts = own.slice(start, start + FACTS_TOGETHER);
-      if (asked.length > 0 && (relation.words !== words || count + facts.length > FACTS_TOGETHER)) {
-        yield { words, asked };
-        [asked, count] = [[], 0];
-      }
-      words = relation.words;
-      count += facts.length;
-      asked.push({ id, templates, facts, answers, ...(candidates === undefined ? {} : { candidates }) });
-    }
-  }
-  if (asked.length > 0) yield { words, asked };
-}
-
-/** A fact as a line of a run. */
-function runFact({ relation, fact, ...result }: ProbeFactResult, asked: readonly ProbeFact[]): RunFact {
-  const { subject, sentence, answers } = asked[fact] as ProbeFact;
-  return { relation, subject, ...(sentence === undefined ? {} : { sentence }), answers, result };
 }
 
 async function merge(paths: readonly string[], { options, tell }: CommandContext): Promise<Output> {
@@ -193,7 +157,8 @@ async function compare(paths: readonly string[]): Promise<Output> {
   const result = compareRuns(...runs);
   if (result.all.n === 0)
     throw new LensError('bad-input', `${first} and ${second} have no fact in common that is ranked in both.`);
-  return { json: result, text: comparisonText(result) };
+  const changes = result.changes.map(({ key: _, ...change }) => change);
+  return { json: { ...result, changes }, text: comparisonText(result) };
 }
 
 function comparisonText({ relations, all, unpaired }: Comparison): string {
@@ -208,35 +173,6 @@ function comparisonText({ relations, all, unpaired }: Comparison): string {
       ['left', 'right', 'right', 'right', 'right', 'right', 'right'],
     ) + (unpaired === 0 ? '' : `\n${counted(unpaired, 'fact')} are ranked in one of the runs only.`)
   );
-}
-
-/** With what answers are ranked among: the options go before what the files say. */
-async function rankedRelations(found: readonly SourceRelation[], options: OptionValues): Promise<RunRelation[]> {
-  const { vocab, candidates } = options;
-  const lists = new Map<string, string[]>();
-  const wordsOf = async (file: string): Promise<string[]> => {
-    const words = lists.get(file) ?? (await readWords(file));
-    lists.set(file, words);
-    return words;
-  };
-  const relations: RunRelation[] = [];
-  for (const { vocabulary, places: _, ...relation } of found) {
-    const file = typeof vocab === 'string' ? vocab : vocabulary;
-    const words = file === null ? null : await wordsOf(file);
-    const rivals =
-      typeof candidates !== 'string'
-        ? relation.candidates
-        : candidates === 'relation'
-          ? answersOf(relation)
-          : await wordsOf(candidates);
-    relations.push({
-      ...relation,
-      ...(rivals === undefined ? {} : { candidates: rivals }),
-      words,
-      ranking: words === null && rivals !== undefined ? 'candidates' : 'vocabulary',
-    });
-  }
-  return relations;
 }
 
 const ENSEMBLES: readonly Ensemble[] = ['first', 'best', 'mean'];
@@ -340,34 +276,4 @@ function summaryText({ relations, macro }: Summary): string {
 /** What else was asked, a line each. */
 function detailsText({ relations }: Summary): string[] {
   return relations.flatMap((summary) => relationDetails(summary).map((line) => `${summary.relation}: ${line}`));
-}
-
-function relationDetails(summary: RelationSummary): string[] {
-  const { candidates, templates, ensemble, pararel, negated, misprimed, context, joint, skipped } = summary;
-  const lines: string[] = [];
-  if (candidates !== null)
-    lines.push(`among the candidates P@1 ${percent(candidates.p1)} %, MRR ${candidates.mrr.toFixed(4)}`);
-  if (templates.length > 0) lines.push(`templates P@1 ${templates.map(({ p1 }) => percent(p1)).join(', ')} %`);
-  if (ensemble !== null) lines.push(`mean of log-probabilities P@1 ${percent(ensemble.p1)} %`);
-  if (pararel !== null)
-    lines.push(
-      `consistency ${percent(pararel.consistency)} %, accuracy ${percent(pararel.accuracy)} %, both ${percent(pararel.both)} %`,
-    );
-  if (negated !== null)
-    lines.push(
-      `negated P@1 ${percent(negated.p1)} %, same first prediction ${percent(negated.sameFirst)} %, overlap of the top ${percent(negated.overlap)} %`,
-    );
-  if (misprimed !== null)
-    lines.push(`misprimed P@1 ${percent(misprimed.p1)} %, of the right ones lost ${percent(misprimed.lost)} %`);
-  if (context !== null)
-    lines.push(
-      `with context P@1 ${percent(context.p1)} %, without ${percent(context.without)} %, of ${counted(context.n, 'fact')}`,
-    );
-  if (joint !== null)
-    lines.push(
-      `${counted(joint.n, 'answer')} of several tokens, mean log p ${signed(joint.meanLogprob)}, a token ${signed(joint.meanPerToken)}` +
-        (joint.candidates === null ? '' : `, among the candidates P@1 ${percent(joint.candidates.p1)} %`),
-    );
-  for (const [why, n] of Object.entries(skipped)) lines.push(`${counted(n, 'fact')} left out: ${why}`);
-  return lines;
 }

@@ -89,8 +89,13 @@ describe('two windows on the same folder and model', function () {
 
   afterEach(async function () {
     if (this.currentTest?.state !== 'failed') return;
-    for (const [index, window] of windows.entries())
+    for (const [index, window] of windows.entries()) {
       await window.screenshot(artifacts(process.cwd(), `e2e/windows-${index}-failure.png`));
+      const seen = await window.page.locator('.notification-list-item-message, .statusbar-item').allInnerTexts();
+      process.stdout.write(`      window ${index}: ${seen.filter((text) => text.trim() !== '').join(' | ')}\n`);
+    }
+    const settings = read(join(workbench.state.folder, 'user/User/settings.json'));
+    process.stdout.write(`      settings: ${settings.replaceAll(/\s+/g, ' ')}\n`);
   });
 
   after(async () => {
@@ -111,7 +116,9 @@ describe('two windows on the same folder and model', function () {
     assert.equal(engines().length, 2);
   });
 
-  it('a model folder that one adds is in the library of both, and both can go on', async () => {
+  it('a model folder that one adds is in the library of both, and both can go on', async function () {
+    // Once in many runs VS Code does not tell a window that the other has changed the settings.
+    this.retries(1);
     const [one, other] = windows as [WorkbenchWindow, WorkbenchWindow];
     await addModelFolder(one, resolve('test/fixtures/gpt2'));
     await one.page.locator('.statusbar-item', { hasText: 'gpt2' }).waitFor();

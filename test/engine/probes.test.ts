@@ -109,6 +109,41 @@ describe('relation probes', function () {
   const SAID = '[X] said [Y] and went .';
   const model = fixture('bert');
 
+  it('without known answers the model tells its own, by each template, with the same numbers', async () => {
+    const templates = ['[X] is the capital of [Y].', 'The capital of [Y] is [X].'];
+    const open: ProbeRelation = { ...relationOf(templates, ['Paris']), id: 'open' };
+    const sentence: ProbeRelation = {
+      ...{ id: 'sentence', templates: [] },
+      facts: [{ subject: null, sentence: 'Paris is the capital of [Y].', answers: [] }],
+    };
+    const { facts } = await ask(BUNDLED, [open, sentence, relationOf(templates, ['Paris', 'France'])]);
+    const [asked, bare, known] = ['open', 'sentence', 'r'].map((id) => facts.find(({ relation }) => relation === id));
+    assert.ok(asked?.kind === 'open' && bare?.kind === 'open' && known?.kind === 'ranked');
+    assert.deepEqual(
+      asked.answers,
+      known.answers.map(({ template, top }) => ({ template, top })),
+    );
+    assert.deepEqual(bare.answers[0]?.top, known.answers[0]?.top);
+    const { facts: few } = await ask(BUNDLED, [open], { vocabulary: ['Italy', 'France', 'Spain'], topK: 2 });
+    assert.ok(few[0]?.kind === 'open');
+    assert.deepEqual(
+      few[0].answers[0]?.top.map(({ text }) => text),
+      ['France', 'Italy'],
+    );
+  });
+
+  it('tells without running the model what becomes of an answer in its place', async () => {
+    const { groups } = await engine.handle(
+      'probeAnswers',
+      { model: BUNDLED, groups: [{ before: 'It is ', answers: ['France', 'antidisestablishment', '[MASK]', '猫猫'] }] },
+      quiet(),
+    );
+    assert.deepEqual(
+      groups[0]?.map(({ tokens, why }) => why ?? Math.min(tokens, 2)),
+      [1, 2, 'answer is the mask', 'answer is unknown to the tokenizer'],
+    );
+  });
+
   it('a fact has the same numbers alone, among others, and twice', async () => {
     const words = ['the', 'was', 'and', 'his', 'out', 'they', 'little'];
     const subjects = ['a', 'the old man', 'the old man and the sea and the ship and the whale', 'she'];

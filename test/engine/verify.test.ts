@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import type { Site } from '../../extension/engine/anatomy/hooks';
+import type { Subject } from '../../extension/engine/anatomy/subject';
+import { sizeOf } from '../../extension/engine/onnx/model';
 import { describeModel, type Description } from '../../extension/engine/session/describe';
 import { verifyFixture, verifyModel, type Check } from '../../scripts/lens/verify';
 import { BUNDLED, fixture, fixtureNames } from '../support/fixtures';
@@ -55,10 +57,21 @@ describe('verify', function () {
       });
       sites.set(hook, { ...site, layout: { ...site.layout, columns: mirrored } });
     };
-    const MUTATIONS: Record<string, (sites: Sites) => void> = {
+    /** Reads [B,H,T,d], before it was turned, as if it were [B,T,H,d]. */
+    const unturned = (sites: Sites, hook: string, { wires }: Subject): void => {
+      const site = sites.get(hook) as Site;
+      assert.equal(site.layout.kind, 'tokens');
+      if (site.layout.kind !== 'tokens') return;
+      const turn = wires.maker(wires.origin(site.value, ({ opType }) => opType === 'Reshape'));
+      assert.equal(turn?.opType, 'Transpose');
+      const { rest } = site.layout;
+      sites.set(hook, { value: turn?.inputs[0] as string, layout: { ...site.layout, width: sizeOf(rest) } });
+    };
+    const MUTATIONS: Record<string, (sites: Sites, subject: Subject) => void> = {
       'q and k exchanged': (sites) => exchange(sites, 'blocks.1.attn.hook_q', 'blocks.1.attn.hook_k'),
       'heads of z in another order': (sites) => reversed(sites, 'blocks.0.attn.hook_z'),
       'heads of v in another order': (sites) => reversed(sites, 'blocks.2.attn.hook_v'),
+      'heads and positions of z exchanged': (sites, subject) => unturned(sites, 'blocks.1.attn.hook_z', subject),
       'scores taken for the pattern': (sites) =>
         exchange(sites, 'blocks.0.attn.hook_attn_scores', 'blocks.0.attn.hook_pattern'),
       'before taken for after the activation': (sites) =>
@@ -75,8 +88,8 @@ describe('verify', function () {
           const ref = fixture(name);
           const description = await describeModel(ref);
           const sites = new Map(description.anatomy.hooks.sites);
-          change(sites);
           const { anatomy } = description;
+          change(sites, anatomy.subject);
           const wrong: Description = {
             ...description,
             anatomy: { ...anatomy, hooks: { ...anatomy.hooks, sites } },

@@ -111,7 +111,9 @@ export class StepsPage extends Page {
       ></lens-head-picker>
       ${
         steps === null
-          ? html`<p class="quiet">Choose a token above: it is the query whose row is taken apart.</p>`
+          ? look.target === null
+            ? html`<p class="quiet">Choose a token above: it is the query whose row is taken apart.</p>`
+            : nothing
           : this.content(steps)
       }`;
   }

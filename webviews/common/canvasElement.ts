@@ -42,8 +42,7 @@ export abstract class CanvasElement extends LitElement {
       }
     `,
   ];
-  /** How long the last drawing took and when it was done, in milliseconds: for benchmarks. */
-  lastPaint = 0;
+  /** When the last drawing was done (`performance.now()`): for benchmarks. */
   paintedAt = 0;
   private frame: number | undefined;
   private resize: ResizeObserver | undefined;
@@ -115,7 +114,6 @@ export abstract class CanvasElement extends LitElement {
     const canvas = this.renderRoot.querySelector('canvas');
     const context = canvas?.getContext('2d');
     if (scroller === null || canvas == null || context == null || this.clientWidth === 0) return;
-    const started = performance.now();
     const theme = palette();
     this.knownWidth = this.clientWidth;
     const whole = this.extent(this.clientWidth, theme);
@@ -140,6 +138,5 @@ export abstract class CanvasElement extends LitElement {
     const viewport = { left: scroller.scrollLeft, top: scroller.scrollTop, width, height };
     this.draw(new CanvasSurface(context, theme), viewport, theme);
     this.paintedAt = performance.now();
-    this.lastPaint = this.paintedAt - started;
   }
 }

@@ -5,8 +5,6 @@ declare global {
   interface Window {
     /** Everything that the view has asked, for tests. */
     requests: ViewRequest[];
-    /** When the last answer with a result was given, by method. */
-    answeredAt: Record<string, number>;
     acquireVsCodeApi(): { postMessage(request: ViewRequest): void };
   }
 }
@@ -35,7 +33,6 @@ export function show(host: Shown): void {
 const silent = new URLSearchParams(location.search).has('silent');
 
 window.requests = [];
-window.answeredAt = {};
 window.acquireVsCodeApi = () => ({
   postMessage: (request) => {
     window.requests.push(request);
@@ -44,7 +41,6 @@ window.acquireVsCodeApi = () => ({
     const before = shown.state();
     const result = shown.answers[request.method]?.(request.params) ?? null;
     const refused = request.method === 'insertAt' && new URLSearchParams(location.search).has('refuse');
-    window.answeredAt[request.method] = performance.now();
     window.postMessage(
       {
         type: 'response',

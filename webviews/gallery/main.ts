@@ -1,13 +1,15 @@
-/** `?theme=dark|light|hc|hclight&view=anatomy|attention|cloze|embeddings|objectives&state=…` shows one state; without `view`, links to all of them. */
-import { setState, show } from './fakeHost';
+/** `?theme=dark|light|hc|hclight&view=NAME&state=…` shows one state of a view; without `view`, links to all of them. */
+import { setState, show, type Shown } from './fakeHost';
 import '../anatomy/main';
 import '../attention/main';
 import '../cloze/main';
 import '../embeddings/main';
 import '../objectives/main';
+import '../probes/main';
 import { ANATOMY_STATES } from './anatomyStates';
 import { ATTENTION_STATES } from './attentionStates';
 import { EMBEDDINGS_STATES } from './embeddingsStates';
+import { PROBES_STATES } from './probesStates';
 import { CLOZE_STATES, OBJECTIVES_STATES } from './states';
 import { applyTheme, THEMES } from './themes';
 
@@ -17,6 +19,22 @@ const VIEWS: Record<string, Record<string, unknown>> = {
   cloze: CLOZE_STATES,
   embeddings: EMBEDDINGS_STATES,
   objectives: OBJECTIVES_STATES,
+  probes: PROBES_STATES,
+};
+
+declare global {
+  interface Window {
+    /** Puts another state of the attention into the open view, as an answer does; when it was put there. */
+    showAttention(name: string): number;
+  }
+}
+
+window.showAttention = (name) => {
+  const made = ATTENTION_STATES[name]?.();
+  if (made === undefined) throw new Error(`There is no state ${name}.`);
+  const at = performance.now();
+  show(made);
+  return at;
 };
 
 const query = new URLSearchParams(location.search);
@@ -28,10 +46,9 @@ applyTheme(theme);
 if (states !== undefined) {
   const name = query.get('state') ?? 'ready';
   // Some are made when they are looked at, since they are large.
-  const made =
-    view === 'attention' ? ATTENTION_STATES[name] : view === 'embeddings' ? EMBEDDINGS_STATES[name] : undefined;
-  if (made !== undefined) show(made());
-  else setState(states[name]);
+  const made = states[name];
+  if (typeof made === 'function') show((made as () => Shown)());
+  else setState(made);
   document.body.append(document.createElement(`onnx-lens-${view}`));
 } else
   for (const [name, all] of Object.entries(VIEWS))

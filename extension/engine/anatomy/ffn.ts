@@ -43,19 +43,12 @@ export function findFfn(subject: Subject, linears: ReadonlyMap<string, Linear>, 
   const width = rowWidth(subject, post);
   if (before.length === 0 || before.length > 2 || width === undefined) return null;
   const between = (linear: Linear, target = post): Set<string> => valuesBetween(subject, linear.output, target);
-  const isActive = (names: Iterable<string>): string | undefined => {
-    for (const name of names) {
-      const opType = wires.maker(name)?.opType;
-      if (opType !== undefined && ACTIVATIONS.has(opType)) return opType;
-    }
-    return undefined;
-  };
+  const isActive = (names: Iterable<string>): boolean => activeValue(subject, names) !== null;
   const all = new Set(before.flatMap((linear) => [...between(linear)]));
   // A softmax in between is an attention's output projection, not a network.
   if ([...all].some((name) => /^(Softmax|ReduceMax)$/.test(wires.maker(name)?.opType ?? ''))) return null;
-  const operator = isActive(all);
-  if (operator === undefined) return null;
-  const activation = activationName(subject, operator, all);
+  const activation = activationOf(subject, all)?.name;
+  if (activation === undefined) return null;
   const [single] = before as [Linear];
   const singleWidth = rowWidth(subject, single.output);
   if (before.length === 1 && singleWidth === width)
@@ -65,7 +58,7 @@ export function findFfn(subject: Subject, linears: ReadonlyMap<string, Linear>, 
   const gate = lastProduct(subject, post);
   const sides = gate?.inputs.map((input) => {
     const linear = nearestLinears(subject, linears, input)[0];
-    return linear === undefined ? null : { input, linear, active: isActive(between(linear, input)) !== undefined };
+    return linear === undefined ? null : { input, linear, active: isActive(between(linear, input)) };
   });
   const active = sides?.find((side) => side?.active === true);
   const passive = sides?.find((side) => side?.active === false);
@@ -86,6 +79,21 @@ export function findFfn(subject: Subject, linears: ReadonlyMap<string, Linear>, 
   };
 }
 
+/** The first of some values that an activation function's operator makes. */
+function activeValue({ wires }: Subject, names: Iterable<string>): { value: string; opType: string } | null {
+  for (const value of names) {
+    const opType = wires.maker(value)?.opType;
+    if (opType !== undefined && ACTIVATIONS.has(opType)) return { value, opType };
+  }
+  return null;
+}
+
+/** The activation function among some values, in Hugging Face's words. */
+export function activationOf(subject: Subject, values: ReadonlySet<string>): { value: string; name: string } | null {
+  const active = activeValue(subject, values);
+  return active === null ? null : { value: active.value, name: activationName(subject, active.opType, values) };
+}
+
 /** Back from the network's middle through views and casts to a product of two activations. */
 function lastProduct({ wires }: Subject, post: string): ReturnType<Subject['wires']['maker']> {
   let name = post;
@@ -100,7 +108,6 @@ function lastProduct({ wires }: Subject, post: string): ReturnType<Subject['wire
   return undefined;
 }
 
-/** In Hugging Face's words. */
 function activationName({ wires }: Subject, operator: string, between: ReadonlySet<string>): string {
   const has = (opType: string): boolean => [...between].some((name) => wires.maker(name)?.opType === opType);
   switch (operator) {

@@ -6,7 +6,9 @@
 import type { Subject } from '../anatomy/subject';
 import {
   append,
+  encodeTensor,
   FLOAT,
+  INT64,
   newNode,
   newValueInfo,
   outerValues,
@@ -104,7 +106,11 @@ export function instrument(subject: Subject, { taps, picks = [], gates, fed = nu
  * The model's nodes, with those fused ones taken apart that hide a wanted value, or that would go on with a gated one as it was: the
  * norm inside SkipLayerNormalization reads the sum that it also hands out.
  */
-function openNodes({ model, lowerings }: Subject, taps: ReadonlySet<string>, gates: ReadonlySet<string>): GraphNode[] {
+export function openNodes(
+  { model, lowerings }: Subject,
+  taps: ReadonlySet<string>,
+  gates: ReadonlySet<string>,
+): GraphNode[] {
   return model.graph.nodes.flatMap((node) => {
     const parts = lowerings.get(node) ?? [];
     const isHidden = (value: string): boolean => !node.outputs.includes(value);
@@ -118,23 +124,32 @@ function openNodes({ model, lowerings }: Subject, taps: ReadonlySet<string>, gat
 }
 
 /**
- * Whether a node reads only the shape of a value, one which the fed value has too. The fed one will do for it: the shape of the
- * embeddings is often asked for later on, and would bring their tables along.
+ * For a node that reads only the shape of a value: what has that shape in a run that begins at `fed`, the fed value or its input
+ * [B,T,D]; else null. The shape of the embeddings is often asked for later on, and would bring their tables along.
  */
-export function readsShapeOf({ values }: Subject, fed: string): (node: GraphNode) => boolean {
-  const shape = values.get(fed)?.dims.join();
-  return ({ opType, inputs: [input = ''] }) =>
-    opType === 'Shape' && shape !== undefined && values.get(input)?.dims.join() === shape;
+export function shapeSource({ values, batch, length }: Subject, fed: string): (node: GraphNode) => string | null {
+  const shape = values.get(fed)?.dims;
+  const stream = [batch, length, shape?.at(-1)].join();
+  return ({ opType, inputs: [input = ''] }) => {
+    const asked = values.get(input)?.dims.join();
+    if (opType !== 'Shape' || shape === undefined || asked === undefined) return null;
+    if (asked === shape.join()) return fed;
+    return asked === stream ? fedInput(fed) : null;
+  };
 }
 
-/** The fed value comes from its input, in the graph's own type; what its maker makes is another value, which nobody reads. */
+/**
+ * The fed value comes from its input [B,T,D], in the graph's own type and, where the graph has rows of all tokens, as [B·T,D]; what its
+ * maker makes is another value, which nobody reads.
+ */
 function withFed(subject: Subject, nodes: readonly GraphNode[], fed: string | null): readonly GraphNode[] {
   if (fed === null) return nodes;
-  const readsShape = readsShapeOf(subject, fed);
+  const sourceOf = shapeSource(subject, fed);
   return [
-    newNode('Cast', [fedInput(fed)], [fed], { to: subject.values.get(fed)?.type ?? FLOAT }),
+    ...feeding(subject, fed),
     ...nodes.map((node) => {
-      if (readsShape(node)) return withInputs(node, [fed]);
+      const source = sourceOf(node);
+      if (source !== null) return withInputs(node, [source]);
       return node.outputs.includes(fed)
         ? withOutputs(
             node,
@@ -142,6 +157,17 @@ function withFed(subject: Subject, nodes: readonly GraphNode[], fed: string | nu
           )
         : node;
     }),
+  ];
+}
+
+function feeding({ values }: Subject, fed: string): GraphNode[] {
+  const { type = FLOAT, dims = [] } = values.get(fed) ?? {};
+  if (dims.length !== 2) return [newNode('Cast', [fedInput(fed)], [fed], { to: type })];
+  const [typed, rows] = [`${fedInput(fed)}.typed`, `${fedInput(fed)}.rows`];
+  return [
+    newNode('Cast', [fedInput(fed)], [typed], { to: type }),
+    newNode('Constant', [], [rows], { value: encodeTensor(INT64, [2], [-1, dims[1] as number]) }),
+    newNode('Reshape', [typed, rows], [fed]),
   ];
 }
 
@@ -180,7 +206,7 @@ function gate(value: string, type: number): GraphNode[] {
 }
 
 /** Nodes that the outputs depend on. The runtime would run the others too. */
-function needed(nodes: readonly GraphNode[], outputs: readonly string[]): GraphNode[] {
+export function needed(nodes: readonly GraphNode[], outputs: readonly string[]): GraphNode[] {
   const makers = new Map<string, GraphNode>();
   for (const node of nodes) for (const output of node.outputs) if (output !== '') makers.set(output, node);
   const kept = new Set<GraphNode>();

@@ -30,16 +30,16 @@ import {
 } from './fields';
 import type { Reader } from './requests';
 
-const MOST_LAYERS = 1_000;
+export const MOST_LAYERS = 1_000;
 const MOST_HEADS = 1_024;
 const MOST_PICTURES = 4_096;
-const MOST_POSITIONS = 10 * 2 ** 20;
+export const MOST_POSITIONS = 10 * 2 ** 20;
 const MOST_SOURCES = 1_000_000;
-const MOST_PREDICTIONS = 1_000;
+export const MOST_PREDICTIONS = 1_000;
 const MOST_MASKED = 512;
 const LARGEST_SCALE = 1e6;
 
-const headOf = (value: unknown, name: string): HeadRef => {
+export const headOf = (value: unknown, name: string): HeadRef => {
   const { layer, head } = fields(value, name);
   return {
     layer: integer(layer, `${name}.layer`, 0, MOST_LAYERS),
@@ -48,18 +48,23 @@ const headOf = (value: unknown, name: string): HeadRef => {
 };
 const headsOf = (value: unknown, name: string): HeadRef[] =>
   list(value, name, MOST_PICTURES).map((head, index) => headOf(head, `${name}[${index}]`));
-const scalesOf = (value: unknown, name: string): HeadScale[] =>
-  list(value, name, MOST_PICTURES).map((each, index) => {
-    const at = `${name}[${index}]`;
-    const { scale, position } = fields(each, at);
-    return {
-      ...headOf(each, at),
-      scale: numeric(scale, `${at}.scale`, -LARGEST_SCALE, LARGEST_SCALE),
-      ...(position === undefined ? {} : { position: integer(position, `${at}.position`, 0, MOST_POSITIONS) }),
-    };
-  });
+/** What is scaled, as `read` tells it, by how much, and where. */
+export const scaled =
+  <T>(read: (value: unknown, name: string) => T) =>
+  (value: unknown, name: string): (T & { scale: number; position?: number })[] =>
+    list(value, name, MOST_PICTURES).map((each, index) => {
+      const at = `${name}[${index}]`;
+      const { scale, position } = fields(each, at);
+      return {
+        ...read(each, at),
+        scale: numeric(scale, `${at}.scale`, -LARGEST_SCALE, LARGEST_SCALE),
+        ...(position === undefined ? {} : { position: integer(position, `${at}.position`, 0, MOST_POSITIONS) }),
+      };
+    });
+const scalesOf: (value: unknown, name: string) => HeadScale[] = scaled(headOf);
 
-const inputOf = (params: Fields): AttentionInput => ({
+/** The text alone, with nothing changed. */
+export const textInputOf = (params: Fields): Omit<AttentionInput, 'interventions'> => ({
   model: modelOf(params),
   text: textOf(params['text'], 'text'),
   ...optional(params, 'pair', textOf),
@@ -67,6 +72,10 @@ const inputOf = (params: Fields): AttentionInput => ({
   ...optional(params, 'masked', (value, name) =>
     list(value, name, MOST_MASKED).map((range, index) => rangeOf(range, `${name}[${index}]`)),
   ),
+});
+
+const inputOf = (params: Fields): AttentionInput => ({
+  ...textInputOf(params),
   ...optional(params, 'interventions', scalesOf),
 });
 
@@ -93,7 +102,7 @@ const packingOf = (value: unknown): HeadCorpusParams['packing'] => {
     : { kind: 'pairs', tokens: integer(tokens, 'packing.tokens', 8, MOST_POSITIONS) };
 };
 
-const whole =
+export const whole =
   (least: number, most: number) =>
   (value: unknown, name: string): number =>
     integer(value, name, least, most);

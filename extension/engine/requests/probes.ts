@@ -23,11 +23,9 @@ const passage = (value: unknown, name: string): string => textOf(value, name, LO
 function factOf(value: unknown, name: string): ProbeFact {
   const fact = fields(value, name);
   const { subject } = fact;
-  const answers = wordsOf(fact['answers'], `${name}.answers`);
-  if (answers.length === 0) throw wrong(`${name}.answers`, 'a list that is not empty');
   return {
     subject: subject === null ? null : passage(subject, `${name}.subject`),
-    answers,
+    answers: wordsOf(fact['answers'], `${name}.answers`),
     ...optional(fact, 'sentence', (text, field) => {
       const sentence = passage(text, `${name}.${field}`);
       if (sentence.split('[Y]').length !== 2) throw wrong(`${name}.${field}`, 'a sentence with [Y] once');
@@ -80,6 +78,16 @@ export const PROBE_READERS: { [M in keyof ProbeEngineMethods]: Reader<M> } = {
     model: modelOf(params),
     relations: list(params['relations'], 'relations', MOST_RELATIONS).map(relationOf),
     options: optionsOf(params['options']),
+  }),
+  probeAnswers: (params) => ({
+    model: modelOf(params),
+    groups: list(params['groups'], 'groups', MOST_WORDS).map((value, index) => {
+      const group = fields(value, `groups[${index}]`);
+      return {
+        before: passage(group['before'], `groups[${index}].before`),
+        answers: wordsOf(group['answers'], `groups[${index}].answers`),
+      };
+    }),
   }),
   fingerprint: (params) => ({ model: modelOf(params) }),
 };

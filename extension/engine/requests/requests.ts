@@ -12,6 +12,7 @@ import type {
   TraceParams,
 } from '../../protocol/engine';
 import { ATTENTION_READERS } from './attention';
+import { FFN_READERS } from './ffn';
 import { EMBEDDING_READERS } from './embeddings';
 import { PROBE_READERS } from './probes';
 import { fields, flag, integer, list, modelOf, oneOf, rangeOf, textOf, wrong, type Fields } from './fields';
@@ -119,6 +120,7 @@ export type Reader<M extends EngineMethod> = (params: Fields) => EngineParams<M>
 
 const READERS: { [M in EngineMethod]: Reader<M> } = {
   ...ATTENTION_READERS,
+  ...FFN_READERS,
   ...EMBEDDING_READERS,
   ...PROBE_READERS,
   configure: settingsOf,

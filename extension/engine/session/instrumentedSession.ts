@@ -79,7 +79,8 @@ export class InstrumentedSession {
       ),
     );
     const dimsOf = (value: string): readonly number[] | undefined => subject.values.get(value)?.dims;
-    if (fed !== null && resid !== undefined) all[fedInput(fed)] = streamTensor(resid, dimsOf(fed), batch, length);
+    if (fed !== null && resid !== undefined)
+      all[fedInput(fed)] = streamTensor(resid, dimsOf(fed)?.at(-1), batch, length);
     for (const value of gates) {
       const dims = dimsOf(value) ?? [batch, length, 1];
       const change = changes.find(({ site }) => site.value === value);

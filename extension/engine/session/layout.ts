@@ -128,18 +128,18 @@ export function checkFits(
 }
 
 /**
- * The residual stream as the graph has it, [B,T,D] or [B·T,D]; one row given stands for all. `dims` are the value's in an imagined
- * run. Throws `bad-input` for another shape.
+ * The residual stream as a run that begins with it takes it, [B,T,D]; one row given stands for all. Throws `bad-input` for another
+ * shape than that, with `width` as D.
  */
 export function streamTensor(
   { dims: given, data }: Activation,
-  dims: readonly number[] | undefined,
+  width: number | undefined,
   batch: number,
   length: number,
 ): Tensor {
-  const width = dims?.at(-1) ?? given.at(-1) ?? 0;
-  const size = length * width;
   const [rows, tokens, last] = given;
+  width ??= last ?? 0;
+  const size = length * width;
   const fits = given.length === 3 && (rows === 1 || rows === batch) && tokens === length && last === width;
   if (!fits || data.length !== sizeOf(given))
     throw new LensError(
@@ -148,7 +148,7 @@ export function streamTensor(
     );
   const all = rows === batch ? data : new Float32Array(batch * size);
   if (all !== data) for (let row = 0; row < batch; row++) all.set(data, row * size);
-  return new Tensor('float32', all, dims?.length === 2 ? [batch * length, width] : [batch, length, width]);
+  return new Tensor('float32', all, [batch, length, width]);
 }
 
 /** Index into a tensor of `dims` (1 where it repeats) for a flat index into one of `full`. */

@@ -21,19 +21,10 @@ import type { Activation, Internals } from '../../session/internals';
 import { checkFinite, requireHead, type LanguageModel, type RunContext } from '../../session/languageModel';
 import { Distribution } from '../distribution';
 import { throwIfCancelled } from '../forward';
+import { predictedAt, predictedByDefault } from '../predicted';
 import { actualToken, topPredictions } from '../predictions';
-import {
-  cannotRunSo,
-  LOGITS,
-  logitsAt,
-  quantisesActivations,
-  runFromBlocks,
-  runWhole,
-  takesAnyLength,
-  zHook,
-  type ChangedRuns,
-} from './changedRuns';
-import { meanOverTokens, type HeadChange, type RowChange } from './headChanges';
+import { LOGITS, logitsAt, quantisesActivations, runChanges, zHook, type ChangedRuns } from './changedRuns';
+import { meanOverTokens, type HeadChange } from './headChanges';
 import { checkHeads, headInterventions, prepareInput } from './input';
 
 /**
@@ -42,11 +33,6 @@ import { checkHeads, headInterventions, prepareInput } from './input';
  */
 const FINE_STEP = 0.01;
 const COARSE_STEP = 0.1;
-
-/** Between the unchanged run as a whole and block by block, in nats. More, and the blocks are not what they look like. */
-const SAME = 1e-3;
-/** With 16-bit activations, which the runtime rounds elsewhere when it fuses otherwise. */
-const ROUGHLY_SAME = 0.02;
 
 /** Throws `no-lm-head`, `bad-input`, `model-unsupported` for models whose heads cannot be changed. */
 export async function ablate(
@@ -94,39 +80,6 @@ const stepNotes = (anatomy: Anatomy): string[] => [
   `The gradient is the central difference over ${1 - stepOf(anatomy)} and ${1 + stepOf(anatomy)} times a head's output.`,
   ...(roundsActivations(anatomy) ? ['This model rounds its activations, so the gradient is a coarse one.'] : []),
 ];
-
-const isCausal = ({ info }: Internals): boolean => info.anatomy.causal ?? info.kind === 'causal';
-
-/** The first mask, or what comes after the text. Throws `bad-input` when there is no mask. */
-function predictedByDefault(model: Internals, ids: Int32Array): number {
-  if (isCausal(model)) return ids.length;
-  const { maskId, maskToken } = model.tokenizer;
-  const position = maskId === null ? -1 : ids.indexOf(maskId);
-  if (position >= 0) return position;
-  throw new LensError(
-    'bad-input',
-    'There is no mask in the text, so it is not clear which prediction is meant.',
-    maskToken === null ? 'Say which token.' : `Say which token, or write ${maskToken} in place of one.`,
-  );
-}
-
-/** Where the logits for the token at `target` are. Throws `bad-input`. */
-function predictedAt(model: Internals, target: number, length: number): number {
-  const causal = isCausal(model);
-  if (causal && target === 0)
-    throw new LensError(
-      'bad-input',
-      'Nothing stands to the left of the first token, so this model gives it no probability.',
-      `Ask for a token from 1 to ${length}; ${length} is what comes after the text.`,
-    );
-  if (target > (causal ? length : length - 1))
-    throw new LensError(
-      'bad-input',
-      `There is no token ${target} to be predicted; the text has ${length}, counted from 0.`,
-      causal ? `${length} is what comes after the text.` : 'Ask for one of these.',
-    );
-  return causal ? target - 1 : target;
-}
 
 /** In the order of layers and heads, each once. */
 function headsOf(anatomy: Anatomy, asked: 'all' | readonly HeadRef[]): HeadRef[] {
@@ -216,7 +169,10 @@ async function effectsOf(
     const [first] = topPredictions(model.tokenizer, distribution, 1) as [Prediction];
     return { logprob: distribution.logprob(id), first };
   };
-  const [plain, ...outcomes] = (await run(runs, clean, [null, ...changes], read, before)) as [Outcome, ...Outcome[]];
+  const [plain, ...outcomes] = (await runChanges(runs, clean, [null, ...changes], read, before)) as [
+    Outcome,
+    ...Outcome[],
+  ];
   const at = new Map(changes.map((change, index) => [keyOf(change), outcomes[index] as Outcome]));
   const outcome = (head: HeadRef, scale: number, ofMean = false): Outcome =>
     at.get(`${head.layer}.${head.head} ${scale} ${ofMean}`) as Outcome;
@@ -243,26 +199,3 @@ async function effectsOf(
 }
 
 const keyOf = ({ layer, head, scale, offset }: HeadChange): string => `${layer}.${head} ${scale} ${offset !== null}`;
-
-/** The unchanged run is the first row: what it gives block by block must be what it gave as a whole. */
-async function run(
-  runs: ChangedRuns,
-  clean: Clean,
-  changes: readonly RowChange[],
-  read: (logits: Float32Array) => Outcome,
-  before: number,
-): Promise<Outcome[]> {
-  const { model, anatomy } = runs;
-  const streams = anatomy.blocks.map((_, layer) => clean.get(blockHook(layer, 'hook_resid_pre')));
-  const isComplete = (given: typeof streams): given is Activation[] => given.every((stream) => stream !== undefined);
-  if (!quantisesActivations(anatomy) && takesAnyLength(model) && isComplete(streams)) {
-    try {
-      const outcomes = await runFromBlocks(runs, streams, changes, read);
-      const limit = hasHalfFloats(anatomy.subject) ? ROUGHLY_SAME : SAME;
-      if (Math.abs((outcomes[0] as Outcome).logprob - before) <= limit) return outcomes;
-    } catch (thrown) {
-      if (!cannotRunSo(thrown)) throw thrown;
-    }
-  }
-  return runWhole(runs, changes, read);
-}

@@ -5,6 +5,7 @@ import { LensError } from '../../../protocol/errors';
 import { counted } from '../../../protocol/format';
 import { wordIndices, wordText } from '../../../protocol/words';
 import type { Anatomy } from '../../anatomy/anatomy';
+import type { Block } from '../../anatomy/blocks';
 import { blockHook } from '../../anatomy/hooks';
 import type { Internals, Intervention } from '../../session/internals';
 import type { InputRow } from '../../session/languageModel';
@@ -145,19 +146,24 @@ export function unitsOf(tokens: readonly AttentionToken[], words: boolean): Atte
   });
 }
 
+/** Throws `bad-input` for a layer that the model does not have. */
+export function checkLayer({ blocks, layers }: Pick<Anatomy, 'layers' | 'blocks'>, layer: number): Block {
+  const block = blocks[layer];
+  if (block !== undefined) return block;
+  throw new LensError(
+    'bad-input',
+    `There is no layer ${layer}; this model has ${layers === 0 ? 'none that can be read' : `layers 0 to ${layers - 1}`}.`,
+  );
+}
+
 /** Throws `bad-input` for heads that the model does not have. */
 export function checkHeads(anatomy: Pick<Anatomy, 'layers' | 'blocks'>, heads: readonly HeadRef[]): void {
   for (const { layer, head } of heads) {
-    const block = anatomy.blocks[layer];
-    if (block === undefined)
+    const { attention } = checkLayer(anatomy, layer);
+    if (head >= attention.heads)
       throw new LensError(
         'bad-input',
-        `There is no layer ${layer}; this model has ${anatomy.layers === 0 ? 'none that can be read' : `layers 0 to ${anatomy.layers - 1}`}.`,
-      );
-    if (head >= block.attention.heads)
-      throw new LensError(
-        'bad-input',
-        `There is no head ${head} in layer ${layer}; it has heads 0 to ${block.attention.heads - 1}.`,
+        `There is no head ${head} in layer ${layer}; it has heads 0 to ${attention.heads - 1}.`,
       );
   }
 }

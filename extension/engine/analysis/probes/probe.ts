@@ -23,25 +23,29 @@ import type { Distribution } from '../distribution';
 import { randomBelow, seededRandom } from '../random';
 import { scoreJointly } from './joint';
 import {
-  AnswerTokens,
+  answerTokens,
   causalQueries,
   isSkip,
   maskedQueries,
   skip,
   tailOf,
+  type AnswerTokens,
   type Blank,
   type QueryMaker,
   type Skip,
 } from './queries';
-import { candidateSet, MeanLogprobs, rankAnswer, type RankingSets, type SingleAnswer } from './rankings';
+import { bestOf, candidateSet, MeanLogprobs, rankAnswer, type RankingSets, type SingleAnswer } from './rankings';
 import { guesses, isPartOf, nameQueries } from './uhn';
 
 /** Texts that are sorted by length together. More would be padded no less, and be told of later. */
 const TEXTS_TOGETHER = 1024;
+/** Questions of a person who waits for the answer. */
+const FEW_TEXTS = 32;
 /** Sums of log-probabilities that are held at a time, for means over templates. */
 const MOST_SUMS = 2 ** 24;
 
 type Ranked = Extract<ProbeFactResult, { kind: 'ranked' }>;
+type Open = Extract<ProbeFactResult, { kind: 'open' }>;
 /** Where an answer goes. */
 type Slot =
   { kind: 'template'; template: number } | { kind: 'negated' | 'context' } | { kind: 'misprimed'; prime: string };
@@ -55,7 +59,7 @@ interface Ask {
 
 /** A fact that waits for its texts. */
 interface Pending {
-  result: Ranked;
+  result: Ranked | Open;
   waiting: number;
   mean: MeanLogprobs | null;
   answers: SingleAnswer[];
@@ -77,6 +81,15 @@ export async function probe(
   context: RunContext,
 ): Promise<ProbeResult> {
   return new Probe(model, params.options, context).run(params.relations);
+}
+
+/** So short that it may go before work over files. */
+export function isShort({ relations, options }: Omit<ProbeParams, 'model'>): boolean {
+  const texts = relations.reduce(
+    (sum, { facts, templates }) => sum + facts.length * (Math.max(1, templates.length) + options.variants.length),
+    0,
+  );
+  return texts <= FEW_TEXTS && !options.uhn;
 }
 
 class Probe {
@@ -175,6 +188,7 @@ class Probe {
     const blanks = work.blanksOf(fact);
     const [first] = blanks;
     if (first === undefined) return skip('no usable template', work.notes.join(' ') || 'the relation has none');
+    if (fact.answers.length === 0) return this.planOpen(work, index, blanks, texts);
     const accepted = fact.answers.filter((answer) => this.words?.has(answer) !== false);
     if (accepted.length === 0)
       return skip('answer not in the vocabulary file', fact.answers.map((answer) => `“${answer}”`).join(', '));
@@ -208,18 +222,39 @@ class Probe {
       }
       // Cut otherwise behind this template, and then of several tokens.
       if (inPlace.length === 0) continue;
-      const key = `${blank.before}\0${blank.after}`;
-      planned.push({ key, text: row, ask: { fact: pending, slot, answers: inPlace, sets: own } });
+      planned.push({ key: keyOf(blank), text: row, ask: { fact: pending, slot, answers: inPlace, sets: own } });
     }
     if (!planned.some(({ ask }) => ask.slot.kind === 'template'))
       return problem ?? skip('answer is not cut at its ends', 'behind every template');
-    for (const { key, text, ask } of planned) {
-      const known = texts.get(key) ?? { ...text, asks: [] };
-      texts.set(key, known);
-      known.asks.push(ask);
-      pending.waiting++;
-    }
+    for (const { key, text, ask } of planned) put(texts, key, text, ask);
     return null;
+  }
+
+  /** The same for a fact without known answers: what the model says is all. */
+  private planOpen(
+    { relation }: RelationWork,
+    fact: number,
+    blanks: readonly { template: number; blank: Blank }[],
+    texts: Map<string, Text>,
+  ): Skip | null {
+    const result: Open = { relation: relation.id, fact, kind: 'open', answers: [] };
+    const pending: Pending = {
+      ...{ result, waiting: 0, mean: null, answers: [] },
+      sets: this.setsOf(blanks[0]?.blank.before ?? '', relation),
+    };
+    let problem: Skip | null = null;
+    for (const { template, blank } of blanks) {
+      const row = this.queries.row(blank, 1);
+      if (isSkip(row)) problem ??= row;
+      else {
+        const ask: Ask = {
+          ...{ fact: pending, slot: { kind: 'template', template }, answers: [] },
+          sets: this.setsOf(blank.before, relation),
+        };
+        put(texts, keyOf(blank), row, ask);
+      }
+    }
+    return pending.waiting === 0 ? problem : null;
   }
 
   private variantsOf(work: RelationWork, fact: ProbeFact): { blank: Blank; slot: Slot }[] {
@@ -239,19 +274,35 @@ class Probe {
   private take({ fact, slot, answers, sets }: Ask, distribution: Distribution): void {
     const { result, mean } = fact;
     const { topK } = this.options;
+    const { tokenizer } = this.model;
+    if (result.kind === 'open') {
+      if (slot.kind === 'template')
+        result.answers.push({
+          template: slot.template,
+          top: bestOf(tokenizer, distribution, sets.vocabulary, topK),
+        });
+      this.finishWhenComplete(fact);
+      return;
+    }
     const answer = (template: number): ProbeAnswer => ({
       template,
-      ...rankAnswer(this.model.tokenizer, distribution, answers, sets, topK),
+      ...rankAnswer(tokenizer, distribution, answers, sets, topK),
     });
     if (slot.kind === 'template') {
       result.answers.push(answer(slot.template));
       mean?.add(distribution);
     } else if (slot.kind === 'misprimed') result.misprimed = { ...answer(0), prime: slot.prime };
     else result[slot.kind] = answer(0);
+    this.finishWhenComplete(fact);
+  }
+
+  private finishWhenComplete(fact: Pending): void {
     if (--fact.waiting > 0) return;
+    const { result, mean } = fact;
     // Texts come by length.
     result.answers.sort((a, b) => a.template - b.template);
-    if (result.answers.length > 1 && mean !== null) result.ensemble = mean.rank(fact.answers, fact.sets);
+    if (result.kind === 'ranked' && result.answers.length > 1 && mean !== null)
+      result.ensemble = mean.rank(fact.answers, fact.sets);
     fact.mean = null;
     this.finish(result);
   }
@@ -337,7 +388,7 @@ class Probe {
   private tokensBehind(tail: string): { tokens: AnswerTokens; vocabulary: Int32Array | null } {
     const known = this.tokensByTail.get(tail);
     if (known !== undefined) return known;
-    const tokens = new AnswerTokens(this.model.tokenizer, tail);
+    const tokens = answerTokens(this.model.tokenizer, tail);
     const { vocabulary: words } = this.options;
     const vocabulary = words === undefined ? null : tokens.single(words);
     if (words !== undefined && vocabulary !== null && vocabulary.length < words.length)
@@ -363,6 +414,16 @@ class Probe {
       facts: fresh,
     });
   }
+}
+
+const keyOf = ({ before, after }: Blank): string => `${before}\0${after}`;
+
+/** Equal texts run once. */
+function put(texts: Map<string, Text>, key: string, text: Question, ask: Ask): void {
+  const known = texts.get(key) ?? { ...text, asks: [] };
+  texts.set(key, known);
+  known.asks.push(ask);
+  ask.fact.waiting++;
 }
 
 /** A relation with its templates cut up. */

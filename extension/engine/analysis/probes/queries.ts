@@ -1,5 +1,5 @@
 /** A sentence with a blank → the input row, the place where the answer is predicted, and the answer's tokens in that place. */
-import type { ProbeSkip } from '../../../protocol/probes';
+import type { AnswerCheck, ProbeSkip } from '../../../protocol/probes';
 import type { LensTokenizer } from '../../text/tokenizer';
 import { requireMask } from '../masking';
 
@@ -103,6 +103,22 @@ export function tailOf(before: string): string {
   return (/[^\s\p{L}\p{N}\p{M}]+$/u.exec(end) ?? /\S*$/u.exec(end))?.[0] ?? '';
 }
 
+/** Words cut under one time limit. */
+const WORDS_TOGETHER = 1000;
+/** Words that a tokenizer's tails remember, all together. */
+const MOST_KNOWN = 2 ** 20;
+const knownTails = new WeakMap<LensTokenizer, Map<string, AnswerTokens>>();
+
+/** Shared by requests: a vocabulary file has tens of thousands of words, and comes with each. */
+export function answerTokens(tokenizer: LensTokenizer, tail: string): AnswerTokens {
+  const tails = knownTails.get(tokenizer) ?? new Map<string, AnswerTokens>();
+  knownTails.set(tokenizer, tails);
+  if ([...tails.values()].reduce((sum, { size }) => sum + size, 0) > MOST_KNOWN) tails.clear();
+  const own = tails.get(tail) ?? new AnswerTokens(tokenizer, tail);
+  tails.set(tail, own);
+  return own;
+}
+
 /** How words are cut behind a tail; remembered, since the same answers come again and again. */
 export class AnswerTokens {
   private readonly known = new Map<string, Int32Array | Skip>();
@@ -118,13 +134,21 @@ export class AnswerTokens {
     return known;
   }
 
+  /** Words that are remembered. */
+  get size(): number {
+    return this.known.size;
+  }
+
   /** Ids of those words that are one token, ascending. */
-  single(words: Iterable<string>): Int32Array {
+  single(words: readonly string[]): Int32Array {
     const ids = new Set<number>();
-    for (const word of words) {
-      const cut = this.of(word);
-      if (!isSkip(cut) && cut.length === 1) ids.add(cut[0] as number);
-    }
+    for (let start = 0; start < words.length; start += WORDS_TOGETHER)
+      this.tokenizer.together(() => {
+        for (const word of words.slice(start, start + WORDS_TOGETHER)) {
+          const cut = this.of(word);
+          if (!isSkip(cut) && cut.length === 1) ids.add(cut[0] as number);
+        }
+      });
     return Int32Array.from(ids).sort();
   }
 
@@ -147,4 +171,21 @@ export class AnswerTokens {
       return skip('answer is unknown to the tokenizer', `“${answer}” is read as ${tokenizer.token(special)}`);
     return Int32Array.from(own);
   }
+}
+
+/** What becomes of answers in their place: how many tokens, or why they cannot be asked for. */
+export function checkAnswers(
+  tokenizer: LensTokenizer,
+  groups: readonly { before: string; answers: readonly string[] }[],
+): AnswerCheck[][] {
+  const byTail = new Map<string, AnswerTokens>();
+  return groups.map(({ before, answers }) => {
+    const tail = tailOf(before);
+    const tokens = byTail.get(tail) ?? new AnswerTokens(tokenizer, tail);
+    byTail.set(tail, tokens);
+    return answers.map((answer) => {
+      const cut = tokens.of(answer);
+      return isSkip(cut) ? { tokens: 0, why: cut.why } : { tokens: cut.length, why: null };
+    });
+  });
 }

@@ -1,5 +1,5 @@
 /** Ranks of answers among the words of a vocabulary, among candidates, and in the model's whole vocabulary. */
-import type { EnsembleAnswer, ProbeAnswer } from '../../../protocol/probes';
+import type { EnsembleAnswer, ProbeAnswer, ProbePrediction } from '../../../protocol/probes';
 import type { LensTokenizer } from '../../text/tokenizer';
 import type { Distribution } from '../distribution';
 import { describePrediction } from '../predictions';
@@ -47,7 +47,6 @@ export function rankAnswer(
   // The order within a set is the order in the whole.
   const best = least(ranked, ({ rank }) => rank);
   const among = (ids: Int32Array): number => distribution.rankAmong(ids, best.id);
-  const top = vocabulary === null ? distribution.top(topK) : distribution.topAmong(vocabulary, topK);
   const [first] = candidates === null ? [] : distribution.topAmong(candidates.ids, 1);
   return {
     answer: best.text,
@@ -57,11 +56,22 @@ export function rankAnswer(
     // An answer that is no candidate has no rank among them.
     candidateRank: candidates?.texts.has(best.id) === true ? among(candidates.ids) : null,
     choice: first === undefined ? null : (candidates?.texts.get(first) ?? null),
-    top: top.map((each) => {
-      const { id, token, text, logprob } = describePrediction(tokenizer, each, distribution.logprob(each));
-      return { id, token, text, logprob };
-    }),
+    top: bestOf(tokenizer, distribution, vocabulary, topK),
   };
+}
+
+/** The likeliest of the vocabulary (null: the whole one), best first. */
+export function bestOf(
+  tokenizer: LensTokenizer,
+  distribution: Distribution,
+  vocabulary: Int32Array | null,
+  topK: number,
+): ProbePrediction[] {
+  const top = vocabulary === null ? distribution.top(topK) : distribution.topAmong(vocabulary, topK);
+  return top.map((each) => {
+    const { id, token, text, logprob } = describePrediction(tokenizer, each, distribution.logprob(each));
+    return { id, token, text, logprob };
+  });
 }
 
 /** Adds up log-probabilities over templates, of all ids that are ranked. */

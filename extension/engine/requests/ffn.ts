@@ -1,0 +1,50 @@
+/** What may be asked of a model's layers and memories, checked. */
+import { MEMORY_MEASURES, type FfnEngineMethods, type FfnInput, type NeuronRef, type Scale } from '../../protocol/ffn';
+import { headOf, MOST_LAYERS, MOST_POSITIONS, MOST_PREDICTIONS, scaled, textInputOf, whole } from './attention';
+import { fields, flag, integer, list, oneOf, optional, type Fields } from './fields';
+import type { Reader } from './requests';
+
+const MOST_NEURONS = 1_000_000;
+const MOST_WATCHED = 100;
+const MOST_MEMORIES = 10_000;
+
+const neuronOf = (value: unknown, name: string): NeuronRef => {
+  const { layer, neuron } = fields(value, name);
+  return {
+    layer: integer(layer, `${name}.layer`, 0, MOST_LAYERS),
+    neuron: integer(neuron, `${name}.neuron`, 0, MOST_NEURONS),
+  };
+};
+
+const scalesOf: (value: unknown, name: string) => Scale[] = scaled((value, name) =>
+  fields(value, name)['neuron'] === undefined ? headOf(value, name) : neuronOf(value, name),
+);
+
+const inputOf = (params: Fields): FfnInput => ({
+  ...textInputOf(params),
+  ...optional(params, 'interventions', scalesOf),
+});
+
+export const FFN_READERS: { [M in keyof FfnEngineMethods]: Reader<M> } = {
+  logitLens: (params) => ({
+    ...inputOf(params),
+    ...optional(params, 'position', whole(0, MOST_POSITIONS)),
+    topK: integer(params['topK'], 'topK', 1, MOST_PREDICTIONS),
+    ...optional(params, 'watch', (value, name) =>
+      list(value, name, MOST_WATCHED).map((id, index) => integer(id, `${name}[${index}]`, 0, MOST_POSITIONS)),
+    ),
+  }),
+  logitLensTable: (params) => ({ ...inputOf(params), attention: flag(params['attention'], 'attention') }),
+  memories: (params) => ({
+    ...inputOf(params),
+    ...optional(params, 'position', whole(0, MOST_POSITIONS)),
+    ...optional(params, 'token', whole(0, MOST_POSITIONS)),
+    by: oneOf(params['by'], 'by', MEMORY_MEASURES),
+    ...optional(params, 'layers', (value, name) =>
+      list(value, name, MOST_LAYERS).map((layer, index) => integer(layer, `${name}[${index}]`, 0, MOST_LAYERS)),
+    ),
+    topK: integer(params['topK'], 'topK', 1, MOST_MEMORIES),
+    words: integer(params['words'], 'words', 0, MOST_PREDICTIONS),
+    candidates: integer(params['candidates'], 'candidates', 0, MOST_MEMORIES),
+  }),
+};
