@@ -21,6 +21,7 @@ import { attentionSteps } from './analysis/attention/steps';
 import { headWeights } from './analysis/attention/weights';
 import { analogies, askTable, ownTable, tableWords } from './analysis/embeddings/analogies';
 import { contextuality } from './analysis/embeddings/contextuality';
+import { corpusNeighbours } from './analysis/embeddings/corpusNeighbours';
 import { embed } from './analysis/embeddings/embed';
 import { learnMix } from './analysis/embeddings/learnMix';
 import { occurrences } from './analysis/embeddings/occurrences';
@@ -44,6 +45,7 @@ import { fingerprint } from './session/fingerprint';
 import type { Internals } from './session/internals';
 import type { LanguageModel, RunContext } from './session/languageModel';
 import { openModel, type OrtModel } from './session/ortModel';
+import { rowProducts } from './session/rowProducts';
 import { TraceCache } from './session/traceCache';
 import { tokensOf } from './text/encoding';
 import { loadTokenizer } from './text/huggingFaceTokenizer';
@@ -170,6 +172,11 @@ export class Engine {
       ),
     contextuality: ({ model, ...params }, context) =>
       this.run(model, 'inside batch', context, (loaded) => contextuality(loaded, params, context)),
+    corpusNeighbours: ({ model, ...params }, context) =>
+      this.run(model, 'inside batch', context, async (loaded, opened) => {
+        const { sha256 } = await fingerprint(model);
+        return corpusNeighbours(this.withWeights(loaded, opened), sha256, rowProducts, params, context);
+      }),
     learnMix: ({ model, ...params }, context) =>
       this.run(model, 'inside batch', context, (loaded, opened) =>
         learnMix(this.withWeights(loaded, opened), params, context),

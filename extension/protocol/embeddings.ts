@@ -223,6 +223,51 @@ export interface ContextualityResult {
   elapsed: number;
 }
 
+export interface CorpusNeighboursParams {
+  model: ModelRef;
+  text: string;
+  /** The word. */
+  range: TextRange;
+  topK: number;
+  layer: VectorLayer;
+  /** Absolute: where the index is kept, and brought up to date. */
+  folder: string;
+  sources: { name: string; file: string }[];
+}
+
+export interface IndexedWord {
+  /** Name of its file, and the file. */
+  source: string;
+  file: string;
+  /** Line from 1, column from 0. */
+  line: number;
+  column: number;
+  sentence: string;
+  range: TextRange;
+  word: string;
+}
+
+export interface CorpusNeighboursResult {
+  model: string;
+  word: string;
+  /** Nearest first. */
+  neighbours: (IndexedWord & { cosine: number })[];
+  /** How many of them are the same word. */
+  sameWord: number;
+  index: {
+    words: number;
+    files: number;
+    /** Files that were read for this, and parts that were taken out. */
+    built: number;
+    removed: number;
+    bytes: number;
+    skipped: { name: string; why: string }[];
+  };
+  /** Milliseconds of the search itself. */
+  searched: number;
+  elapsed: number;
+}
+
 /** A text, or a range of it, with its class. */
 export interface MixExample {
   text: string;
@@ -321,6 +366,7 @@ export interface EmbeddingEngineMethods {
   sentenceSimilarity: [SentencesParams, SentencesResult];
   occurrences: [OccurrencesParams, OccurrencesResult];
   contextuality: [ContextualityParams, ContextualityResult];
+  corpusNeighbours: [CorpusNeighboursParams, CorpusNeighboursResult];
   learnMix: [LearnMixParams, LearnMixResult];
   askTable: [{ table: TableRef } & TableQuestion, TableAnswer];
   tableWords: [{ table: TableRef; words: string[] }, { words: TableWord[] }];

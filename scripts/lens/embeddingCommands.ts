@@ -1,12 +1,14 @@
 /** What vectors are like: `lens neighbours`, `lens similarity`, `lens analogy`, `lens occurrences`, `lens contextuality`. */
 import { statSync } from 'node:fs';
-import { basename, resolve } from 'node:path';
+import { homedir } from 'node:os';
+import { basename, join, resolve } from 'node:path';
 import {
   POOLS,
   PROJECTIONS,
   type AnalogiesResult,
   type AnalogyQuestion,
   type ContextualityResult,
+  type CorpusNeighboursResult,
   type EmbedResult,
   type OccurrencesResult,
   type Pool,
@@ -17,7 +19,7 @@ import {
 } from '../../extension/protocol/embeddings';
 import { cosine, pearson, spearman } from '../../extension/engine/analysis/embeddings/maths';
 import { LensError } from '../../extension/protocol/errors';
-import { count, counted, signed } from '../../extension/protocol/format';
+import { count, counted, fileSize, shortened, signed } from '../../extension/protocol/format';
 import { findModel } from './catalog';
 import type { Command, CommandContext, Output } from './commands';
 import { LAYERS, LAYERS_HELP, lastLayer, layerOf, layersOf, readText } from './embedCommand';
@@ -27,6 +29,7 @@ import { table, visible } from './table';
 
 const SHOWN_NEIGHBOURS = 5;
 const DIGITS = 3;
+const SHOWN_SENTENCE = 70;
 const CORPUS = /\.(txt|md|tsv|conllu)$/iu;
 const LAYER: OptionSpec = { type: 'string', value: 'L', help: `one of the ${LAYERS_HELP}` };
 const SEED: OptionSpec = { type: 'string', value: 'N', help: 'of random choices (0)' };
@@ -81,11 +84,9 @@ export const neighboursCommand: Command = {
       help: `${TEXT.help}; without it the rows of the table that are nearest to the word`,
     },
     word: { type: 'string', value: 'W', help: 'a word of the text, its first occurrence', required: true },
-    layer: {
-      type: 'string',
-      value: 'L',
-      help: 'the layer at which words of the text are ranked (the last), or static',
-    },
+    layer: { type: 'string', value: 'L', help: 'the layer at which words are ranked (the last), or static' },
+    corpus: { type: 'string', value: 'DIR', help: 'words of these files instead: an index of them is made, and kept' },
+    index: { type: 'string', value: 'DIR', help: 'with --corpus: where it is kept (in your cache folder)' },
     top: { type: 'string', value: 'K', help: 'number of neighbours (10)' },
     centre: { type: 'boolean', help: 'less the mean vector before cosines are taken' },
   },
@@ -108,6 +109,15 @@ export const neighboursCommand: Command = {
     if (word.trim() === '' || start < 0)
       throw new LensError('bad-input', `“${word}” does not stand in the text.`, 'Case counts.');
     const topK = wholeNumber(options, 'top', 10);
+    if (options['corpus'] !== undefined) {
+      const layer = (await layerOf({ ...context, model })) ?? (await lastLayer(context, model));
+      const files = sourcesOf([String(options['corpus'])], CORPUS).flatMap((each) => ('file' in each ? [each] : []));
+      const found = await ask('corpusNeighbours', {
+        ...{ model, text: whole, range: { start, end: start + word.length }, topK, layer, sources: files },
+        folder: resolve(String(options['index'] ?? join(cacheFolder(), 'index'))),
+      });
+      return { json: found, text: corpusText(found) };
+    }
     const result = await ask('wordInContext', {
       model,
       text: whole,
@@ -117,6 +127,25 @@ export const neighboursCommand: Command = {
     return { json: wordJson(result), text: wordText(result, at, topK) };
   },
 };
+
+/** Where programs of this person keep what can be made again. */
+const cacheFolder = (): string =>
+  join(process.env['XDG_CACHE_HOME'] ?? process.env['LOCALAPPDATA'] ?? join(homedir(), '.cache'), 'onnx-lens');
+
+function corpusText({ word, neighbours, sameWord, index, searched }: CorpusNeighboursResult): string {
+  return [
+    table(
+      ['cosine', 'word', 'at', 'sentence'],
+      neighbours.map(({ cosine: value, word: found, source, line, sentence }) => [
+        ...[figure(value), found, `${source}:${line}`, shortened(sentence, SHOWN_SENTENCE)],
+      ]),
+      [right, left, left, left],
+    ),
+    `${sameWord} of ${neighbours.length} are “${visible(word)}”. Sought among ${counted(index.words, 'word')} of ${counted(index.files, 'file')} in ${searched.toFixed(0)} ms; ` +
+      `the index has ${fileSize(index.bytes)}, ${counted(index.built, 'file')} read for this`,
+    ...index.skipped.map(({ name, why }) => `Left out: ${visible(name)}: ${visible(why)}`),
+  ].join('\n');
+}
 
 /** Index of a layer in a result; of the last by default. */
 function layerIndex({ layers }: WordResult, layer: VectorLayer | undefined): number {

@@ -66,12 +66,16 @@ const axesOf = (value: unknown): 2 | 3 => {
   throw wrong('axes', '2 or 3');
 };
 
+const pathOf = (value: unknown, name: string): string => {
+  const path = textOf(value, name);
+  if (!isAbsolute(path) || path.includes('\0')) throw wrong(name, 'an absolute path');
+  return path;
+};
+
 const tableOf = (params: Fields): TableRef => {
   const table = fields(params['table'], 'table');
   if (table['file'] === undefined) return { model: modelOf(table) };
-  const file = textOf(table['file'], 'table.file');
-  if (!isAbsolute(file) || file.includes('\0')) throw wrong('table.file', 'an absolute path');
-  return { file };
+  return { file: pathOf(table['file'], 'table.file') };
 };
 
 const examplesOf = (value: unknown, name: string): MixExample[] =>
@@ -133,6 +137,18 @@ export const EMBEDDING_READERS: { [M in keyof EmbeddingEngineMethods]: Reader<M>
     leastContexts: integer(params['leastContexts'], 'leastContexts', 2, MOST_SOURCES),
     samples: integer(params['samples'], 'samples', 2, MOST_NEIGHBOURS),
     seed: seedOf(params),
+  }),
+  corpusNeighbours: (params) => ({
+    model: modelOf(params),
+    text: textOf(params['text'], 'text'),
+    range: rangeOf(params['range'], 'range'),
+    topK: integer(params['topK'], 'topK', 1, MOST_NEIGHBOURS),
+    layer: layerOf(params['layer'], 'layer'),
+    folder: pathOf(params['folder'], 'folder'),
+    sources: list(params['sources'], 'sources', MOST_SOURCES).map((source, index) => {
+      const { name, file } = fields(source, `sources[${index}]`);
+      return { name: textOf(name, `sources[${index}].name`), file: pathOf(file, `sources[${index}].file`) };
+    }),
   }),
   learnMix: (params) => ({
     model: modelOf(params),
