@@ -30,7 +30,10 @@ import { readStaticTable, type StaticTable } from './analysis/embeddings/staticT
 import { wordInContext } from './analysis/embeddings/word';
 import { corrupt } from './analysis/corrupt';
 import { logitLens, logitLensTable } from './analysis/ffn/logitLens';
+import { intervene } from './analysis/ffn/intervene';
 import { memories } from './analysis/ffn/memories';
+import { buildIndex, indexFolder } from './analysis/ffn/valueIndex';
+import { searchValues, valueWords } from './analysis/ffn/valueSearch';
 import { fillMask } from './analysis/fillMask';
 import { throwIfCancelled } from './analysis/forward';
 import { nextSentence } from './analysis/nextSentence';
@@ -38,9 +41,11 @@ import { isShort, probe } from './analysis/probes/probe';
 import { checkAnswers } from './analysis/probes/queries';
 import { score } from './analysis/score';
 import { traceText } from './analysis/trace';
+import { requireOwn } from '../files/recipe';
 import { OpenModels } from './openModels';
 import { isMethod, readParams } from './requests/requests';
 import { anatomyOf, inspectModel } from './session/describe';
+import { exportModel } from './session/exportModel';
 import { fingerprint } from './session/fingerprint';
 import type { Internals } from './session/internals';
 import type { LanguageModel, RunContext } from './session/languageModel';
@@ -188,6 +193,24 @@ export class Engine {
     memories: ({ model, ...params }, context) =>
       this.run(model, 'inside', context, (loaded, opened) =>
         memories(this.remembering(loaded, opened), params, context),
+      ),
+    intervene: ({ model, ...params }, context) =>
+      this.run(model, 'inside', context, (loaded, opened) =>
+        intervene(this.remembering(loaded, opened), params, context),
+      ),
+    exportModel: async ({ model, recipe, folder }, context) => {
+      requireOwn(recipe, model.id, await fingerprint(model));
+      return exportModel(model, recipe, folder, context);
+    },
+    value: ({ model, ...params }, context) =>
+      this.run(model, 'inside', context, (loaded, opened) => valueWords(this.remembering(loaded, opened), params)),
+    valueIndex: ({ model, cache }, context) =>
+      this.run(model, 'inside batch', context, async (loaded) =>
+        buildIndex(loaded, indexFolder(cache, (await fingerprint(model)).sha256), context),
+      ),
+    valueSearch: ({ model, cache, ...params }, context) =>
+      this.run(model, 'inside batch', context, async (loaded) =>
+        searchValues(loaded, indexFolder(cache, (await fingerprint(model)).sha256), params, context),
       ),
     probe: ({ model, ...params }, context) =>
       this.run(model, isShort(params) ? 'interactive' : 'batch', context, (loaded) => probe(loaded, params, context)),

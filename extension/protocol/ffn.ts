@@ -2,8 +2,8 @@
  * What may be asked of a model's layers as writers: what it would say after each part of each layer (logit lens). Symbols: L blocks,
  * T tokens, D model width, F FFN width, V vocabulary, S states of the residual stream. Layers and neurons count from 0.
  */
-import type { AttentionInput, AttentionToken, HeadScale } from './attention';
-import type { Prediction, WindowInfo } from './engine';
+import type { AttentionInput, AttentionToken, HeadScale, PredictionTarget } from './attention';
+import type { ModelRef, Prediction, WindowInfo } from './engine';
 
 /** A memory of a feed-forward network: key (column of W_in), activation m, value (row of W_out). */
 export interface NeuronRef {
@@ -187,9 +187,117 @@ export interface Memories {
   elapsed: number;
 }
 
+/** What was made of a model's value index: the words of every value, on disk. */
+export interface ValueIndexInfo {
+  model: string;
+  layers: number;
+  /** Layers that were computed now; the others were there. */
+  made: number;
+  /** Kept of each value, each way. */
+  words: number;
+  method: string;
+  folder: string;
+  elapsed: number;
+}
+
+export interface ValueIndexParams {
+  model: ModelRef;
+  /** An absolute path: where indices of all models are kept. */
+  cache: string;
+}
+
+/** One value. */
+export interface ValueParams extends NeuronRef {
+  model: ModelRef;
+  words: number;
+}
+
+export interface ValueWords extends NeuronRef {
+  model: string;
+  /** ‖v‖. */
+  norm: number;
+  promoted: ScoredWord[];
+  suppressed: ScoredWord[];
+  method: string;
+}
+
+/** Values that promote words, or suppress them. The index is made first where it is missing. */
+export interface ValueSearchParams extends ValueIndexParams {
+  /** Ids; values with more of them among their first words come first, then those with the higher sum of scores. */
+  words: number[];
+  direction: 'promote' | 'suppress';
+  topK: number;
+}
+
+export interface ValueHit extends NeuronRef {
+  /** Of each word that was asked for: its rank among the value's words, from 1, and its score; null where it is not among them. */
+  words: ({ rank: number; score: number } | null)[];
+  /** The value's first words in that direction. */
+  first: ScoredWord[];
+}
+
+export interface ValueSearch {
+  model: string;
+  words: { id: number; token: string; text: string }[];
+  direction: 'promote' | 'suppress';
+  /** Values that have one of the words among the `of` that are kept of each. */
+  total: number;
+  of: number;
+  hits: ValueHit[];
+  method: string;
+  elapsed: number;
+}
+
+/** Heads and neurons scaled, for one model, as a file keeps it. */
+export interface Recipe {
+  format: 'onnx-lens-recipe';
+  version: 1;
+  /** For people. */
+  model: string;
+  /** SHA-256 of the model's files (`fingerprint`). */
+  fingerprint: string;
+  changes: Scale[];
+}
+
+export interface InterveneParams extends FfnInput {
+  target?: PredictionTarget;
+  /** Beside the input's own `interventions`, which hold before and after. */
+  changes: Scale[];
+  topK: number;
+}
+
+export interface InterveneResult {
+  model: string;
+  tokens: AttentionToken[];
+  target: { position: number; id: number; token: string };
+  before: { logprob: number; predictions: Prediction[] };
+  after: { logprob: number; predictions: Prediction[] };
+  notes: string[];
+  elapsed: number;
+}
+
+export interface ExportParams {
+  model: ModelRef;
+  recipe: Recipe;
+  /** An absolute path that does not exist. */
+  folder: string;
+}
+
+export interface ExportResult {
+  folder: string;
+  /** Where each layer's changes went. */
+  changes: { layer: number; part: 'heads' | 'neurons'; how: 'weight rows' | 'row scales' | 'inserted Mul' }[];
+  elapsed: number;
+}
+
 /** method → [parameters, result] */
 export interface FfnEngineMethods {
   logitLens: [LogitLensParams, LogitLens];
   logitLensTable: [LogitLensTableParams, LogitLensTable];
   memories: [MemoriesParams, Memories];
+  intervene: [InterveneParams, InterveneResult];
+  exportModel: [ExportParams, ExportResult];
+  value: [ValueParams, ValueWords];
+  valueIndex: [ValueIndexParams, ValueIndexInfo];
+  valueSearch: [ValueSearchParams, ValueSearch];
 }

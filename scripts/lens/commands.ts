@@ -24,11 +24,13 @@ import {
   similarityCommand,
 } from './embeddingCommands';
 import { expansionCommand, headsCommand } from './headCommands';
+import { exportCommand, interveneCommand } from './interveneCommands';
 import { logitLensCommand } from './lensCommand';
 import { memoriesCommand } from './memoriesCommand';
 import { mixCommand } from './mixCommand';
 import { PAIR, stringList, TEXT, TOP, wholeNumber, type OptionSpec, type OptionValues } from './options';
 import { probeCommand } from './probeCommands';
+import { valuesCommand } from './valuesCommand';
 import { encodeSafetensors, writeChunks } from './safetensors';
 import { predictionTable, table, visible } from './table';
 import { fixtureFolders, verifyFixture, type Check } from './verify';
@@ -541,6 +543,9 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['ablate', ablateCommand],
   ['logit-lens', logitLensCommand],
   ['memories', memoriesCommand],
+  ['values', valuesCommand],
+  ['intervene', interveneCommand],
+  ['export', exportCommand],
   ['verify', verifyCommand],
   ['probe', probeCommand],
 ]);

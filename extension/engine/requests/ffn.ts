@@ -1,7 +1,16 @@
 /** What may be asked of a model's layers and memories, checked. */
 import { MEMORY_MEASURES, type FfnEngineMethods, type FfnInput, type NeuronRef, type Scale } from '../../protocol/ffn';
-import { headOf, MOST_LAYERS, MOST_POSITIONS, MOST_PREDICTIONS, scaled, textInputOf, whole } from './attention';
-import { fields, flag, integer, list, oneOf, optional, type Fields } from './fields';
+import {
+  headOf,
+  MOST_LAYERS,
+  MOST_POSITIONS,
+  MOST_PREDICTIONS,
+  scaled,
+  targetOf,
+  textInputOf,
+  whole,
+} from './attention';
+import { fields, flag, integer, list, modelOf, oneOf, optional, pathOf, textOf, type Fields } from './fields';
 import type { Reader } from './requests';
 
 const MOST_NEURONS = 1_000_000;
@@ -35,6 +44,40 @@ export const FFN_READERS: { [M in keyof FfnEngineMethods]: Reader<M> } = {
     ),
   }),
   logitLensTable: (params) => ({ ...inputOf(params), attention: flag(params['attention'], 'attention') }),
+  intervene: (params) => ({
+    ...inputOf(params),
+    ...optional(params, 'target', targetOf),
+    changes: scalesOf(params['changes'], 'changes'),
+    topK: integer(params['topK'], 'topK', 1, MOST_PREDICTIONS),
+  }),
+  exportModel: (params) => {
+    const { format, version, model, fingerprint, changes } = fields(params['recipe'], 'recipe');
+    return {
+      model: modelOf(params),
+      recipe: {
+        format: oneOf(format, 'recipe.format', ['onnx-lens-recipe']),
+        version: integer(version, 'recipe.version', 1, 1) as 1,
+        model: textOf(model, 'recipe.model'),
+        fingerprint: textOf(fingerprint, 'recipe.fingerprint'),
+        changes: scalesOf(changes, 'recipe.changes'),
+      },
+      folder: pathOf(params['folder'], 'folder'),
+    };
+  },
+  value: (params) => ({
+    model: modelOf(params),
+    ...neuronOf(params, 'params'),
+    words: integer(params['words'], 'words', 1, MOST_PREDICTIONS),
+  }),
+  valueIndex: (params) => ({ model: modelOf(params), cache: pathOf(params['cache'], 'cache') }),
+  valueSearch: (params) => ({
+    ...{ model: modelOf(params), cache: pathOf(params['cache'], 'cache') },
+    words: list(params['words'], 'words', MOST_WATCHED).map((id, index) =>
+      integer(id, `words[${index}]`, 0, MOST_POSITIONS),
+    ),
+    direction: oneOf(params['direction'], 'direction', ['promote', 'suppress']),
+    topK: integer(params['topK'], 'topK', 1, MOST_MEMORIES),
+  }),
   memories: (params) => ({
     ...inputOf(params),
     ...optional(params, 'position', whole(0, MOST_POSITIONS)),

@@ -15,19 +15,9 @@ import { Tensor } from 'onnxruntime-node';
 import type { EngineSettings } from '../../protocol/engine';
 import { LensError } from '../../protocol/errors';
 import { normAt } from '../anatomy/ends';
-import type { Linear } from '../anatomy/linears';
+import { outputsAxis, type Linear } from '../anatomy/linears';
 import { cut, fedInput } from '../instrument/cut';
-import {
-  attributes,
-  encodeModel,
-  encodeTensor,
-  FLOAT,
-  INT64,
-  newNode,
-  newValueInfo,
-  sizeOf,
-  type OnnxModel,
-} from '../onnx/model';
+import { encodeModel, encodeTensor, FLOAT, INT64, newNode, newValueInfo, sizeOf, type OnnxModel } from '../onnx/model';
 import type { Subject } from '../anatomy/subject';
 import type { Description } from './describe';
 import type { Activation } from './internals';
@@ -68,16 +58,6 @@ function constantModel(subject: Subject, value: string, picked: { axis: number; 
       outputs: [newValueInfo(CONSTANT, subject.values.get(value)?.type ?? FLOAT)],
     },
   };
-}
-
-/** The axis of a weight that counts a layer's outputs; null where the operator packs the matrix, or does more than multiply. */
-function columnsAxis({ node, data, weight }: Linear, dims: readonly number[]): number | null {
-  if (dims.length !== 2 || node.inputs[0] !== data || node.inputs[1] !== weight) return null;
-  const option = (name: string): number | undefined => attributes(node).get(name)?.int;
-  if (node.opType === 'MatMul') return 1;
-  if (node.opType !== 'Gemm' || (option('transA') ?? 0) !== 0 || (attributes(node).get('alpha')?.float ?? 1) !== 1)
-    return null;
-  return (option('transB') ?? 0) === 0 ? 1 : 0;
 }
 
 export class Weights {
@@ -121,7 +101,7 @@ export class Weights {
       return { dims: [dims[1] as number], data };
     }
     const dims = subject.values.get(linear.weight)?.dims ?? [];
-    const axis = columnsAxis(linear, dims);
+    const axis = outputsAxis(linear, dims);
     if (axis === null) {
       const { weight, inputs, outputs } = await this.apply(linear);
       return {
@@ -226,7 +206,7 @@ export class Weights {
     linear: Linear,
   ): Promise<{ weight: Float32Array; bias: Float32Array; inputs: number; outputs: number } | null> {
     const { subject } = this.description.anatomy;
-    const axis = columnsAxis(linear, subject.values.get(linear.weight)?.dims ?? []);
+    const axis = outputsAxis(linear, subject.values.get(linear.weight)?.dims ?? []);
     const biasDims = linear.bias === null ? null : (subject.values.get(linear.bias)?.dims ?? null);
     if (axis === null || (linear.bias !== null && biasDims === null)) return null;
     const tensor = await this.constant(linear.weight);
