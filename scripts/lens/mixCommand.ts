@@ -4,7 +4,7 @@ import { parseSentence } from '../../extension/engine/analysis/corpora/conllu';
 import type { LearnMixResult, MixExample } from '../../extension/protocol/embeddings';
 import { LensError } from '../../extension/protocol/errors';
 import { counted } from '../../extension/protocol/format';
-import { storageError } from '../../extension/panels/replaceFile';
+import { storageError } from '../../extension/files/replaceFile';
 import type { Command } from './commands';
 import { readText } from './embedCommand';
 import { wholeNumber, type OptionValues } from './options';
