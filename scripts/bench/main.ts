@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --json FILE --only engine|tracing|attention|ablation|probes|window]`: speed and memory as ratios to a bare onnxruntime-node
+ * `npm run bench [-- --json FILE --only engine|tracing|attention|ablation|embeddings|probes|window]`: speed and memory as ratios to a bare onnxruntime-node
  * run of the same model with the same settings, measured in turns in one run, since machines are noisy. Nothing in here is asserted.
  */
 import { spawn } from 'node:child_process';
@@ -12,6 +12,7 @@ import { EngineClient } from '../../extension/client/engineClient';
 import { DEFAULT_SETTINGS, type EngineSettings, type ModelRef } from '../../extension/protocol/engine';
 import { ablationFigures } from './ablation';
 import { attentionViewFigures, overviewFigures } from './attention';
+import { embeddingFigures } from './embeddings';
 import { median, quantile, reporter, timed, type Figure } from './figure';
 import { probeFigures } from './probes';
 import { OPEN_OURS, openOurs, tracingFigures } from './tracing';
@@ -276,6 +277,14 @@ async function attention(): Promise<void> {
   await attentionViewFigures(report);
 }
 
+async function embeddings(): Promise<void> {
+  const client = newClient();
+  const session = await bareSession();
+  await embeddingFigures(client, MODEL, session, bareFeeds, textOf, report);
+  await session.release();
+  await client.dispose();
+}
+
 async function engine(): Promise<void> {
   await coldStart();
   await memory();
@@ -295,6 +304,7 @@ const PARTS: Readonly<Record<string, () => Promise<void>>> = {
   tracing: () => tracingFigures(SETTINGS, report),
   attention,
   ablation: () => ablationFigures(SETTINGS, report),
+  embeddings,
   probes: () => probeFigures(MODEL, ENGINE, SETTINGS, report),
   window: () => windowFigures(report),
 };

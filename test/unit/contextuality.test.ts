@@ -91,6 +91,18 @@ describe('contextuality', () => {
     short.cka.flat().forEach((value, at) => close(result.cka[at], value));
   });
 
+  it('refuses a model whose layers are not known', async () => {
+    const model = fake(expected.short);
+    model.anatomy = async () =>
+      ({ layers: 0, hooks: { sites: new Map([['last_hidden_state', {}]]), missing: new Map() } }) as unknown as Awaited<
+        ReturnType<Embedder['anatomy']>
+      >;
+    await assert.rejects(
+      contextuality(model, { sources: source(expected.short), ...options }, quiet()),
+      (thrown) => thrown instanceof LensError && thrown.code === 'model-unsupported',
+    );
+  });
+
   it('says what it could not read, and that there is nothing', async () => {
     const { short } = expected;
     const sources = [{ name: 'gone.txt', file: '/there/is/no/such/file.txt' }];

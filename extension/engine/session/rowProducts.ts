@@ -18,16 +18,17 @@ function productModel(): Uint8Array {
   return concat([integerField(1, IR_VERSION), bytesField(8, integerField(2, OPSET)), bytesField(7, graph)]);
 }
 
-let session: Promise<InferenceSession> | null = null;
-
 export async function rowProducts(rows: Float32Array, vector: Float32Array): Promise<Float32Array> {
-  session ??= InferenceSession.create(productModel(), { executionProviders: ['cpu'] });
+  // Made in a millisecond, and not held: a process may not end while the runtime holds one.
+  const session = await InferenceSession.create(productModel(), { executionProviders: ['cpu'] });
   const width = vector.length;
-  const results = await (
-    await session
-  ).run({
-    rows: new Tensor('float32', rows, [rows.length / width, width]),
-    vector: new Tensor('float32', vector, [width, 1]),
-  });
-  return floats(results['products'] as Tensor);
+  try {
+    const results = await session.run({
+      rows: new Tensor('float32', rows, [rows.length / width, width]),
+      vector: new Tensor('float32', vector, [width, 1]),
+    });
+    return floats(results['products'] as Tensor);
+  } finally {
+    await session.release();
+  }
 }

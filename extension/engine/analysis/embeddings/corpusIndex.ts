@@ -3,10 +3,10 @@
  * another version or of a file that was changed is made anew; what is done stays when the work is stopped.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { replaceFile, storageError } from '../../../files/replaceFile';
 import type { IndexedWord, VectorLayer } from '../../../protocol/embeddings';
-import { LensError } from '../../../protocol/errors';
 import { counted } from '../../../protocol/format';
 import type { RunContext } from '../../session/languageModel';
 import { SkipList } from '../attention/headState';
@@ -96,10 +96,7 @@ export async function openIndex(
       context.progress({ message: `Reading ${name}`, fraction: index / files.length });
       const made = await vectorsOfFile(embedder, { name, file }, layer, skipped, context);
       const header: Header = { ...what, width: made.width, sentences: made.sentences, words: made.words };
-      inStorage(path, () => {
-        writeFileSync(`${path}.partial`, encodePart(header, made.rows));
-        renameSync(`${path}.partial`, path);
-      });
+      await replaceFile(path, encodePart(header, made.rows));
       built++;
       part = { header, rows: made.rows };
     }
@@ -238,11 +235,6 @@ function inStorage(path: string, work: () => void): void {
   try {
     work();
   } catch (error) {
-    throw new LensError(
-      'storage',
-      `The index ${path} could not be written: ${error instanceof Error ? error.message : String(error)}.`,
-      'Choose another folder, on a disk with space.',
-      { cause: error },
-    );
+    throw storageError(path, error);
   }
 }

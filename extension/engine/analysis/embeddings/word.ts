@@ -6,7 +6,7 @@ import type { Activation, Internals } from '../../session/internals';
 import type { RunContext } from '../../session/languageModel';
 import { prepareInput, unitsOf } from '../attention/input';
 import { throwIfCancelled } from '../forward';
-import { checkVectors, hiddenStates, hooksOf, layerName, layerVectors, staticVectors } from './layers';
+import { checkVectors, hiddenStates, hooksOf, layerName, layerVectors, readableLayers, staticVectors } from './layers';
 import { centred, cosine, meanRow, norm, type Rows } from './maths';
 import { meanOf } from './pooling';
 import { topIds } from './top';
@@ -30,7 +30,7 @@ export async function wordInContext(
     );
   const pieces = own.map(({ index }) => index);
   const states = await hiddenStates(model);
-  const numbers = [...states.hooks.keys()].filter((layer) => states.hooks[layer] !== null);
+  const numbers = readableLayers(model, states);
   const hooks = hooksOf(model, states, numbers);
   const anatomy = await model.anatomy();
   progress({ message: 'Running the text' });
