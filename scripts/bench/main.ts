@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --json FILE --only engine|tracing|attention|ablation|probes|window]`: speed and memory as ratios to a bare onnxruntime-node
+ * `npm run bench [-- --json FILE --only engine|tracing|attention|ablation|ffn|probes|window]`: speed and memory as ratios to a bare onnxruntime-node
  * run of the same model with the same settings, measured in turns in one run, since machines are noisy. Nothing in here is asserted.
  */
 import { spawn } from 'node:child_process';
@@ -11,6 +11,7 @@ import * as ort from 'onnxruntime-node';
 import { EngineClient } from '../../extension/client/engineClient';
 import { DEFAULT_SETTINGS, type EngineSettings, type ModelRef } from '../../extension/protocol/engine';
 import { ablationFigures } from './ablation';
+import { ffnFigures } from './ffn';
 import { attentionViewFigures, overviewFigures } from './attention';
 import { median, quantile, reporter, timed, type Figure } from './figure';
 import { probeFigures } from './probes';
@@ -295,6 +296,7 @@ const PARTS: Readonly<Record<string, () => Promise<void>>> = {
   tracing: () => tracingFigures(SETTINGS, report),
   attention,
   ablation: () => ablationFigures(SETTINGS, report),
+  ffn: () => ffnFigures(SETTINGS, report),
   probes: () => probeFigures(MODEL, ENGINE, SETTINGS, report),
   window: () => windowFigures(report),
 };
