@@ -253,7 +253,7 @@ export class ProbesController implements vscode.Disposable {
     const { id, startedAt, job, model, state, total, facts } = run;
     entry.kept = {
       ...{ id, title: job.title, model: model.id, startedAt, state, facts: facts.length, total },
-      p1: summary !== null && summary.relations.some(({ n }) => n > 0) ? summary.macro.p1 : null,
+      p1: summary?.relations.some(({ n }) => n > 0) === true ? summary.macro.p1 : null,
     };
     try {
       await this.history.keep(entry.kept, record, entry.places, settings.probeHistory());

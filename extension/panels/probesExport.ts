@@ -54,7 +54,7 @@ const isNumeric = (rows: readonly (readonly Cell[])[], column: number): boolean 
 export function markdownTable(rows: readonly (readonly Cell[])[]): string {
   const cell = (value: Cell): string =>
     shown(value)
-      .replace(/[\\`*_{}[\]<>#|~]/g, '\\$&')
+      .replace(/[\\`*_[\]<>#|~]/g, '\\$&')
       .replace(/\s+/g, ' ');
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |\n`;
   const [head = [], ...body] = rows;

@@ -16,11 +16,18 @@ import { count, counted, fileSize, nats, perplexity, probability, signed } from 
 import { ablateCommand } from './ablateCommand';
 import { attentionCommand } from './attentionCommand';
 import { embedCommand } from './embedCommand';
-import { contextualityCommand, neighboursCommand, occurrencesCommand, similarityCommand } from './embeddingCommands';
+import {
+  analogyCommand,
+  contextualityCommand,
+  neighboursCommand,
+  occurrencesCommand,
+  similarityCommand,
+} from './embeddingCommands';
 import { expansionCommand, headsCommand } from './headCommands';
 import { exportCommand, interveneCommand } from './interveneCommands';
 import { logitLensCommand } from './lensCommand';
 import { memoriesCommand } from './memoriesCommand';
+import { mixCommand } from './mixCommand';
 import { PAIR, stringList, TEXT, TOP, wholeNumber, type OptionSpec, type OptionValues } from './options';
 import { probeCommand } from './probeCommands';
 import { valuesCommand } from './valuesCommand';
@@ -526,8 +533,10 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['embed', embedCommand],
   ['neighbours', neighboursCommand],
   ['similarity', similarityCommand],
+  ['analogy', analogyCommand],
   ['occurrences', occurrencesCommand],
   ['contextuality', contextualityCommand],
+  ['mix', mixCommand],
   ['attention', attentionCommand],
   ['heads', headsCommand],
   ['expansion', expansionCommand],

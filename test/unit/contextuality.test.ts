@@ -98,7 +98,7 @@ describe('contextuality', () => {
       contextuality(fake(short), { sources, ...options }, quiet()),
       (thrown) =>
         thrown instanceof LensError &&
-        /no sentence in 1 text \(gone\.txt: there is no such file\)/u.test(thrown.message),
+        thrown.message.includes('no sentence in 1 text (gone.txt: there is no such file)'),
     );
     const result = await contextuality(fake(short), { sources: [...sources, ...source(short)], ...options }, quiet());
     assert.deepEqual(result.skipped, [{ name: 'gone.txt', why: 'there is no such file' }]);
@@ -179,7 +179,7 @@ describe('occurrences', () => {
     await assert.rejects(
       occurrences(fake(long), { word: 'zz', sources: source(long), ...options }, quiet()),
       (thrown) =>
-        thrown instanceof LensError && thrown.code === 'bad-input' && /“zz” does not occur/u.test(thrown.message),
+        thrown instanceof LensError && thrown.code === 'bad-input' && thrown.message.includes('“zz” does not occur'),
     );
   });
 

@@ -53,7 +53,7 @@ export class PointCloud extends CanvasElement {
 
   override willUpdate(changed: PropertyValues<this>): void {
     if (!changed.has('picture')) return;
-    const old = changed.get('picture') as CloudPicture | null | undefined;
+    const old = changed.get('picture');
     const { picture } = this;
     const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
     this.origin =

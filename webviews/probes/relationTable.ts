@@ -70,7 +70,7 @@ export class RelationTable extends LitElement {
         font-weight: 600;
       }
       td.more {
-        padding-bottom: 4px;
+        padding: 0 0 4px 12px;
         text-align: left;
         white-space: normal;
       }
