@@ -146,7 +146,7 @@ export interface Memory extends NeuronRef {
   activation: number;
   /** |m|·‖v‖. */
   norm: number;
-  /** Null where the model predicts no words, or where the way to them cannot be followed. */
+  /** With `logit` and `ablation`; null elsewhere, and where the way to the words cannot be followed. */
   logit: number | null;
   /** Null when it was not asked for. */
   ablation: number | null;
@@ -164,7 +164,7 @@ export interface LayerWrites {
   norm: number;
   /** Share of memories whose |m| is more than a tenth of the layer's largest. */
   active: number;
-  /** Sum of what its memories add to the logit. */
+  /** Sum of what its memories add to the logit; null where that was not asked. */
   logit: number | null;
   /** Why its memories cannot be read; its numbers are zeros. */
   missing: string | null;

@@ -72,7 +72,7 @@ describe('models with interventions', function () {
         // 16 bits and run-time quantisation round elsewhere when a factor stands elsewhere.
         const tolerance =
           (meta.tolerance.internal ?? 0) > 0
-            ? (meta.tolerance.default)
+            ? meta.tolerance.default
             : 1e-5 * Math.max(1, off(changed, new Float32Array(changed.length)) / 10);
         assert.ok(off(changed, baked) <= tolerance, `off by ${off(changed, baked)}`);
         assert.ok(off(changed, plain) > 1e-3, 'the recipe changes something');

@@ -12,7 +12,7 @@ import type { Activation, Internals, Part, Trace } from '../../session/internals
 import type { LanguageModel, RunContext } from '../../session/languageModel';
 import { LOGITS, runChanges, type ChangedRuns } from '../attention/changedRuns';
 import { checkLayer, prepareInput } from '../attention/input';
-import { Distribution } from '../distribution';
+import { Distribution, topK } from '../distribution';
 import { throwIfCancelled } from '../forward';
 import { scaleInterventions } from '../interventions';
 import { predictedAt, predictedByDefault } from '../predicted';
@@ -77,9 +77,17 @@ export async function memories(
       'bad-input',
       `There is no token with the id ${id}; the model predicts ${dataOf(trace, LOGITS).length}.`,
     );
-  const layers = await readLayers(model, anatomy, trace, readable, id, context);
-  const ranked = rank(layers, by === 'ablation' ? 'norm' : by);
-  const candidates = by === 'ablation' ? ranked.slice(0, params.candidates) : [];
+  const layers = await readLayers(
+    model,
+    anatomy,
+    trace,
+    readable,
+    by === 'logit' || by === 'ablation' ? id : null,
+    context,
+  );
+  const isAblated = by === 'ablation';
+  const ranked = rank(layers, isAblated ? 'norm' : by, isAblated ? params.candidates : params.topK);
+  const candidates = isAblated ? ranked : [];
   const effects =
     before === null || id === null || candidates.length === 0
       ? []
@@ -87,7 +95,7 @@ export async function memories(
   const chosen =
     by === 'ablation'
       ? [...effects].sort((a, b) => Math.abs(b.ablation) - Math.abs(a.ablation)).slice(0, params.topK)
-      : ranked.slice(0, params.topK).map((each) => ({ ...each, ablation: null, changedTo: null }));
+      : ranked.map((each) => ({ ...each, ablation: null, changedTo: null }));
   const words = predicts ? params.words : 0;
   return {
     model: model.info.id,
@@ -104,7 +112,10 @@ export async function memories(
     by,
     layers: wanted.map((layer) => writesOf(anatomy, trace, layers, layer)),
     memories: await withWords(model, chosen, words, context),
-    method: { logit: predicts ? pathMethod(anatomy) : '', words: predicts ? wordsMethod(anatomy) : '' },
+    method: {
+      logit: by === 'logit' || by === 'ablation' ? pathMethod(anatomy) : '',
+      words: predicts ? wordsMethod(anatomy) : '',
+    },
     notes: [
       ...notes,
       ...(by === 'ablation'
@@ -158,6 +169,10 @@ async function traceAt(
   return model.trace([row], [...new Set([...here, ...whole])], base, { parts });
 }
 
+/** By what a trace gave at the token: it is the same array as long as the trace is known. */
+const KNOWN_LOGITS = new WeakMap<Float32Array, Map<string, Float32Array | null>>();
+
+/** `id`: also what each memory adds to this token's logit. */
 async function readLayers(
   model: Internals,
   anatomy: Anatomy,
@@ -167,29 +182,36 @@ async function readLayers(
   { signal, progress }: RunContext,
 ): Promise<Layer[]> {
   const layers: Layer[] = [];
-  const values: (Activation | null)[] = [];
-  const written: (Float32Array | null)[] = anatomy.blocks.map(() => null);
   for (const [done, layer] of readable.entries()) {
     throwIfCancelled(signal);
     progress({ message: `Values of layer ${layer}`, fraction: done / readable.length });
-    const own = await model.weight(`blocks.${layer}.mlp.W_out`);
-    values[layer] = own;
     const activations = dataOf(trace, blockHook(layer, 'mlp.hook_post'));
-    written[layer] = writtenBy(activations, own);
-    layers.push({ layer, activations, norms: valueNorms(own), logits: null });
+    layers.push({ layer, activations, norms: valueNorms(await model.weight(valuesOf(layer))), logits: null });
   }
   if (id === null) return layers;
-  const directions = await logitDirections(model, trace, id, written);
-  return layers.map((each) => {
-    const [direction, own] = [directions[each.layer] ?? null, values[each.layer] as Activation];
-    if (direction === null) return each;
-    const width = own.dims[1] as number;
-    const logits = each.activations.map(
-      (activation, neuron) => activation * dot(own.data.subarray(neuron * width, (neuron + 1) * width), direction),
-    );
-    return { ...each, logits };
-  });
+  const key = dataOf(trace, LOGITS);
+  const known = KNOWN_LOGITS.get(key) ?? new Map<string, Float32Array | null>();
+  KNOWN_LOGITS.set(key, known);
+  if (layers.some(({ layer }) => !known.has(`${id} ${layer}`))) {
+    const written: (Float32Array | null)[] = anatomy.blocks.map(() => null);
+    for (const { layer, activations } of layers)
+      written[layer] = writtenBy(activations, await model.weight(valuesOf(layer)));
+    const directions = await logitDirections(model, trace, id, written);
+    for (const { layer, activations } of layers) {
+      throwIfCancelled(signal);
+      const direction = directions[layer] ?? null;
+      const { dims, data } = await model.weight(valuesOf(layer));
+      const width = dims[1] as number;
+      const logits = activations.map((activation, neuron) =>
+        direction === null ? NaN : activation * dot(data.subarray(neuron * width, (neuron + 1) * width), direction),
+      );
+      known.set(`${id} ${layer}`, direction === null ? null : logits);
+    }
+  }
+  return layers.map((each) => ({ ...each, logits: known.get(`${id} ${each.layer}`) ?? null }));
 }
+
+const valuesOf = (layer: number): string => `blocks.${layer}.mlp.W_out`;
 
 const KNOWN_NORMS = new WeakMap<Float32Array, Float32Array>();
 
@@ -208,19 +230,32 @@ function valueNorms({ dims, data }: Activation): Float32Array {
 
 type Ranked = NeuronRef & Pick<Memory, 'activation' | 'norm' | 'logit'>;
 
-/** All memories, the largest of a measure first. */
-function rank(layers: readonly Layer[], by: 'activation' | 'norm' | 'logit'): Ranked[] {
-  const all = layers.flatMap(({ layer, activations, norms, logits }) =>
-    Array.from(activations, (activation, neuron): Ranked => ({
-      layer,
-      neuron,
-      activation,
+/** The `count` memories with the largest of a measure, by absolute value; the largest first. */
+function rank(layers: readonly Layer[], by: 'activation' | 'norm' | 'logit', count: number): Ranked[] {
+  const all = layers.map(({ activations, norms, logits }) =>
+    by === 'logit'
+      ? (logits ?? new Float32Array(activations.length)).map(Math.abs)
+      : activations.map((each, neuron) => Math.abs(each) * (by === 'norm' ? (norms[neuron] as number) : 1)),
+  );
+  const sizes = new Float32Array(all.reduce((sum, { length }) => sum + length, 0));
+  const starts: number[] = [];
+  let start = 0;
+  for (const own of all) {
+    sizes.set(own, start);
+    starts.push(start);
+    start += own.length;
+  }
+  return topK(sizes, count).map((index): Ranked => {
+    const at = starts.findLastIndex((from) => from <= index);
+    const { layer, activations, norms, logits } = layers[at] as Layer;
+    const neuron = index - (starts[at] as number);
+    const activation = activations[neuron] as number;
+    return {
+      ...{ layer, neuron, activation },
       norm: Math.abs(activation) * (norms[neuron] as number),
       logit: logits?.[neuron] ?? null,
-    })),
-  );
-  const size = (memory: Ranked): number => Math.abs(memory[by] ?? 0);
-  return all.sort((a, b) => size(b) - size(a));
+    };
+  });
 }
 
 type Effect = Ranked & { ablation: number; changedTo: Prediction | null };
@@ -264,6 +299,9 @@ function writesOf(anatomy: Anatomy, trace: Trace, layers: readonly Layer[], laye
   };
 }
 
+/** Words of values, by the weight that they are rows of; kept as long as it is. */
+const KNOWN_WORDS = new WeakMap<Float32Array, Map<string, Pick<Memory, 'promoted' | 'suppressed'>>>();
+
 async function withWords(
   model: Internals,
   chosen: readonly (Ranked & Pick<Memory, 'ablation' | 'changedTo'>)[],
@@ -271,26 +309,32 @@ async function withWords(
   { signal }: RunContext,
 ): Promise<Memory[]> {
   if (words === 0) return chosen.map((each) => ({ ...each, promoted: [], suppressed: [] }));
-  const named: Memory[] = [];
-  let nothing: Float32Array | null | undefined;
-  for (let start = 0; start < chosen.length; start += VALUES_AT_ONCE) {
+  const values = await Promise.all(chosen.map(({ layer }) => model.weight(valuesOf(layer))));
+  const memoOf = (index: number): Map<string, Pick<Memory, 'promoted' | 'suppressed'>> => {
+    const { data } = values[index] as Activation;
+    const memo = KNOWN_WORDS.get(data) ?? new Map<string, Pick<Memory, 'promoted' | 'suppressed'>>();
+    KNOWN_WORDS.set(data, memo);
+    return memo;
+  };
+  const keyOf = (index: number): string => `${chosen[index]?.neuron} ${words}`;
+  const unknown = [...chosen.keys()].filter((index) => !memoOf(index).has(keyOf(index)));
+  const width = values[0]?.dims[1] ?? 0;
+  const nothing = unknown.length === 0 ? null : await scoresOfNothing(model, width);
+  for (let start = 0; start < unknown.length; start += VALUES_AT_ONCE) {
     throwIfCancelled(signal);
-    const part = chosen.slice(start, start + VALUES_AT_ONCE);
-    const rows = await Promise.all(
-      part.map(async ({ layer, neuron }) => {
-        const { dims, data } = await model.weight(`blocks.${layer}.mlp.W_out`);
-        const width = dims[1] as number;
-        return data.subarray(neuron * width, (neuron + 1) * width);
-      }),
-    );
-    const width = rows[0]?.length ?? 0;
-    nothing ??= await scoresOfNothing(model, width);
-    const vectors = new Float32Array(rows.length * width);
-    rows.forEach((value, index) => vectors.set(value, index * width));
+    const part = unknown.slice(start, start + VALUES_AT_ONCE);
+    const vectors = new Float32Array(part.length * width);
+    part.forEach((index, row) => {
+      const neuron = chosen[index]?.neuron as number;
+      vectors.set((values[index] as Activation).data.subarray(neuron * width, (neuron + 1) * width), row * width);
+    });
     const { scores, vocab } = await scoresOf(model, vectors, width, nothing);
-    part.forEach((each, index) => {
-      named.push({ ...each, ...endsOf(model.tokenizer, scores.subarray(index * vocab, (index + 1) * vocab), words) });
+    part.forEach((index, row) => {
+      memoOf(index).set(keyOf(index), endsOf(model.tokenizer, scores.subarray(row * vocab, (row + 1) * vocab), words));
     });
   }
-  return named;
+  return chosen.map((each, index) => ({
+    ...each,
+    ...(memoOf(index).get(keyOf(index)) as Pick<Memory, 'promoted' | 'suppressed'>),
+  }));
 }
