@@ -2,10 +2,14 @@
 import { join } from 'node:path';
 import * as vscode from 'vscode';
 import { attentionCommands } from './commands/attentionCommands';
+import { focusView } from './commands/editors';
+import { embeddingCommands } from './commands/embeddingCommands';
 import {
   ATTENTION_PANEL,
   CLOZE_PANEL,
+  EMBEDDINGS_PANEL,
   ONNX_EDITOR,
+  PROBES_PANEL,
   COMMANDS,
   CONTEXT_KEYS,
   VIEWS,
@@ -33,11 +37,16 @@ import { AnatomyPanels } from './panels/anatomyPanels';
 import { AttentionController } from './panels/attentionController';
 import { ClozeController } from './panels/clozeController';
 import { EditorTab } from './panels/editorTab';
+import { EmbeddingsController } from './panels/embeddingsController';
 import { ObjectivesController } from './panels/objectivesController';
+import { ProbeHistory } from './panels/probeHistory';
+import { ProbesController } from './panels/probesController';
 import { SharedSubject } from './panels/sharedSubject';
 import { ViewHost } from './panels/viewHost';
 import type { AttentionMethods, AttentionState } from './protocol/attentionView';
+import type { EmbeddingsMethods, EmbeddingsState } from './protocol/embeddingsView';
 import { isSilent, type LensError } from './protocol/errors';
+import type { ProbesMethods, ProbesState } from './protocol/probesView';
 import type { ClozeMethods, ClozeState, ObjectivesMethods, ObjectivesState } from './protocol/view';
 import { LineResults } from './testing/lineResults';
 import { ProbeRunner } from './testing/probeRunner';
@@ -52,10 +61,12 @@ export interface LensApi {
   /** What all views look at together. */
   shared: SharedSubject;
   attention: AttentionController;
+  embeddings: EmbeddingsController;
   colors: AttentionColors;
   surprisal: SurprisalController;
   anatomy: AnatomyPanels;
   probes: ProbeRunner;
+  probesView: ProbesController;
   tests: ProbeTests;
 }
 
@@ -79,6 +90,13 @@ export function activate(context: vscode.ExtensionContext): LensApi {
 
   const clozeTab = new EditorTab(CLOZE_PANEL, vscode.l10n.t('Cloze'), extensionUri, () => clozeHost);
   const attentionTab = new EditorTab(ATTENTION_PANEL, vscode.l10n.t('Attention'), extensionUri, () => attentionHost);
+  const probesTab = new EditorTab(PROBES_PANEL, vscode.l10n.t('Probes'), extensionUri, () => probesHost);
+  const embeddingsTab = new EditorTab(
+    EMBEDDINGS_PANEL,
+    vscode.l10n.t('Embeddings'),
+    extensionUri,
+    () => embeddingsHost,
+  );
   const openClozeInEditor = (): void => clozeTab.open();
   const openAttentionInEditor = (): void => attentionTab.open();
 
@@ -90,6 +108,14 @@ export function activate(context: vscode.ExtensionContext): LensApi {
   const attention: AttentionController = new AttentionController(service, models, shared, colors, {
     audience: () => attentionHost.audience,
     openInEditor: openAttentionInEditor,
+  });
+
+  const runs = context.storageUri;
+  const history = new ProbeHistory(runs?.scheme === 'file' ? join(runs.fsPath, 'probes') : null);
+  const probesView = new ProbesController(probes, models, history, () => probesTab.open());
+  const embeddings: EmbeddingsController = new EmbeddingsController(service, models, shared, {
+    audience: () => embeddingsHost.audience,
+    openInEditor: () => embeddingsTab.open(),
   });
 
   const onError = (error: LensError): void => {
@@ -116,6 +142,19 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     onError,
   });
 
+  const probesHost = new ViewHost<ProbesState, ProbesMethods>(probesView, {
+    name: 'probes',
+    title: 'Probes',
+    extensionUri,
+    onError,
+  });
+  const embeddingsHost = new ViewHost<EmbeddingsState, EmbeddingsMethods>(embeddings, {
+    name: 'embeddings',
+    title: 'Embeddings',
+    extensionUri,
+    onError,
+  });
+
   const clozeVisible = (): boolean => clozeHost.audience > 0;
   const handlers: Record<CommandId, CommandHandler> = {
     ...predictionCommands({ engine: service, models, cloze, objectives, surprisal, openClozeInEditor, clozeVisible }),
@@ -132,6 +171,14 @@ export function activate(context: vscode.ExtensionContext): LensApi {
       },
     }),
     ...probeCommands({ runner: probes, results: lineResults, documents: clozeDocuments }),
+    [COMMANDS.showProbes]: () => focusView(VIEWS.probes),
+    [COMMANDS.openProbesInEditor]: () => probesTab.open(),
+    ...embeddingCommands({
+      shared,
+      embeddings,
+      openEmbeddingsInEditor: () => embeddingsTab.open(),
+      embeddingsVisible: () => embeddingsHost.audience > 0,
+    }),
     ...modelCommands(service, models, anatomy),
   };
   for (const id of Object.values(COMMANDS)) {
@@ -158,6 +205,7 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     objectives,
     shared,
     attention,
+    embeddings,
     colors,
     surprisal,
     anatomy,
@@ -171,6 +219,9 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     clozeHost,
     objectivesHost,
     attentionHost,
+    probesView,
+    probesHost,
+    embeddingsHost,
     createModelStatus(models),
     registerHover(new ExpectationHover(service, models)),
     vscode.workspace.registerTextDocumentContentProvider(DETAILS_SCHEME, new ModelDetails(models)),
@@ -178,11 +229,29 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     vscode.window.registerWebviewViewProvider(VIEWS.cloze, clozeHost),
     vscode.window.registerWebviewViewProvider(VIEWS.objectives, objectivesHost),
     vscode.window.registerWebviewViewProvider(VIEWS.attention, attentionHost),
+    vscode.window.registerWebviewViewProvider(VIEWS.probes, probesHost),
+    vscode.window.registerWebviewViewProvider(VIEWS.embeddings, embeddingsHost),
     vscode.window.registerCustomEditorProvider(ONNX_EDITOR, anatomy, { supportsMultipleEditorsPerDocument: true }),
     clozeTab,
     attentionTab,
+    probesTab,
+    embeddingsTab,
   );
-  return { engine: service, models, cloze, objectives, shared, attention, colors, surprisal, anatomy, probes, tests };
+  return {
+    engine: service,
+    models,
+    cloze,
+    objectives,
+    shared,
+    attention,
+    colors,
+    surprisal,
+    anatomy,
+    probes,
+    probesView,
+    tests,
+    embeddings,
+  };
 }
 
 export async function deactivate(): Promise<void> {

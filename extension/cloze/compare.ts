@@ -24,7 +24,13 @@ export interface Comparison {
   /** All facts together. */
   all: Omit<ComparedRelation, 'relation'>;
   /** Facts on which they differ. */
-  changes: { relation: string; subject: string; answers: string[]; change: 'gained' | 'lost' }[];
+  changes: {
+    relation: string;
+    subject: string;
+    answers: string[];
+    change: 'gained' | 'lost';
+    /** See `runKey`. */ key: string;
+  }[];
   /** Facts that only one of them has ranked. */
   unpaired: number;
 }
@@ -46,6 +52,7 @@ export function compareRuns(first: Run, second: Run): Comparison {
         subject: fact.subject ?? fact.sentence ?? '',
         answers: fact.answers,
         change: right ? 'lost' : 'gained',
+        key,
       });
   }
   return {

@@ -7,7 +7,7 @@ import type {
   ProbeRelation,
   ProbeSkip,
 } from '../protocol/probes';
-import { bootstrapMeans, type Interval } from './statistics';
+import { atOnce, bootstrapSteps, type Interval, type Steps } from './statistics';
 import { clashes } from './template';
 
 /** A fact with what was found. */
@@ -127,24 +127,29 @@ function mean(values: readonly number[]): number {
 }
 
 /** `relations` in the order in which they shall be told; `random` makes the intervals. */
-export function summarise(
+export const summarise = (...parameters: Parameters<typeof summarySteps>): Summary =>
+  atOnce(summarySteps(...parameters));
+
+/** The same, a resample of the intervals a step. */
+export function* summarySteps(
   facts: Iterable<AnsweredFact>,
   relations: readonly RankedRelation[],
   ensemble: Ensemble,
   random: () => number,
-): Summary {
+): Steps<Summary> {
   const byRelation = new Map<string, AnsweredFact[]>(relations.map(({ id }) => [id, []]));
   for (const fact of facts) byRelation.get(fact.relation)?.push(fact);
   const columns: Float64Array[][] = [];
-  const summaries = relations.map((relation) => {
+  const summaries: RelationSummary[] = [];
+  for (const relation of relations) {
     const own = byRelation.get(relation.id) as AnsweredFact[];
     const ranks = mainRanks(own, relation.ranking, ensemble);
     const measures = [(rank: number) => Number(rank === 1), (rank: number) => Number(rank <= 10), reciprocal].map(
       (measure) => Float64Array.from(ranks, measure),
     );
     columns.push(measures);
-    return summariseRelation(relation, own, ranks, intervalsOf([measures], random));
-  });
+    summaries.push(summariseRelation(relation, own, ranks, yield* intervalsOf([measures], random)));
+  }
   const filled = summaries.filter(({ n }) => n > 0);
   return {
     relations: summaries,
@@ -152,14 +157,17 @@ export function summarise(
       p1: mean(filled.map(({ p1 }) => p1)),
       p10: mean(filled.map(({ p10 }) => p10)),
       mrr: mean(filled.map(({ mrr }) => mrr)),
-      intervals: intervalsOf(columns, random),
+      intervals: yield* intervalsOf(columns, random),
     },
   };
 }
 
-function intervalsOf(groups: readonly (readonly Float64Array[])[], random: () => number): RelationSummary['intervals'] {
+function* intervalsOf(
+  groups: readonly (readonly Float64Array[])[],
+  random: () => number,
+): Steps<RelationSummary['intervals']> {
   const none = { low: 0, high: 0 };
-  const [p1 = none, p10 = none, mrr = none] = bootstrapMeans(groups, random);
+  const [p1 = none, p10 = none, mrr = none] = yield* bootstrapSteps(groups, random);
   return { p1, p10, mrr };
 }
 

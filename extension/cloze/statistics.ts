@@ -1,8 +1,32 @@
 /** Intervals and tests for shares and means. Random numbers are the caller's, so that a result can be made again. */
+import { setImmediate as otherWork } from 'node:timers/promises';
 
 export interface Interval {
   low: number;
   high: number;
+}
+
+/** Long work that can be left and gone on with at each `yield`. */
+export type Steps<T> = Generator<void, T, void>;
+
+export function atOnce<T>(steps: Steps<T>): T {
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+  }
+}
+
+/** In turns of so many milliseconds, between which other work is done. */
+const TURN_MS = 8;
+
+export async function inTurns<T>(steps: Steps<T>): Promise<T> {
+  for (;;) {
+    for (const began = performance.now(); performance.now() - began < TURN_MS;) {
+      const { done, value } = steps.next();
+      if (done === true) return value;
+    }
+    await otherWork();
+  }
 }
 
 /** Two-sided level of the intervals. */
@@ -22,16 +46,16 @@ export function percentile(sorted: readonly number[], share: number): number {
  * Percentile bootstrap of the mean over groups of their means (one group: the plain mean), for several measures of the same items:
  * `groups[g][m]` holds measure m of the items of group g. Items are drawn again within their group.
  */
-export function bootstrapMeans(
+export function* bootstrapSteps(
   groups: readonly (readonly Float64Array[])[],
   random: () => number,
   resamples = RESAMPLES,
-): Interval[] {
+): Steps<Interval[]> {
   const filled = groups.filter(([first]) => first !== undefined && first.length > 0);
   const measures = filled[0]?.length ?? 0;
   const draws = Array.from({ length: measures }, () => new Float64Array(resamples));
   const sums = new Float64Array(measures);
-  for (let draw = 0; draw < resamples; draw++)
+  for (let draw = 0; draw < resamples; draw++) {
     for (const columns of filled) {
       const size = (columns[0] as Float64Array).length;
       sums.fill(0);
@@ -44,11 +68,16 @@ export function bootstrapMeans(
         means[draw] = (means[draw] as number) + (sums[measure] as number) / size / filled.length;
       });
     }
+    yield;
+  }
   return draws.map((means) => {
     const sorted = [...means.sort()];
     return { low: percentile(sorted, (1 - LEVEL) / 2), high: percentile(sorted, (1 + LEVEL) / 2) };
   });
 }
+
+export const bootstrapMeans = (...parameters: Parameters<typeof bootstrapSteps>): Interval[] =>
+  atOnce(bootstrapSteps(...parameters));
 
 /** Exact McNemar test: two-sided probability of so uneven a split of the facts on which two runs differ. */
 export function mcnemar(gained: number, lost: number): number {

@@ -35,6 +35,12 @@ export const COMMANDS = {
   /** From the lenses of `.cloze` files; not in the palette. */
   probeRelation: 'onnxLens.probeRelation',
   clearProbeResults: 'onnxLens.clearProbeResults',
+  showProbes: 'onnxLens.showProbes',
+  openProbesInEditor: 'onnxLens.openProbesInEditor',
+  showEmbeddings: 'onnxLens.showEmbeddings',
+  findOccurrences: 'onnxLens.findOccurrences',
+  compareSentences: 'onnxLens.compareSentences',
+  openEmbeddingsInEditor: 'onnxLens.openEmbeddingsInEditor',
   toggleFollow: 'onnxLens.toggleFollow',
   addModelFolder: 'onnxLens.addModelFolder',
   selectModel: 'onnxLens.selectModel',
@@ -55,6 +61,8 @@ export const VIEWS = {
   cloze: 'onnxLens.cloze',
   objectives: 'onnxLens.objectives',
   attention: 'onnxLens.attention',
+  probes: 'onnxLens.probes',
+  embeddings: 'onnxLens.embeddings',
   models: 'onnxLens.models',
 } as const;
 
@@ -62,6 +70,10 @@ export const VIEWS = {
 export const CLOZE_PANEL = 'onnxLens.clozePanel';
 /** The same of the Attention view. */
 export const ATTENTION_PANEL = 'onnxLens.attentionPanel';
+/** And of the Probes view. */
+export const PROBES_PANEL = 'onnxLens.probesPanel';
+/** The same of the Embeddings view. */
+export const EMBEDDINGS_PANEL = 'onnxLens.embeddingsPanel';
 
 /** Type of the Anatomy view of a model in the library, and of the one that opens .onnx files. */
 export const ANATOMY_PANEL = 'onnxLens.anatomyPanel';

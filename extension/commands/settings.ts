@@ -76,6 +76,9 @@ export const probes = (): ProbeSettings => ({
   candidates: setting('probes.candidates', ''),
 });
 
+/** Runs that are kept in the workspace's storage. */
+export const probeHistory = (): number => integer('probes.history', 50, 0, 1_000);
+
 export function modelFolders(): string[] {
   const value = setting<unknown>('modelFolders', []);
   return Array.isArray(value) ? value.filter((folder): folder is string => typeof folder === 'string') : [];

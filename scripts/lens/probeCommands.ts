@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { compareRuns, type Comparison } from '../../extension/cloze/compare';
-import { summarise, type Ensemble, type RelationSummary, type Summary } from '../../extension/cloze/metrics';
+import { summarise, type Ensemble, type Summary } from '../../extension/cloze/metrics';
 import { probeRequests, rankedRelations, runFact } from '../../extension/cloze/plan';
 import {
   mergeRuns,
@@ -16,7 +16,8 @@ import {
 } from '../../extension/cloze/runFile';
 import { placed, readSources, type SourceProblem } from '../../extension/cloze/sources';
 import type { Interval } from '../../extension/cloze/statistics';
-import { seededRandom } from '../../extension/engine/analysis/random';
+import { relationDetails } from '../../extension/cloze/table';
+import { seededRandom } from '../../extension/cloze/random';
 import { LensError } from '../../extension/protocol/errors';
 import { count, counted, signed } from '../../extension/protocol/format';
 import type { ProbeOptions, ProbeVariant } from '../../extension/protocol/probes';
@@ -156,7 +157,8 @@ async function compare(paths: readonly string[]): Promise<Output> {
   const result = compareRuns(...runs);
   if (result.all.n === 0)
     throw new LensError('bad-input', `${first} and ${second} have no fact in common that is ranked in both.`);
-  return { json: result, text: comparisonText(result) };
+  const changes = result.changes.map(({ key: _, ...change }) => change);
+  return { json: { ...result, changes }, text: comparisonText(result) };
 }
 
 function comparisonText({ relations, all, unpaired }: Comparison): string {
@@ -274,34 +276,4 @@ function summaryText({ relations, macro }: Summary): string {
 /** What else was asked, a line each. */
 function detailsText({ relations }: Summary): string[] {
   return relations.flatMap((summary) => relationDetails(summary).map((line) => `${summary.relation}: ${line}`));
-}
-
-function relationDetails(summary: RelationSummary): string[] {
-  const { candidates, templates, ensemble, pararel, negated, misprimed, context, joint, skipped } = summary;
-  const lines: string[] = [];
-  if (candidates !== null)
-    lines.push(`among the candidates P@1 ${percent(candidates.p1)} %, MRR ${candidates.mrr.toFixed(4)}`);
-  if (templates.length > 0) lines.push(`templates P@1 ${templates.map(({ p1 }) => percent(p1)).join(', ')} %`);
-  if (ensemble !== null) lines.push(`mean of log-probabilities P@1 ${percent(ensemble.p1)} %`);
-  if (pararel !== null)
-    lines.push(
-      `consistency ${percent(pararel.consistency)} %, accuracy ${percent(pararel.accuracy)} %, both ${percent(pararel.both)} %`,
-    );
-  if (negated !== null)
-    lines.push(
-      `negated P@1 ${percent(negated.p1)} %, same first prediction ${percent(negated.sameFirst)} %, overlap of the top ${percent(negated.overlap)} %`,
-    );
-  if (misprimed !== null)
-    lines.push(`misprimed P@1 ${percent(misprimed.p1)} %, of the right ones lost ${percent(misprimed.lost)} %`);
-  if (context !== null)
-    lines.push(
-      `with context P@1 ${percent(context.p1)} %, without ${percent(context.without)} %, of ${counted(context.n, 'fact')}`,
-    );
-  if (joint !== null)
-    lines.push(
-      `${counted(joint.n, 'answer')} of several tokens, mean log p ${signed(joint.meanLogprob)}, a token ${signed(joint.meanPerToken)}` +
-        (joint.candidates === null ? '' : `, among the candidates P@1 ${percent(joint.candidates.p1)} %`),
-    );
-  for (const [why, n] of Object.entries(skipped)) lines.push(`${counted(n, 'fact')} left out: ${why}`);
-  return lines;
 }

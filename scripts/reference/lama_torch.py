@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from transformers import BertConfig, BertForMaskedLM
 
 BATCH = 32
-TOKENS = 1024
+TOKENS = 512
 
 
 def pad(rows):

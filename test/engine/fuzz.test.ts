@@ -46,8 +46,8 @@ function look(path: string, random: Random): void {
   const fed = sites.length > 0 && random() < 0.3 ? pick(sites, random) : null;
   const picks = [...some()].map((value) => ({ value, axes: [0, 1], mean: random() < 0.5 ? null : 1 }));
   encodeModel(instrument(anatomy.subject, { taps: some(), picks, gates: some(), fed }).model, WEIGHTS);
-  const rewritten = logits === null ? null : withHeadRows(anatomy.subject, logits);
-  if (rewritten !== null) encodeModel(rewritten, WEIGHTS);
+  const rewritten = logits === null ? null : withHeadRows(anatomy, logits);
+  if (rewritten !== null) encodeModel(rewritten.model, WEIGHTS);
 }
 
 describe('fuzz', function () {

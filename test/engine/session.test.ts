@@ -12,7 +12,8 @@ import {
   type GraphNode,
   type OnnxModel,
 } from '../../extension/engine/onnx/model';
-import { inspectModel } from '../../extension/engine/session/describe';
+import { withHeadRows } from '../../extension/engine/instrument/headRows';
+import { describeModel, inspectModel } from '../../extension/engine/session/describe';
 import { openModel, type OrtModel } from '../../extension/engine/session/ortModel';
 import type { InputRow, LogitPlace } from '../../extension/engine/session/languageModel';
 import type { ReferenceCase } from '../../scripts/lens/verify';
@@ -117,6 +118,57 @@ describe('sessions', function () {
           assert.equal(model.info.vocabSize, meta.vocab);
         }));
   }
+
+  describe('the last block and the head only where they are wanted', () => {
+    /** Whose last block is computed for every token: activations are quantised with one scale for all of them. */
+    const WHOLE = ['bert-int8', 'bert-fused-int8'];
+
+    for (const name of [...fixtureNames, 'bert-base-cased']) {
+      const { meta } = reference(name);
+      if (meta.head !== 'mlm' && meta.head !== 'clm' && meta.head !== 'pretraining') continue;
+      it(`${name}: the logits of the whole run`, async () => {
+        const ref = name === 'bert-base-cased' ? BUNDLED : fixture(name);
+        const description = await describeModel(ref);
+        const rewritten = withHeadRows(description.anatomy, description.logits ?? '');
+        assert.equal(rewritten?.atPositions, !WHOLE.includes(name));
+        const { batch } = rowsOf(meta.cases[0] as ReferenceCase);
+        const lengths = batch.map(({ ids }) => ids.length);
+        const model = await openModel(ref, SETTINGS, () => undefined);
+        const whole = (await model.trace(batch, ['unembed.logits'])).get('unembed.logits');
+        assert.ok(whole);
+        const [, width = 0, vocabSize = 0] = whole.dims;
+        const largest = whole.data.reduce(
+          (most, value) => (Number.isFinite(value) ? Math.max(most, Math.abs(value)) : most),
+          0,
+        );
+        // The last token of each text; another one of each; several of one text, one of them twice, and none of the others.
+        const wanted: LogitPlace[][] = [
+          lengths.map((length, row) => ({ row, position: length - 1 })),
+          lengths.map((length, row) => ({ row, position: (row + 1) % length })).toReversed(),
+          [1, 0, 1].map((position) => ({ row: lengths.length - 1, position })),
+        ];
+        for (const places of wanted) {
+          const { data } = await model.logitsAt(batch, places);
+          assert.equal(data.length, places.length * vocabSize);
+          places.forEach(({ row, position }, index) => {
+            for (let id = 0; id < vocabSize; id++) {
+              const [actual, expected] = [
+                data[index * vocabSize + id],
+                whole.data[(row * width + position) * vocabSize + id],
+              ];
+              // 16-bit activations are rounded after sums whose order depends on the shape.
+              const most = (name === 'bert-fp16' ? 2e-3 : 1e-6) * largest;
+              assert.ok(
+                actual === expected || Math.abs((actual ?? NaN) - (expected ?? NaN)) <= most,
+                `${row}, ${position}: ${actual} for ${expected}`,
+              );
+            }
+          });
+        }
+        await model.release();
+      });
+    }
+  });
 
   describe('something between the head and the logits', () => {
     const { meta } = reference('bert');

@@ -45,6 +45,10 @@ export class FakeTokenizer implements LensTokenizer {
     return this.close(encoding);
   }
 
+  together<T>(work: () => T): T {
+    return work();
+  }
+
   wrap(contentIds: Int32Array): { ids: Int32Array; offset: number } {
     const { before, after } = this.template();
     return { ids: Int32Array.from([...before, ...contentIds, ...after]), offset: before.length };

@@ -251,6 +251,10 @@ describe('tokenizer: kinds in the wild', () => {
       (error) => error instanceof LensError && error.code === 'time-limit' && error.hint !== undefined,
     );
     assert.ok(Date.now() - started < 5_000);
+    assert.throws(
+      () => tokenizer.together(() => ['aab', 'a'.repeat(40) + 'b'].map((text) => tokenizer.encode(text))),
+      (error) => error instanceof LensError && error.code === 'time-limit',
+    );
     assert.deepEqual([...tokenizer.encode('aab').ids], [0], 'it still works afterwards');
   });
 

@@ -1,11 +1,15 @@
-/** `?theme=dark|light|hc|hclight&view=anatomy|attention|cloze|objectives&state=…` shows one state; without `view`, links to all of them. */
-import { setState, show } from './fakeHost';
+/** `?theme=dark|light|hc|hclight&view=NAME&state=…` shows one state of a view; without `view`, links to all of them. */
+import { setState, show, type Shown } from './fakeHost';
 import '../anatomy/main';
 import '../attention/main';
 import '../cloze/main';
+import '../embeddings/main';
 import '../objectives/main';
+import '../probes/main';
 import { ANATOMY_STATES } from './anatomyStates';
 import { ATTENTION_STATES } from './attentionStates';
+import { EMBEDDINGS_STATES } from './embeddingsStates';
+import { PROBES_STATES } from './probesStates';
 import { CLOZE_STATES, OBJECTIVES_STATES } from './states';
 import { applyTheme, THEMES } from './themes';
 
@@ -13,7 +17,9 @@ const VIEWS: Record<string, Record<string, unknown>> = {
   anatomy: ANATOMY_STATES,
   attention: ATTENTION_STATES,
   cloze: CLOZE_STATES,
+  embeddings: EMBEDDINGS_STATES,
   objectives: OBJECTIVES_STATES,
+  probes: PROBES_STATES,
 };
 
 declare global {
@@ -39,10 +45,10 @@ const states = VIEWS[view];
 applyTheme(theme);
 if (states !== undefined) {
   const name = query.get('state') ?? 'ready';
-  // Those of the attention are made when they are looked at: some are large.
-  const made = ATTENTION_STATES[name];
-  if (view === 'attention' && made !== undefined) show(made());
-  else setState(states[name]);
+  // Some are made when they are looked at, since they are large.
+  const made = states[name];
+  if (typeof made === 'function') show((made as () => Shown)());
+  else setState(made);
   document.body.append(document.createElement(`onnx-lens-${view}`));
 } else
   for (const [name, all] of Object.entries(VIEWS))

@@ -11,7 +11,7 @@ export interface Question {
 }
 
 /** Tokens that go into one run, padding counted. Larger batches are no faster on a CPU and answer a cancel later. */
-export const TOKENS_PER_RUN = 1024;
+export const TOKENS_PER_RUN = 512;
 
 export function throwIfCancelled(signal: AbortSignal): void {
   if (signal.aborted) throw new LensError('cancelled', 'Cancelled.');

@@ -4,8 +4,10 @@
  *     hidden [B,T,D] → Flatten [B·T,D] → Gather(rows [N]) [N,D] → head → logits [N,V]
  *
  * From the logits back through element-wise operators with constants to a linear layer. Where that is not what the graph looks
- * like, nothing is changed and the caller picks rows from all logits.
+ * like, nothing is changed and the caller picks rows from all logits. Of the last block, too, no more is computed than is wanted,
+ * as far as its structure is known (tokens.ts): then hidden is [B,M,D], at M tokens of each text.
  */
+import type { Anatomy } from '../anatomy/anatomy';
 import type { Subject } from '../anatomy/subject';
 import { nearestFirst, type Wires } from '../onnx/graph';
 import {
@@ -14,64 +16,77 @@ import {
   INT64,
   newNode,
   newValueInfo,
+  outerValues,
   valueInfoName,
   withInputs,
   type GraphNode,
   type OnnxModel,
 } from '../onnx/model';
+import { needed, openNodes } from './instrument';
+import { atTokens, LINEAR, POSITIONS_INPUT } from './tokens';
 
 export const ROWS_INPUT = 'onnx_lens.rows';
 const FLAT = 'onnx_lens.flat';
 const GATHERED = 'onnx_lens.gathered';
 
-/** Linear layers whose result for a row depends on that row alone (so not DynamicQuantizeMatMul); data is input 0. */
-const LINEAR = new Set([
-  'MatMul',
-  'Gemm',
-  'FusedMatMul',
-  'FusedGemm',
-  'MatMulNBits',
-  'MatMulBnb4',
-  'MatMulInteger',
-  'MatMulIntegerToFloat',
-  'QLinearMatMul',
-]);
 const ELEMENTWISE = new Set(['Add', 'Sub', 'Mul', 'Div', 'Cast', 'Tanh', 'Identity', 'DequantizeLinear', 'Reshape']);
 const MAX_STEPS = 12;
 /** Before, Flatten takes no negative axis. */
 const LEAST_OPSET = 11;
 
-/** The model with logits only at `ROWS_INPUT` (int64 [N], flat indices row·T + position), or null where that is not safe. */
-export function withHeadRows({ model, wires, values, opset }: Subject, logits: string): OnnxModel | null {
+export interface HeadRows {
+  /** It answers with `logits` [N,V] and nothing else. */
+  model: OnnxModel;
+  /** `ROWS_INPUT` counts the M tokens at `POSITIONS_INPUT` of each text, row·M + place, instead of all of them, row·T + position. */
+  atPositions: boolean;
+}
+
+/** The model with logits only at `ROWS_INPUT` (int64 [N]), or null where that is not safe. */
+export function withHeadRows(anatomy: Anatomy, logits: string): HeadRows | null {
+  const { subject } = anatomy;
+  const { model, wires, values, opset } = subject;
   const { graph } = model;
   const chain = opset < LEAST_OPSET ? null : headChain(wires, values, logits);
   const own = new Set(graph.nodes);
   // A part that stands inside a fused operator cannot be parted from it here.
   if (!chain?.every((node) => own.has(node))) return null;
   const linear = chain.at(-1) as GraphNode;
-  const changed = new Map<GraphNode, GraphNode[]>([
+  const hidden = linear.inputs[0] as string;
+  const few = atTokens(anatomy, hidden);
+  const read = new Set(few?.nodes.flatMap(({ inputs }) => inputs));
+  const head = chain.toReversed().map((node) => {
+    if (node === linear) return withInputs(node, [GATHERED, ...node.inputs.slice(1)]);
+    // [N,V] it is already.
+    return node.opType === 'Reshape' ? newNode('Identity', [node.inputs[0] as string], node.outputs) : node;
+  });
+  const nodes = needed(
     [
-      linear,
-      [
-        newNode('Flatten', [linear.inputs[0] as string], [FLAT], { axis: -1 }),
-        newNode('Gather', [FLAT, ROWS_INPUT], [GATHERED], { axis: 0 }),
-        withInputs(linear, [GATHERED, ...linear.inputs.slice(1)]),
-      ],
+      ...openNodes(subject, read, new Set()).filter((node) => !chain.includes(node)),
+      ...(few?.nodes ?? []),
+      newNode('Flatten', [few?.value ?? hidden], [FLAT], { axis: -1 }),
+      newNode('Gather', [FLAT, ROWS_INPUT], [GATHERED], { axis: 0 }),
+      ...head,
     ],
-  ]);
-  // [N,V] it is already.
-  for (const node of chain)
-    if (node.opType === 'Reshape') changed.set(node, [newNode('Identity', [node.inputs[0] as string], node.outputs)]);
-  const type = values.get(logits)?.type ?? FLOAT;
+    [logits],
+  );
+  const used = new Set(nodes.flatMap((node) => [...node.inputs, ...outerValues(node)]));
   return {
-    ...model,
-    graph: {
-      ...graph,
-      nodes: graph.nodes.flatMap((node) => changed.get(node) ?? [node]),
-      inputs: [...graph.inputs, newValueInfo(ROWS_INPUT, INT64, ['rows'])],
-      outputs: graph.outputs.map((value) => (value.name === logits ? newValueInfo(logits, type) : value)),
-      // Stated shapes of values after the gather would be wrong now.
-      rest: graph.rest.filter((field) => valueInfoName(field) === null),
+    atPositions: few !== null,
+    model: {
+      ...model,
+      graph: {
+        ...graph,
+        nodes,
+        initializers: new Map([...graph.initializers].filter(([name]) => used.has(name))),
+        inputs: [
+          ...graph.inputs,
+          newValueInfo(ROWS_INPUT, INT64, ['rows']),
+          ...(few === null ? [] : [newValueInfo(POSITIONS_INPUT, INT64, ['texts', 'places'])]),
+        ],
+        outputs: [newValueInfo(logits, values.get(logits)?.type ?? FLOAT)],
+        // Stated shapes of values after the gather would be wrong now.
+        rest: graph.rest.filter((field) => valueInfoName(field) === null),
+      },
     },
   };
 }

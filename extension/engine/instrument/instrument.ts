@@ -106,7 +106,11 @@ export function instrument(subject: Subject, { taps, picks = [], gates, fed = nu
  * The model's nodes, with those fused ones taken apart that hide a wanted value, or that would go on with a gated one as it was: the
  * norm inside SkipLayerNormalization reads the sum that it also hands out.
  */
-function openNodes({ model, lowerings }: Subject, taps: ReadonlySet<string>, gates: ReadonlySet<string>): GraphNode[] {
+export function openNodes(
+  { model, lowerings }: Subject,
+  taps: ReadonlySet<string>,
+  gates: ReadonlySet<string>,
+): GraphNode[] {
   return model.graph.nodes.flatMap((node) => {
     const parts = lowerings.get(node) ?? [];
     const isHidden = (value: string): boolean => !node.outputs.includes(value);
@@ -202,7 +206,7 @@ function gate(value: string, type: number): GraphNode[] {
 }
 
 /** Nodes that the outputs depend on. The runtime would run the others too. */
-function needed(nodes: readonly GraphNode[], outputs: readonly string[]): GraphNode[] {
+export function needed(nodes: readonly GraphNode[], outputs: readonly string[]): GraphNode[] {
   const makers = new Map<string, GraphNode>();
   for (const node of nodes) for (const output of node.outputs) if (output !== '') makers.set(output, node);
   const kept = new Set<GraphNode>();

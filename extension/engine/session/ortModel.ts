@@ -8,11 +8,14 @@ import type { EngineSettings, ModelInfo, ModelRef, Progress } from '../../protoc
 import { LensError } from '../../protocol/errors';
 import { fileSize } from '../../protocol/format';
 import type { Anatomy } from '../anatomy/anatomy';
-import { ROWS_INPUT, withHeadRows } from '../instrument/headRows';
-import { encodeModel, type OnnxModel } from '../onnx/model';
+import { ROWS_INPUT, withHeadRows, type HeadRows } from '../instrument/headRows';
+import { instrument } from '../instrument/instrument';
+import { POSITIONS_INPUT } from '../instrument/tokens';
+import { encodeModel } from '../onnx/model';
 import type { LensTokenizer } from '../text/tokenizer';
 import { describeModel, type Description } from './describe';
 import type { InputPlan } from './inputs';
+import type { Feeds } from './instrumentedSession';
 import type { Activation, Internals, Intervention, Trace, TraceOptions } from './internals';
 import {
   checkFinite,
@@ -22,7 +25,6 @@ import {
   type LogitPlace,
   type LogitRows,
 } from './languageModel';
-import type { HeadGates } from './pieces';
 import { createSession, floats, runtimeError, weightsFile } from './runtime';
 import { Tracer } from './tracer';
 import { Weights } from './weights';
@@ -90,8 +92,10 @@ export class OrtModel implements LanguageModel, Internals {
   private readonly fill: InputPlan;
   private readonly tracer: Tracer;
   /** With the head only where it is wanted; null where the graph does not allow it. */
-  private readonly rewritten: OnnxModel | null;
+  private readonly rewritten: HeadRows | null;
   private loaded: Promise<InferenceSession> | null = null;
+  /** With the next-sentence head and nothing that only other heads need. */
+  private nextSentence: Promise<InferenceSession> | null = null;
 
   constructor(
     private readonly description: Description,
@@ -102,7 +106,7 @@ export class OrtModel implements LanguageModel, Internals {
     this.tracer = new Tracer(description, settings);
     this.fill = this.tracer.fill;
     const { anatomy, logits } = description;
-    this.rewritten = logits === null ? null : withHeadRows(anatomy.subject, logits);
+    this.rewritten = logits === null ? null : withHeadRows(anatomy, logits);
   }
 
   /** The session takes `ROWS_INPUT` and answers with [N,V]. */
@@ -128,10 +132,20 @@ export class OrtModel implements LanguageModel, Internals {
     await this.loaded;
   }
 
-  private createSession(): Promise<InferenceSession> {
+  private createSession(model = this.rewritten?.model ?? this.description.model): Promise<InferenceSession> {
     const weights = weightsFile(this.description);
-    const bytes = encodeModel(this.rewritten ?? this.description.model, basename(weights));
-    return createSession(bytes, weights, this.settings, this.info.id);
+    return createSession(encodeModel(model, basename(weights)), weights, this.settings, this.info.id);
+  }
+
+  /** What answers with the next-sentence logits: in the session for predictions only what they need is computed. */
+  private nextSentenceSession(output: string): Promise<InferenceSession> {
+    if (this.rewritten === null) return (this.loaded ??= this.createSession(this.description.model));
+    const opening = { taps: new Set([output]), gates: new Set<string>() };
+    if (this.nextSentence === null) {
+      this.nextSentence = this.createSession(instrument(this.description.anatomy.subject, opening).model);
+      this.nextSentence.catch(() => (this.nextSentence = null));
+    }
+    return this.nextSentence;
   }
 
   anatomy(): Promise<Anatomy> {
@@ -162,12 +176,29 @@ export class OrtModel implements LanguageModel, Internals {
     return new Weights(this.description, this.settings).read(name);
   }
 
-  runBlock(layer: number, resid: Activation, rows: readonly InputRow[], heads: HeadGates = {}): Promise<Activation> {
-    return this.tracer.runBlock(layer, resid, rows, heads);
+  unembedding(id: number): Promise<Activation> {
+    return new Weights(this.description, this.settings).unembedding(id);
+  }
+
+  runBlock(
+    layer: number,
+    resid: Activation,
+    rows: readonly InputRow[],
+    changes: readonly Intervention[] = [],
+  ): Promise<Activation> {
+    return this.tracer.runBlock(layer, resid, rows, changes);
   }
 
   runHead(resid: Activation): Promise<Activation> {
     return this.tracer.runHead(resid);
+  }
+
+  runTransform(resid: Activation): Promise<Activation> {
+    return this.tracer.runTransform(resid);
+  }
+
+  wordScores(vectors: Activation): Promise<Activation> {
+    return this.tracer.wordScores(vectors);
   }
 
   async logitsAt(batch: readonly InputRow[], places: readonly LogitPlace[]): Promise<LogitRows> {
@@ -181,11 +212,17 @@ export class OrtModel implements LanguageModel, Internals {
       // Places of the whole batch that lie in this part of it.
       const indices = [...places.keys()].filter((index) => rows.includes((places[index] as LogitPlace).row));
       if (indices.length === 0) continue;
-      const flat = indices.map((index) => {
+      const own = indices.map((index): LogitPlace => {
         const { row, position } = places[index] as LogitPlace;
-        return rows.indexOf(row) * length + position;
+        return { row: rows.indexOf(row), position };
       });
-      const output = await this.run(members, logits, flat);
+      const flat = own.map(({ row, position }) => row * length + position);
+      const output = await this.run(
+        (this.loaded ??= this.createSession()),
+        members,
+        logits,
+        this.placeFeeds(members.length, own, flat),
+      );
       const width = output.dims.at(-1) ?? 0;
       const all = floats(output);
       parts.push({ indices, width, data: this.gathersRows ? all : pickRows(all, width, flat) });
@@ -203,10 +240,11 @@ export class OrtModel implements LanguageModel, Internals {
         `${info.id} has no next-sentence head in its file.`,
         'The included bert-base-cased has one.',
       );
+    const session = this.nextSentenceSession(nextSentence);
     const parts: Part[] = [];
     for (const rows of this.fill.groups(batch)) {
       const members = rows.map((row) => batch[row] as InputRow);
-      parts.push({ indices: rows, width: 2, data: floats(await this.run(members, nextSentence, [0])) });
+      parts.push({ indices: rows, width: 2, data: floats(await this.run(session, members, nextSentence)) });
     }
     const { data } = assemble(parts, batch.length);
     checkFinite(data, 2, info.id);
@@ -215,22 +253,54 @@ export class OrtModel implements LanguageModel, Internals {
 
   async release(): Promise<void> {
     await this.tracer.release();
-    const session = await this.loaded?.catch(() => null);
-    await session?.release();
+    for (const opened of [this.loaded, this.nextSentence]) {
+      const session = await opened?.catch(() => null);
+      await session?.release();
+    }
   }
 
-  private async run(batch: readonly InputRow[], output: string, rows: readonly number[]): Promise<Tensor> {
-    this.loaded ??= this.createSession();
-    const session = await this.loaded;
-    const feeds = this.fill.feeds(batch);
-    if (this.gathersRows) feeds[ROWS_INPUT] = new Tensor('int64', BigInt64Array.from(rows, BigInt), [rows.length]);
+  /** Where the rewritten graph computes its last steps. */
+  private placeFeeds(texts: number, places: readonly LogitPlace[], flat: readonly number[]): Feeds {
+    if (this.rewritten === null) return {};
+    const vector = (values: readonly number[], dims: readonly number[]): Tensor =>
+      new Tensor('int64', BigInt64Array.from(values, BigInt), dims);
+    if (!this.rewritten.atPositions) return { [ROWS_INPUT]: vector(flat, [flat.length]) };
+    const { positions, most, rows } = tokensWanted(texts, places);
+    return { [ROWS_INPUT]: vector(rows, [rows.length]), [POSITIONS_INPUT]: vector(positions, [texts, most]) };
+  }
+
+  private async run(
+    opened: Promise<InferenceSession>,
+    batch: readonly InputRow[],
+    output: string,
+    more: Feeds = {},
+  ): Promise<Tensor> {
+    const session = await opened;
     try {
-      const results = await session.run(feeds, [output]);
+      const results = await session.run({ ...this.fill.feeds(batch), ...more }, [output]);
       return results[output] as Tensor;
     } catch (thrown) {
       throw runtimeError(thrown, this.info.id);
     }
   }
+}
+
+/** `positions` [texts,most]: the tokens wanted of each text, filled up with its first token; `rows`: each place's index in it. */
+function tokensWanted(
+  texts: number,
+  places: readonly LogitPlace[],
+): { positions: number[]; most: number; rows: number[] } {
+  const wanted = Array.from({ length: texts }, () => new Map<number, number>());
+  for (const { row, position } of places) {
+    const own = wanted[row];
+    if (own?.has(position) === false) own.set(position, own.size);
+  }
+  const most = Math.max(...wanted.map(({ size }) => size));
+  return {
+    positions: wanted.flatMap((own) => [...own.keys(), ...Array<number>(most - own.size).fill(0)]),
+    most,
+    rows: places.map(({ row, position }) => row * most + (wanted[row]?.get(position) ?? 0)),
+  };
 }
 
 /** Rows of a result, and which of all rows they are. */

@@ -170,17 +170,17 @@ class HuggingFaceTokenizer implements LensTokenizer {
   }
 
   encode(text: string): Encoding {
-    const content = this.guard(() => this.encodeText(text));
+    const content = this.together(() => this.encodeText(text));
     return this.assemble(this.template.single, content, content);
   }
 
   encodePair(first: string, second: string): Encoding {
-    const [a, b] = this.guard((): [Content, Content] => [this.encodeText(first), this.encodeText(second)]);
+    const [a, b] = this.together((): [Content, Content] => [this.encodeText(first), this.encodeText(second)]);
     return this.assemble(this.template.pair, a, b);
   }
 
   encodeContent(text: string): Encoding {
-    const content = this.guard(() => this.encodeText(text));
+    const content = this.together(() => this.encodeText(text));
     return this.assemble([{ kind: 'text', part: 'A', segment: 0 }], content, content);
   }
 
@@ -238,12 +238,12 @@ class HuggingFaceTokenizer implements LensTokenizer {
     return !this.added.has(id) && isContinuation(this.token(id), this.spelling);
   }
 
-  private guard<T>(work: () => T): T {
+  together<T>(work: () => T): T {
     return withTimeLimit(this.timeLimit, 'Cutting the text into tokens', work);
   }
 
   private normalized(text: string): string {
-    return this.guard(() => this.normalize(SourceText.of(text)).text);
+    return this.together(() => this.normalize(SourceText.of(text)).text);
   }
 
   private encodeText(original: string): Content {

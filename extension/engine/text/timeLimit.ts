@@ -7,10 +7,13 @@ const script = new Script('work()');
 const sandbox: { work: (() => void) | null } = { work: null };
 const context = createContext(sandbox);
 
-/** The result of `work`, or a `LensError` (`time-limit`) after about `milliseconds`. What `work` throws is passed on. */
+/**
+ * The result of `work`, or a `LensError` (`time-limit`) after about `milliseconds`. What `work` throws is passed on. Inside of other
+ * limited work the limit of that holds: each one starts a thread, which takes longer than to cut a sentence.
+ */
 export function withTimeLimit<T>(milliseconds: number, what: string, work: () => T): T {
+  if (sandbox.work !== null) return work();
   const results: T[] = [];
-  const outer = sandbox.work;
   sandbox.work = () => {
     results.push(work());
   };
@@ -25,7 +28,7 @@ export function withTimeLimit<T>(milliseconds: number, what: string, work: () =>
       { cause: error },
     );
   } finally {
-    sandbox.work = outer;
+    sandbox.work = null;
   }
   const [result] = results as [T];
   return result;

@@ -23,12 +23,13 @@ import type { Distribution } from '../distribution';
 import { randomBelow, seededRandom } from '../random';
 import { scoreJointly } from './joint';
 import {
-  AnswerTokens,
+  answerTokens,
   causalQueries,
   isSkip,
   maskedQueries,
   skip,
   tailOf,
+  type AnswerTokens,
   type Blank,
   type QueryMaker,
   type Skip,
@@ -397,7 +398,7 @@ class Probe {
   private tokensBehind(tail: string): { tokens: AnswerTokens; vocabulary: Int32Array | null } {
     const known = this.tokensByTail.get(tail);
     if (known !== undefined) return known;
-    const tokens = new AnswerTokens(this.model.tokenizer, tail);
+    const tokens = answerTokens(this.model.tokenizer, tail);
     const { vocabulary: words } = this.options;
     const vocabulary = words === undefined ? null : tokens.single(words);
     if (words !== undefined && vocabulary !== null && vocabulary.length < words.length)

@@ -103,6 +103,22 @@ export function tailOf(before: string): string {
   return (/[^\s\p{L}\p{N}\p{M}]+$/u.exec(end) ?? /\S*$/u.exec(end))?.[0] ?? '';
 }
 
+/** Words cut under one time limit. */
+const WORDS_TOGETHER = 1000;
+/** Words that a tokenizer's tails remember, all together. */
+const MOST_KNOWN = 2 ** 20;
+const knownTails = new WeakMap<LensTokenizer, Map<string, AnswerTokens>>();
+
+/** Shared by requests: a vocabulary file has tens of thousands of words, and comes with each. */
+export function answerTokens(tokenizer: LensTokenizer, tail: string): AnswerTokens {
+  const tails = knownTails.get(tokenizer) ?? new Map<string, AnswerTokens>();
+  knownTails.set(tokenizer, tails);
+  if ([...tails.values()].reduce((sum, { size }) => sum + size, 0) > MOST_KNOWN) tails.clear();
+  const own = tails.get(tail) ?? new AnswerTokens(tokenizer, tail);
+  tails.set(tail, own);
+  return own;
+}
+
 /** How words are cut behind a tail; remembered, since the same answers come again and again. */
 export class AnswerTokens {
   private readonly known = new Map<string, Int32Array | Skip>();
@@ -118,13 +134,21 @@ export class AnswerTokens {
     return known;
   }
 
+  /** Words that are remembered. */
+  get size(): number {
+    return this.known.size;
+  }
+
   /** Ids of those words that are one token, ascending. */
-  single(words: Iterable<string>): Int32Array {
+  single(words: readonly string[]): Int32Array {
     const ids = new Set<number>();
-    for (const word of words) {
-      const cut = this.of(word);
-      if (!isSkip(cut) && cut.length === 1) ids.add(cut[0] as number);
-    }
+    for (let start = 0; start < words.length; start += WORDS_TOGETHER)
+      this.tokenizer.together(() => {
+        for (const word of words.slice(start, start + WORDS_TOGETHER)) {
+          const cut = this.of(word);
+          if (!isSkip(cut) && cut.length === 1) ids.add(cut[0] as number);
+        }
+      });
     return Int32Array.from(ids).sort();
   }
 
