@@ -2,7 +2,6 @@
 import { join } from 'node:path';
 import * as vscode from 'vscode';
 import { attentionCommands } from './commands/attentionCommands';
-import { focusView } from './commands/editors';
 import { embeddingCommands } from './commands/embeddingCommands';
 import {
   ATTENTION_PANEL,
@@ -155,6 +154,10 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     onError,
   });
 
+  // Large views want room: where the person does not have one in the side panel, it opens beside the text.
+  const reveal = ({ audience }: { audience: number }, tab: EditorTab): void => {
+    if (audience === 0) tab.show();
+  };
   const clozeVisible = (): boolean => clozeHost.audience > 0;
   const handlers: Record<CommandId, CommandHandler> = {
     ...predictionCommands({ engine: service, models, cloze, objectives, surprisal, openClozeInEditor, clozeVisible }),
@@ -165,19 +168,16 @@ export function activate(context: vscode.ExtensionContext): LensApi {
       attention,
       colors,
       openAttentionInEditor,
-      // Its pictures want room: where the person does not have it in the side panel, it opens beside the text.
-      revealAttention: () => {
-        if (attentionHost.audience === 0) attentionTab.show();
-      },
+      revealAttention: () => reveal(attentionHost, attentionTab),
     }),
     ...probeCommands({ runner: probes, results: lineResults, documents: clozeDocuments }),
-    [COMMANDS.showProbes]: () => focusView(VIEWS.probes),
+    [COMMANDS.showProbes]: () => reveal(probesHost, probesTab),
     [COMMANDS.openProbesInEditor]: () => probesTab.open(),
     ...embeddingCommands({
       shared,
       embeddings,
       openEmbeddingsInEditor: () => embeddingsTab.open(),
-      embeddingsVisible: () => embeddingsHost.audience > 0,
+      revealEmbeddings: () => reveal(embeddingsHost, embeddingsTab),
     }),
     ...modelCommands(service, models, anatomy),
   };
@@ -212,7 +212,7 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     probes,
     lineResults,
     tests,
-    new ProbeHints(lineResults, null),
+    new ProbeHints(lineResults),
     new ClozeDiagnostics(clozeDocuments, service, models),
     registerClozeLanguage(clozeDocuments),
     registerClozeLenses(clozeDocuments),

@@ -1,22 +1,23 @@
 /** Commands on vectors: the Embeddings view of a word, of its occurrences and of sentences. */
 import type { EmbeddingsController } from '../panels/embeddingsController';
 import type { SharedSubject } from '../panels/sharedSubject';
-import { activeEditor, focusView } from './editors';
-import { COMMANDS, VIEWS, type CommandHandler, type CommandId } from './ids';
+import { activeEditor } from './editors';
+import { COMMANDS, type CommandHandler, type CommandId } from './ids';
 
 export interface EmbeddingsParts {
   shared: SharedSubject;
   embeddings: EmbeddingsController;
   openEmbeddingsInEditor(): void;
-  /** The person sees it already, in the side panel or in an editor tab. */
-  embeddingsVisible(): boolean;
+  /** Makes the view visible where it is not, in the side panel or in an editor tab. */
+  revealEmbeddings(): void;
 }
 
 export function embeddingCommands(parts: EmbeddingsParts) {
   const { shared, embeddings } = parts;
   // The view shows progress and errors, so it opens while the model still computes.
   const beside = async (work: Promise<void>): Promise<void> => {
-    await Promise.all([work, parts.embeddingsVisible() ? undefined : focusView(VIEWS.embeddings)]);
+    parts.revealEmbeddings();
+    await work;
   };
   return {
     [COMMANDS.showEmbeddings]: async () => {

@@ -36,11 +36,7 @@ export class ProbeHints implements vscode.InlayHintsProvider<ProbeHint>, vscode.
   private refreshedAt = 0;
   private shown = false;
 
-  constructor(
-    private readonly results: LineResults,
-    /** Command of the view that shows runs, when there is one. */
-    private readonly openRuns: string | null,
-  ) {
+  constructor(private readonly results: LineResults) {
     this.subscriptions = [
       this.changed,
       results.onDidChange(() => this.refresh()),
@@ -89,8 +85,7 @@ export class ProbeHints implements vscode.InlayHintsProvider<ProbeHint>, vscode.
   private details(found: readonly LineResult[]): vscode.MarkdownString {
     const content = new vscode.MarkdownString('', false);
     content.supportHtml = false;
-    const commands = [...(this.openRuns === null ? [] : [this.openRuns]), COMMANDS.clearProbeResults];
-    content.isTrusted = { enabledCommands: commands };
+    content.isTrusted = { enabledCommands: [COMMANDS.showProbes, COMMANDS.clearProbeResults] };
     const { passRank } = settings.probes();
     for (const { fact, relation, model, outdated } of found) {
       const { passed } = verdictOf(fact, relation.ranking, passRank);
@@ -114,7 +109,7 @@ export class ProbeHints implements vscode.InlayHintsProvider<ProbeHint>, vscode.
     }
     content.appendMarkdown(
       [
-        ...(this.openRuns === null ? [] : [`[${vscode.l10n.t('Open Probes')}](command:${this.openRuns})`]),
+        `[${vscode.l10n.t('Open Probes')}](command:${COMMANDS.showProbes})`,
         `[${vscode.l10n.t('Clear Results')}](command:${COMMANDS.clearProbeResults})`,
       ].join(' · '),
     );
