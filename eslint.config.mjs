@@ -59,7 +59,7 @@ export default defineConfig(
   },
   { files: ['extension/**/*.ts'], rules: forbid(RUNTIME, ENGINE) },
   {
-    files: ['extension/cloze/**/*.ts'],
+    files: ['extension/cloze/**/*.ts', 'extension/files/**/*.ts'],
     rules: forbid(RUNTIME, VSCODE, ENGINE, UPWARD([...HOST, 'models'])),
   },
   { files: ['extension/client/**/*.ts', 'extension/protocol/**/*.ts'], rules: forbid(RUNTIME, VSCODE, ENGINE) },

@@ -2,10 +2,11 @@
 import { join } from 'node:path';
 import * as vscode from 'vscode';
 import { attentionCommands } from './commands/attentionCommands';
-import { focusView } from './commands/editors';
+import { embeddingCommands } from './commands/embeddingCommands';
 import {
   ATTENTION_PANEL,
   CLOZE_PANEL,
+  EMBEDDINGS_PANEL,
   ONNX_EDITOR,
   PROBES_PANEL,
   COMMANDS,
@@ -35,12 +36,14 @@ import { AnatomyPanels } from './panels/anatomyPanels';
 import { AttentionController } from './panels/attentionController';
 import { ClozeController } from './panels/clozeController';
 import { EditorTab } from './panels/editorTab';
+import { EmbeddingsController } from './panels/embeddingsController';
 import { ObjectivesController } from './panels/objectivesController';
 import { ProbeHistory } from './panels/probeHistory';
 import { ProbesController } from './panels/probesController';
 import { SharedSubject } from './panels/sharedSubject';
 import { ViewHost } from './panels/viewHost';
 import type { AttentionMethods, AttentionState } from './protocol/attentionView';
+import type { EmbeddingsMethods, EmbeddingsState } from './protocol/embeddingsView';
 import { isSilent, type LensError } from './protocol/errors';
 import type { ProbesMethods, ProbesState } from './protocol/probesView';
 import type { ClozeMethods, ClozeState, ObjectivesMethods, ObjectivesState } from './protocol/view';
@@ -57,6 +60,7 @@ export interface LensApi {
   /** What all views look at together. */
   shared: SharedSubject;
   attention: AttentionController;
+  embeddings: EmbeddingsController;
   colors: AttentionColors;
   surprisal: SurprisalController;
   anatomy: AnatomyPanels;
@@ -86,6 +90,12 @@ export function activate(context: vscode.ExtensionContext): LensApi {
   const clozeTab = new EditorTab(CLOZE_PANEL, vscode.l10n.t('Cloze'), extensionUri, () => clozeHost);
   const attentionTab = new EditorTab(ATTENTION_PANEL, vscode.l10n.t('Attention'), extensionUri, () => attentionHost);
   const probesTab = new EditorTab(PROBES_PANEL, vscode.l10n.t('Probes'), extensionUri, () => probesHost);
+  const embeddingsTab = new EditorTab(
+    EMBEDDINGS_PANEL,
+    vscode.l10n.t('Embeddings'),
+    extensionUri,
+    () => embeddingsHost,
+  );
   const openClozeInEditor = (): void => clozeTab.open();
   const openAttentionInEditor = (): void => attentionTab.open();
 
@@ -102,6 +112,10 @@ export function activate(context: vscode.ExtensionContext): LensApi {
   const runs = context.storageUri;
   const history = new ProbeHistory(runs?.scheme === 'file' ? join(runs.fsPath, 'probes') : null);
   const probesView = new ProbesController(probes, models, history, () => probesTab.open());
+  const embeddings: EmbeddingsController = new EmbeddingsController(service, models, shared, {
+    audience: () => embeddingsHost.audience,
+    openInEditor: () => embeddingsTab.open(),
+  });
 
   const onError = (error: LensError): void => {
     if (!isSilent(error)) log().warn(`[view] [${error.code}] ${error.message}`);
@@ -133,7 +147,17 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     extensionUri,
     onError,
   });
+  const embeddingsHost = new ViewHost<EmbeddingsState, EmbeddingsMethods>(embeddings, {
+    name: 'embeddings',
+    title: 'Embeddings',
+    extensionUri,
+    onError,
+  });
 
+  // Large views want room: where the person does not have one in the side panel, it opens beside the text.
+  const reveal = ({ audience }: { audience: number }, tab: EditorTab): void => {
+    if (audience === 0) tab.show();
+  };
   const clozeVisible = (): boolean => clozeHost.audience > 0;
   const handlers: Record<CommandId, CommandHandler> = {
     ...predictionCommands({ engine: service, models, cloze, objectives, surprisal, openClozeInEditor, clozeVisible }),
@@ -144,14 +168,17 @@ export function activate(context: vscode.ExtensionContext): LensApi {
       attention,
       colors,
       openAttentionInEditor,
-      // Its pictures want room: where the person does not have it in the side panel, it opens beside the text.
-      revealAttention: () => {
-        if (attentionHost.audience === 0) attentionTab.show();
-      },
+      revealAttention: () => reveal(attentionHost, attentionTab),
     }),
     ...probeCommands({ runner: probes, results: lineResults, documents: clozeDocuments }),
-    [COMMANDS.showProbes]: () => focusView(VIEWS.probes),
+    [COMMANDS.showProbes]: () => reveal(probesHost, probesTab),
     [COMMANDS.openProbesInEditor]: () => probesTab.open(),
+    ...embeddingCommands({
+      shared,
+      embeddings,
+      openEmbeddingsInEditor: () => embeddingsTab.open(),
+      revealEmbeddings: () => reveal(embeddingsHost, embeddingsTab),
+    }),
     ...modelCommands(service, models, anatomy),
   };
   for (const id of Object.values(COMMANDS)) {
@@ -178,13 +205,14 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     objectives,
     shared,
     attention,
+    embeddings,
     colors,
     surprisal,
     anatomy,
     probes,
     lineResults,
     tests,
-    new ProbeHints(lineResults, null),
+    new ProbeHints(lineResults),
     new ClozeDiagnostics(clozeDocuments, service, models),
     registerClozeLanguage(clozeDocuments),
     registerClozeLenses(clozeDocuments),
@@ -193,6 +221,7 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     attentionHost,
     probesView,
     probesHost,
+    embeddingsHost,
     createModelStatus(models),
     registerHover(new ExpectationHover(service, models)),
     vscode.workspace.registerTextDocumentContentProvider(DETAILS_SCHEME, new ModelDetails(models)),
@@ -201,10 +230,12 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     vscode.window.registerWebviewViewProvider(VIEWS.objectives, objectivesHost),
     vscode.window.registerWebviewViewProvider(VIEWS.attention, attentionHost),
     vscode.window.registerWebviewViewProvider(VIEWS.probes, probesHost),
+    vscode.window.registerWebviewViewProvider(VIEWS.embeddings, embeddingsHost),
     vscode.window.registerCustomEditorProvider(ONNX_EDITOR, anatomy, { supportsMultipleEditorsPerDocument: true }),
     clozeTab,
     attentionTab,
     probesTab,
+    embeddingsTab,
   );
   return {
     engine: service,
@@ -219,6 +250,7 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     probes,
     probesView,
     tests,
+    embeddings,
   };
 }
 

@@ -37,6 +37,10 @@ export const COMMANDS = {
   clearProbeResults: 'onnxLens.clearProbeResults',
   showProbes: 'onnxLens.showProbes',
   openProbesInEditor: 'onnxLens.openProbesInEditor',
+  showEmbeddings: 'onnxLens.showEmbeddings',
+  findOccurrences: 'onnxLens.findOccurrences',
+  compareSentences: 'onnxLens.compareSentences',
+  openEmbeddingsInEditor: 'onnxLens.openEmbeddingsInEditor',
   toggleFollow: 'onnxLens.toggleFollow',
   addModelFolder: 'onnxLens.addModelFolder',
   selectModel: 'onnxLens.selectModel',
@@ -58,6 +62,7 @@ export const VIEWS = {
   objectives: 'onnxLens.objectives',
   attention: 'onnxLens.attention',
   probes: 'onnxLens.probes',
+  embeddings: 'onnxLens.embeddings',
   models: 'onnxLens.models',
 } as const;
 
@@ -67,6 +72,8 @@ export const CLOZE_PANEL = 'onnxLens.clozePanel';
 export const ATTENTION_PANEL = 'onnxLens.attentionPanel';
 /** And of the Probes view. */
 export const PROBES_PANEL = 'onnxLens.probesPanel';
+/** The same of the Embeddings view. */
+export const EMBEDDINGS_PANEL = 'onnxLens.embeddingsPanel';
 
 /** Type of the Anatomy view of a model in the library, and of the one that opens .onnx files. */
 export const ANATOMY_PANEL = 'onnxLens.anatomyPanel';

@@ -27,6 +27,8 @@ const SEVERITIES: Readonly<Record<Severity, vscode.DiagnosticSeverity>> = {
 /** Answers with the text that stands before them in the first template. */
 interface AskedAnswers {
   before: string;
+  /** Answers of several tokens are ranked among them. */
+  hasCandidates: boolean;
   answers: readonly Part[];
 }
 
@@ -112,9 +114,9 @@ export class ClozeDiagnostics implements vscode.Disposable {
         model: selected.ref,
         groups: asked.map(({ before, answers }) => ({ before, answers: answers.map(({ value }) => value) })),
       });
-      return asked.flatMap(({ answers }, group) =>
+      return asked.flatMap(({ answers, hasCandidates }, group) =>
         answers.flatMap((part, index) => {
-          const found = answerWarning(part.value, groups[group]?.[index], selected.ref.id);
+          const found = answerWarning(part.value, groups[group]?.[index], selected.ref.id, hasCandidates);
           return found === null ? [] : [diagnosticOf(document, part, found.message, found.code, found.severity)];
         }),
       );
@@ -137,6 +139,7 @@ function answerWarning(
   answer: string,
   check: AnswerCheck | undefined,
   model: string,
+  hasCandidates: boolean,
 ): { message: string; severity: vscode.DiagnosticSeverity; code: string } | null {
   if (check === undefined) return null;
   const { why, tokens } = check;
@@ -147,23 +150,33 @@ function answerWarning(
       code: 'answer-vocabulary',
     };
   if (tokens < 2) return null;
-  return {
-    message: vscode.l10n.t(
-      '“{0}” is {1} tokens in the vocabulary of {2}: it is scored with as many masks, and has no rank in the vocabulary.',
-      ...[answer, tokens, model],
-    ),
-    severity: vscode.DiagnosticSeverity.Information,
-    code: 'answer-tokens',
-  };
+  return hasCandidates
+    ? {
+        message: vscode.l10n.t(
+          '“{0}” is {1} tokens of {2}: it is scored with as many masks, and ranked among the candidates only.',
+          ...[answer, tokens, model],
+        ),
+        severity: vscode.DiagnosticSeverity.Hint,
+        code: 'answer-tokens',
+      }
+    : {
+        message: vscode.l10n.t(
+          '“{0}” is not in the vocabulary of {2}: it is {1} tokens, which have a score and no rank. Candidates would give it one.',
+          ...[answer, tokens, model],
+        ),
+        severity: vscode.DiagnosticSeverity.Warning,
+        code: 'answer-tokens',
+      };
 }
 
-function askedAnswers({ relations }: ClozeDocument): AskedAnswers[] {
-  return relations.flatMap((relation) =>
-    relation.facts.flatMap((fact) => {
+function askedAnswers({ relations, options }: ClozeDocument): AskedAnswers[] {
+  return relations.flatMap((relation) => {
+    const hasCandidates = (relation.options.candidates ?? options.candidates) !== null;
+    return relation.facts.flatMap((fact) => {
       const before = textBefore(fact, relation);
-      return before === null ? [] : [{ before, answers: fact.answers }];
-    }),
-  );
+      return before === null ? [] : [{ before, answers: fact.answers, hasCandidates }];
+    });
+  });
 }
 
 function diagnosticOf(

@@ -4,7 +4,7 @@ import { COMMANDS, CONTEXT_KEYS } from '../commands/ids';
 import * as settings from '../commands/settings';
 import { shortened, visible } from '../protocol/format';
 import type { LineResult, LineResults } from '../testing/lineResults';
-import { detailLines, hintText, verdictOf } from './probeText';
+import { againText, detailLines, hintText, verdictOf } from './probeText';
 
 /** Whatever the language: a blank may stand in any text. */
 const SELECTOR: vscode.DocumentSelector = [
@@ -36,11 +36,7 @@ export class ProbeHints implements vscode.InlayHintsProvider<ProbeHint>, vscode.
   private refreshedAt = 0;
   private shown = false;
 
-  constructor(
-    private readonly results: LineResults,
-    /** Command of the view that shows runs, when there is one. */
-    private readonly openRuns: string | null,
-  ) {
+  constructor(private readonly results: LineResults) {
     this.subscriptions = [
       this.changed,
       results.onDidChange(() => this.refresh()),
@@ -63,11 +59,13 @@ export class ProbeHints implements vscode.InlayHintsProvider<ProbeHint>, vscode.
     const hints: ProbeHint[] = [];
     const last = Math.min(range.end.line, document.lineCount - 1);
     for (let line = range.start.line; line <= last; line++)
-      for (const result of this.results.at(document, line)) {
+      for (const [index, result] of this.results.at(document, line).entries()) {
         const { fact, relation, outdated } = result;
-        const text = hintText(fact, relation.ranking, passRank, hintCount);
+        // The same fact by a relation's templates: its predictions are in the details.
+        const text =
+          index === 0 ? hintText(fact, relation.ranking, passRank, hintCount) : againText(fact, relation, passRank);
         const label = outdated ? `${text} · ${vscode.l10n.t('before the last change')}` : text;
-        hints.push(new ProbeHint(document.lineAt(line).range.end, label, result));
+        hints.push(new ProbeHint(document.lineAt(line).range.end, ` ${label}`, result));
       }
     return hints;
   }
@@ -87,8 +85,7 @@ export class ProbeHints implements vscode.InlayHintsProvider<ProbeHint>, vscode.
   private details(found: readonly LineResult[]): vscode.MarkdownString {
     const content = new vscode.MarkdownString('', false);
     content.supportHtml = false;
-    const commands = [...(this.openRuns === null ? [] : [this.openRuns]), COMMANDS.clearProbeResults];
-    content.isTrusted = { enabledCommands: commands };
+    content.isTrusted = { enabledCommands: [COMMANDS.showProbes, COMMANDS.clearProbeResults] };
     const { passRank } = settings.probes();
     for (const { fact, relation, model, outdated } of found) {
       const { passed } = verdictOf(fact, relation.ranking, passRank);
@@ -112,7 +109,7 @@ export class ProbeHints implements vscode.InlayHintsProvider<ProbeHint>, vscode.
     }
     content.appendMarkdown(
       [
-        ...(this.openRuns === null ? [] : [`[${vscode.l10n.t('Open Probes')}](command:${this.openRuns})`]),
+        `[${vscode.l10n.t('Open Probes')}](command:${COMMANDS.showProbes})`,
         `[${vscode.l10n.t('Clear Results')}](command:${COMMANDS.clearProbeResults})`,
       ].join(' · '),
     );

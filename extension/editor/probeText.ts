@@ -45,10 +45,8 @@ export function hintText(fact: RunFact, ranking: MainRanking, passRank: number, 
   const mark = passed === true ? '✓ ' : rank === null ? '' : `✗ #${count(rank)} `;
   switch (result.kind) {
     case 'ranked': {
-      const [first, ...others] = result.answers;
-      const right = result.answers.filter((answer) => rankIn(answer, ranking) <= passRank).length;
-      const templates = others.length === 0 ? '' : ` · ${right}/${result.answers.length} templates`;
-      return mark + predictions(first?.top ?? [], top) + templates;
+      const several = result.answers.length > 1 ? ` · ${rightTemplates(fact, ranking, passRank)}` : '';
+      return mark + predictions(result.answers[0]?.top ?? [], top) + several;
     }
     case 'open':
       return predictions(result.answers[0]?.top ?? [], top);
@@ -59,6 +57,22 @@ export function hintText(fact: RunFact, ranking: MainRanking, passRank: number, 
     case 'skipped':
       return `– ${result.why}`;
   }
+}
+
+/** Of a fact that was asked again by the templates of a relation: `capital 2/3 templates` */
+export function againText(
+  fact: RunFact,
+  { id, ranking }: { id: string; ranking: MainRanking },
+  passRank: number,
+): string {
+  if (fact.result.kind === 'ranked') return `${visible(id)} ${rightTemplates(fact, ranking, passRank)}`;
+  return `${visible(id)} ${hintText(fact, ranking, passRank, 0)}`;
+}
+
+function rightTemplates({ result }: RunFact, ranking: MainRanking, passRank: number): string {
+  const answers = result.kind === 'ranked' ? result.answers : [];
+  const right = answers.filter((answer) => rankIn(answer, ranking) <= passRank).length;
+  return `${right}/${answers.length} ${answers.length === 1 ? 'template' : 'templates'}`;
 }
 
 const predictions = (top: readonly ProbePrediction[], most: number): string =>

@@ -1,5 +1,5 @@
 /** All that the engine can be asked for, wherever it runs: behind its pipe, or in the command line's own process. */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import {
   DEFAULT_SETTINGS,
@@ -9,6 +9,7 @@ import {
   type EngineResult,
   type ModelRef,
 } from '../protocol/engine';
+import type { TableRef } from '../protocol/embeddings';
 import { LensError } from '../protocol/errors';
 import { ablate } from './analysis/attention/ablate';
 import { headCorpus } from './analysis/attention/corpus';
@@ -18,13 +19,21 @@ import { relationExamples } from './analysis/attention/relationExamples';
 import { headRelations } from './analysis/attention/relations';
 import { attentionSteps } from './analysis/attention/steps';
 import { headWeights } from './analysis/attention/weights';
+import { analogies, askTable, ownTable, tableWords } from './analysis/embeddings/analogies';
 import { contextuality } from './analysis/embeddings/contextuality';
+import { corpusNeighbours } from './analysis/embeddings/corpusNeighbours';
 import { embed } from './analysis/embeddings/embed';
+import { learnMix } from './analysis/embeddings/learnMix';
 import { occurrences } from './analysis/embeddings/occurrences';
 import { sentenceSimilarity } from './analysis/embeddings/sentences';
+import { readStaticTable, type StaticTable } from './analysis/embeddings/staticTable';
 import { wordInContext } from './analysis/embeddings/word';
 import { corrupt } from './analysis/corrupt';
 import { logitLens, logitLensTable } from './analysis/ffn/logitLens';
+import { intervene } from './analysis/ffn/intervene';
+import { memories } from './analysis/ffn/memories';
+import { buildIndex, indexFolder } from './analysis/ffn/valueIndex';
+import { searchValues, valueWords } from './analysis/ffn/valueSearch';
 import { fillMask } from './analysis/fillMask';
 import { throwIfCancelled } from './analysis/forward';
 import { nextSentence } from './analysis/nextSentence';
@@ -33,13 +42,16 @@ import { isShort, probe } from './analysis/probes/probe';
 import { checkAnswers } from './analysis/probes/queries';
 import { score } from './analysis/score';
 import { traceText } from './analysis/trace';
+import { requireOwn } from '../files/recipe';
 import { OpenModels } from './openModels';
 import { isMethod, readParams } from './requests/requests';
 import { anatomyOf, inspectModel } from './session/describe';
+import { exportModel } from './session/exportModel';
 import { fingerprint } from './session/fingerprint';
 import type { Internals } from './session/internals';
 import type { LanguageModel, RunContext } from './session/languageModel';
 import { openModel, type OrtModel } from './session/ortModel';
+import { rowProducts } from './session/rowProducts';
 import { TraceCache } from './session/traceCache';
 import { tokensOf } from './text/encoding';
 import { loadTokenizer } from './text/huggingFaceTokenizer';
@@ -55,6 +67,7 @@ export class Engine {
   private settings = DEFAULT_SETTINGS;
   private readonly turns = new Turns();
   private readonly models: OpenModels;
+  private tables: { key: string; table: StaticTable } | null = null;
   private readonly traces = new WeakMap<OrtModel, TraceCache>();
   /** Of models that are not loaded. One is kept: a person tries texts with one model after the other. */
   private tokenizer: { folder: string; tokenizer: Promise<LensTokenizer> } | null = null;
@@ -165,6 +178,41 @@ export class Engine {
       ),
     contextuality: ({ model, ...params }, context) =>
       this.run(model, 'inside batch', context, (loaded) => contextuality(loaded, params, context)),
+    corpusNeighbours: ({ model, ...params }, context) =>
+      this.run(model, 'inside batch', context, async (loaded, opened) => {
+        const { sha256 } = await fingerprint(model);
+        return corpusNeighbours(this.withWeights(loaded, opened), sha256, rowProducts, params, context);
+      }),
+    learnMix: ({ model, ...params }, context) =>
+      this.run(model, 'inside batch', context, (loaded, opened) =>
+        learnMix(this.withWeights(loaded, opened), params, context),
+      ),
+    askTable: async ({ table, ...question }, context) => askTable(await this.table(table, context), question),
+    tableWords: async ({ table, words }, context) => ({ words: tableWords(await this.table(table, context), words) }),
+    analogies: async ({ table, questions, most }, context) =>
+      analogies(await this.table(table, context), questions, most, context),
+    memories: ({ model, ...params }, context) =>
+      this.run(model, 'inside', context, (loaded, opened) =>
+        memories(this.remembering(loaded, opened), params, context),
+      ),
+    intervene: ({ model, ...params }, context) =>
+      this.run(model, 'inside', context, (loaded, opened) =>
+        intervene(this.remembering(loaded, opened), params, context),
+      ),
+    exportModel: async ({ model, recipe, folder }, context) => {
+      requireOwn(recipe, model.id, await fingerprint(model));
+      return exportModel(model, recipe, folder, context);
+    },
+    value: ({ model, ...params }, context) =>
+      this.run(model, 'inside', context, (loaded, opened) => valueWords(this.remembering(loaded, opened), params)),
+    valueIndex: ({ model, cache }, context) =>
+      this.run(model, 'inside batch', context, async (loaded) =>
+        buildIndex(loaded, indexFolder(cache, (await fingerprint(model)).sha256), context),
+      ),
+    valueSearch: ({ model, cache, ...params }, context) =>
+      this.run(model, 'inside batch', context, async (loaded) =>
+        searchValues(loaded, indexFolder(cache, (await fingerprint(model)).sha256), params, context),
+      ),
     probe: ({ model, ...params }, context) =>
       this.run(model, isShort(params) ? 'interactive' : 'batch', context, (loaded) =>
         probe(loaded, params, context, params.options.byLayer === true ? layerReader(loaded, context) : null),
@@ -195,6 +243,19 @@ export class Engine {
       },
       inside ? 'later' : 'now',
     );
+  }
+
+  /** Of files the last one is kept: questions come one after the other. */
+  private async table(ref: TableRef, context: RunContext): Promise<StaticTable> {
+    if ('model' in ref)
+      return this.run(ref.model, 'inside', context, (loaded, opened) => ownTable(this.remembering(loaded, opened)));
+    const stats = statSync(ref.file, { throwIfNoEntry: false });
+    const key = JSON.stringify([ref.file, stats?.mtimeMs, stats?.size]);
+    if (this.tables?.key === key) return this.tables.table;
+    this.tables = null;
+    const table = await readStaticTable(ref.file, context);
+    this.tables = { key, table };
+    return table;
   }
 
   /** What was traced of a text is kept while the model is loaded: a person looks at one head after the other. */

@@ -31,9 +31,12 @@ export function inTurns(model: LanguageModel & Internals, turns: Turns, priority
     anatomy: () => turns.run(priority, () => model.anatomy()),
     trace: (...args) => turns.run(priority, () => model.trace(...args)),
     weight: (name) => turns.run(priority, () => model.weight(name)),
+    unembedding: (id) => turns.run(priority, () => model.unembedding(id)),
     traceFrom: (...args) => turns.run(priority, () => model.traceFrom(...args)),
     runBlock: (...args) => turns.run(priority, () => model.runBlock(...args)),
     runHead: (resid) => turns.run(priority, () => model.runHead(resid)),
+    runTransform: (resid) => turns.run(priority, () => model.runTransform(resid)),
+    wordScores: (vectors) => turns.run(priority, () => model.wordScores(vectors)),
     logitsAt: (batch, places) => turns.run(priority, () => model.logitsAt(batch, places)),
     nextSentenceLogits: (batch) => turns.run(priority, () => model.nextSentenceLogits(batch)),
   };

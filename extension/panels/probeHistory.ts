@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { setImmediate as otherWork } from 'node:timers/promises';
 import { readRun, type Run } from '../cloze/runFile';
 import type { FactPlace } from '../testing/probeRunner';
-import { replaceFile, storageError } from './replaceFile';
+import { replaceFile, storageError } from '../files/replaceFile';
 
 export interface KeptRun {
   id: string;

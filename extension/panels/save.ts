@@ -2,7 +2,7 @@
 import { setImmediate as otherWork } from 'node:timers/promises';
 import * as vscode from 'vscode';
 import { csvPieces, jsonPieces, tabPieces, type Rows } from './export';
-import { replaceFile, storageError } from './replaceFile';
+import { replaceFile, storageError } from '../files/replaceFile';
 
 /** Large pictures are written in turns of this length, so that the editor stays awake. */
 const TURN_MS = 8;

@@ -223,6 +223,142 @@ export interface ContextualityResult {
   elapsed: number;
 }
 
+export interface CorpusNeighboursParams {
+  model: ModelRef;
+  text: string;
+  /** The word. */
+  range: TextRange;
+  topK: number;
+  layer: VectorLayer;
+  /** Absolute: where the index is kept, and brought up to date. */
+  folder: string;
+  sources: { name: string; file: string }[];
+}
+
+export interface IndexedWord {
+  /** Name of its file, and the file. */
+  source: string;
+  file: string;
+  /** Line from 1, column from 0. */
+  line: number;
+  column: number;
+  sentence: string;
+  range: TextRange;
+  word: string;
+}
+
+export interface CorpusNeighboursResult {
+  model: string;
+  word: string;
+  /** Nearest first. */
+  neighbours: (IndexedWord & { cosine: number })[];
+  /** How many of them are the same word. */
+  sameWord: number;
+  index: {
+    words: number;
+    files: number;
+    /** Files that were read for this, and parts that were taken out. */
+    built: number;
+    removed: number;
+    bytes: number;
+    skipped: { name: string; why: string }[];
+  };
+  /** Milliseconds of the search itself. */
+  searched: number;
+  elapsed: number;
+}
+
+/** A text, or a range of it, with its class. */
+export interface MixExample {
+  text: string;
+  /** Absent: the whole text, its special tokens too. */
+  range?: TextRange;
+  label: string;
+}
+
+export interface LearnMixParams {
+  model: ModelRef;
+  train: MixExample[];
+  /** Empty: accuracies are cross-validated on `train`. */
+  test: MixExample[];
+  folds: number;
+  seed: number;
+  /** Of Adam, on all examples at once. */
+  steps: number;
+  rate: number;
+  /** Times ‖W‖² in the loss. */
+  decay: number;
+}
+
+export interface LearnMixResult {
+  model: string;
+  labels: string[];
+  train: number;
+  test: number;
+  /** 0: the accuracies are of `test`. */
+  folds: number;
+  seed: number;
+  /** Learned of all of `train`: s_0…s_L and γ. */
+  mix: LayerMix;
+  loss: number;
+  /** Of examples that were not learned from. */
+  accuracy: number;
+  trainAccuracy: number;
+  /** The same of a classifier on one layer alone. */
+  single: { layer: 'static' | number; name: string; accuracy: number }[];
+  /** The most frequent label of `train`, always. */
+  majority: { label: string; accuracy: number };
+  elapsed: number;
+}
+
+/** A table of static vectors: a file of GloVe or word2vec, or a model's own input embeddings (rows of whole words). */
+export type TableRef = { file: string } | { model: ModelRef };
+
+/** One word: its neighbours. Three, a b c: what is to c as b is to a. */
+export interface TableQuestion {
+  words: string[];
+  topK: number;
+  /** The words of the question are no answers. */
+  exclude: boolean;
+}
+
+export interface TableAnswer {
+  /** Of the whole table. */
+  words: number;
+  width: number;
+  neighbours: { word: string; cosine: number }[];
+  /** Lines that were left out, and the first of them. */
+  skipped: number;
+  told: { line: number; why: string }[];
+}
+
+export interface TableWord {
+  word: string;
+  vector: Float32Array | null;
+}
+
+/** words[0] is to words[1] as words[2] to words[3]. */
+export interface AnalogyQuestion {
+  section: string;
+  words: string[];
+}
+
+export interface AnalogiesResult {
+  /** Rows that could be answers. */
+  words: number;
+  sections: {
+    section: string;
+    questions: number;
+    /** Questions all of whose words are in the table. */
+    covered: number;
+    right: number;
+    /** When the words of the question could be answers too. */
+    rightWithInputs: number;
+  }[];
+  skipped: number;
+  elapsed: number;
+}
+
 /** method → [parameters, result] */
 export interface EmbeddingEngineMethods {
   embed: [EmbedParams, EmbedResult];
@@ -230,4 +366,10 @@ export interface EmbeddingEngineMethods {
   sentenceSimilarity: [SentencesParams, SentencesResult];
   occurrences: [OccurrencesParams, OccurrencesResult];
   contextuality: [ContextualityParams, ContextualityResult];
+  corpusNeighbours: [CorpusNeighboursParams, CorpusNeighboursResult];
+  learnMix: [LearnMixParams, LearnMixResult];
+  askTable: [{ table: TableRef } & TableQuestion, TableAnswer];
+  tableWords: [{ table: TableRef; words: string[] }, { words: TableWord[] }];
+  /** `most`: only the first so many rows of the table. */
+  analogies: [{ table: TableRef; questions: AnalogyQuestion[]; most: number }, AnalogiesResult];
 }

@@ -3,11 +3,15 @@
  * of one thing must look the same. Pure. Full precision is for tooltips and exports.
  */
 import type { HeadRef } from './attention';
+import type { NeuronRef } from './ffn';
 
 const MINUS = '\u2212';
 
 /** L7H9: layer and head, from 0. */
 export const headName = ({ layer, head }: HeadRef): string => `L${layer}H${head}`;
+
+/** L9N1234: layer and neuron, from 0. */
+export const neuronName = ({ layer, neuron }: NeuronRef): string => `L${layer}N${neuron}`;
 
 /** `-0.94` → `−0.94`, whatever the number is written as. */
 const trueMinus = (text: string): string => text.replaceAll('-', MINUS);

@@ -178,8 +178,13 @@ async function heapOf(page: Page): Promise<number> {
 async function bertViz(browser: Browser, report: Report): Promise<void> {
   const folder = process.env['ONNX_LENS_BERTVIZ'];
   if (folder === undefined || !existsSync(folder)) return;
-  for (const file of readdirSync(folder).filter((name) => name.endsWith('.html'))) {
-    const html = readFileSync(join(folder, file), 'utf8');
+  const pages = readdirSync(folder)
+    .filter((name) => name.endsWith('.html'))
+    .map((file) => ({ file, html: readFileSync(join(folder, file), 'utf8') }))
+    // A large one may take the browser along.
+    .sort((a, b) => a.html.length - b.html.length);
+  for (const { file, html } of pages) {
+    if (!browser.isConnected()) return;
     const page = await browser.newPage({ viewport: { width: 900, height: 900 } });
     await page.route('**/*', (route) => {
       const url = route.request().url();

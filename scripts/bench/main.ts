@@ -1,6 +1,7 @@
 /**
- * `npm run bench [-- --json FILE --only engine|tracing|attention|ablation|probes|window]`: speed and memory as ratios to a bare onnxruntime-node
- * run of the same model with the same settings, measured in turns in one run, since machines are noisy. Nothing in here is asserted.
+ * `npm run bench [-- --json FILE --only engine|tracing|attention|ablation|embeddings|ffn|probes|window]`: speed and memory as ratios to a
+ * bare onnxruntime-node run of the same model with the same settings, measured in turns in one run, since machines are noisy. Nothing in
+ * here is asserted.
  */
 import { spawn } from 'node:child_process';
 import { statSync, writeFileSync } from 'node:fs';
@@ -11,7 +12,9 @@ import * as ort from 'onnxruntime-node';
 import { EngineClient } from '../../extension/client/engineClient';
 import { DEFAULT_SETTINGS, type EngineSettings, type ModelRef } from '../../extension/protocol/engine';
 import { ablationFigures } from './ablation';
+import { ffnFigures } from './ffn';
 import { attentionViewFigures, overviewFigures } from './attention';
+import { embeddingFigures } from './embeddings';
 import { median, quantile, reporter, timed, type Figure } from './figure';
 import { probeFigures } from './probes';
 import { OPEN_OURS, openOurs, tracingFigures } from './tracing';
@@ -276,6 +279,14 @@ async function attention(): Promise<void> {
   await attentionViewFigures(report);
 }
 
+async function embeddings(): Promise<void> {
+  const client = newClient();
+  const session = await bareSession();
+  await embeddingFigures(client, MODEL, session, bareFeeds, textOf, report);
+  await session.release();
+  await client.dispose();
+}
+
 async function engine(): Promise<void> {
   await coldStart();
   await memory();
@@ -295,6 +306,8 @@ const PARTS: Readonly<Record<string, () => Promise<void>>> = {
   tracing: () => tracingFigures(SETTINGS, report),
   attention,
   ablation: () => ablationFigures(SETTINGS, report),
+  embeddings,
+  ffn: () => ffnFigures(SETTINGS, report),
   probes: () => probeFigures(MODEL, ENGINE, SETTINGS, report),
   window: () => windowFigures(report),
 };

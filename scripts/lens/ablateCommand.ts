@@ -2,10 +2,10 @@
 import type { AblateParams, AblationResult, HeadEffect, HeadRef } from '../../extension/protocol/attention';
 import { LensError } from '../../extension/protocol/errors';
 import { headName, probability, signed } from '../../extension/protocol/format';
-import type { Command, CommandContext } from './commands';
+import type { Command } from './commands';
 import { wholeNumber, type OptionValues } from './options';
 import { predictionTable, table, visible } from './table';
-import { oneToken } from './tokens';
+import { targetOf } from './tokens';
 
 /** Heads in the table for people. */
 const MOST_SHOWN = 20;
@@ -25,17 +25,6 @@ function headsOf(options: OptionValues): 'all' | HeadRef[] {
         throw bad(`“${entry}” is no head.`, 'Write LAYER.HEAD, counted from 0: --heads 4.7,10.3, or --heads all.');
       return { layer: Number(layer), head: Number(head) };
     });
-}
-
-/** `8`, `8:2003` (id) or `8:word`. */
-async function targetOf(context: CommandContext): Promise<Pick<AblateParams, 'target'>> {
-  const value = context.options['target'];
-  if (value === undefined) return {};
-  const [, place, token] = /^(\d+)(?::(.+))?$/su.exec(String(value)) ?? [];
-  if (place === undefined)
-    throw bad(`“${String(value)}” is no target.`, 'Write POSITION or POSITION:TOKEN, for example --target 8:Paris.');
-  const position = Number(place);
-  return { target: token === undefined ? { position } : { position, token: await oneToken(context, token) } };
 }
 
 /** What is asked of the heads. */

@@ -16,11 +16,21 @@ import { count, counted, fileSize, nats, perplexity, probability, signed } from 
 import { ablateCommand } from './ablateCommand';
 import { attentionCommand } from './attentionCommand';
 import { embedCommand } from './embedCommand';
-import { contextualityCommand, neighboursCommand, occurrencesCommand, similarityCommand } from './embeddingCommands';
+import {
+  analogyCommand,
+  contextualityCommand,
+  neighboursCommand,
+  occurrencesCommand,
+  similarityCommand,
+} from './embeddingCommands';
 import { expansionCommand, headsCommand } from './headCommands';
+import { exportCommand, interveneCommand } from './interveneCommands';
 import { logitLensCommand } from './lensCommand';
+import { memoriesCommand } from './memoriesCommand';
+import { mixCommand } from './mixCommand';
 import { PAIR, stringList, TEXT, TOP, wholeNumber, type OptionSpec, type OptionValues } from './options';
 import { probeCommand } from './probeCommands';
+import { valuesCommand } from './valuesCommand';
 import { encodeSafetensors, writeChunks } from './safetensors';
 import { predictionTable, table, visible } from './table';
 import { fixtureFolders, verifyFixture, type Check } from './verify';
@@ -523,13 +533,19 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['embed', embedCommand],
   ['neighbours', neighboursCommand],
   ['similarity', similarityCommand],
+  ['analogy', analogyCommand],
   ['occurrences', occurrencesCommand],
   ['contextuality', contextualityCommand],
+  ['mix', mixCommand],
   ['attention', attentionCommand],
   ['heads', headsCommand],
   ['expansion', expansionCommand],
   ['ablate', ablateCommand],
   ['logit-lens', logitLensCommand],
+  ['memories', memoriesCommand],
+  ['values', valuesCommand],
+  ['intervene', interveneCommand],
+  ['export', exportCommand],
   ['verify', verifyCommand],
   ['probe', probeCommand],
 ]);

@@ -1,19 +1,27 @@
-/** What vectors are like: `lens neighbours`, `lens similarity`, `lens occurrences`, `lens contextuality`. */
+/** What vectors are like: `lens neighbours`, `lens similarity`, `lens analogy`, `lens occurrences`, `lens contextuality`. */
+import { statSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { basename, join, resolve } from 'node:path';
 import {
   POOLS,
   PROJECTIONS,
+  type AnalogiesResult,
+  type AnalogyQuestion,
   type ContextualityResult,
+  type CorpusNeighboursResult,
   type EmbedResult,
   type OccurrencesResult,
   type Pool,
+  type TableAnswer,
+  type TableRef,
   type VectorLayer,
   type WordResult,
 } from '../../extension/protocol/embeddings';
-import { pearson, spearman, cosine } from '../../extension/engine/analysis/embeddings/maths';
+import { cosine, pearson, spearman } from '../../extension/engine/analysis/embeddings/maths';
 import { LensError } from '../../extension/protocol/errors';
-import { count, counted, signed } from '../../extension/protocol/format';
+import { count, counted, fileSize, shortened, signed } from '../../extension/protocol/format';
 import { findModel } from './catalog';
-import type { Command, CommandContext } from './commands';
+import type { Command, CommandContext, Output } from './commands';
 import { LAYERS, LAYERS_HELP, lastLayer, layerOf, layersOf, readText } from './embedCommand';
 import { choice, TEXT, wholeNumber, type OptionSpec } from './options';
 import { sourcesOf } from './sources';
@@ -21,6 +29,7 @@ import { table, visible } from './table';
 
 const SHOWN_NEIGHBOURS = 5;
 const DIGITS = 3;
+const SHOWN_SENTENCE = 70;
 const CORPUS = /\.(txt|md|tsv|conllu)$/iu;
 const LAYER: OptionSpec = { type: 'string', value: 'L', help: `one of the ${LAYERS_HELP}` };
 const SEED: OptionSpec = { type: 'string', value: 'N', help: 'of random choices (0)' };
@@ -30,36 +39,113 @@ const left = 'left' as const;
 /** A cosine or the like; – where there is none. */
 const figure = (value: number | null): string => (value === null || Number.isNaN(value) ? '–' : signed(value, DIGITS));
 
+/** A file of static vectors, or a model's own input embeddings. */
+const tableOf = (name: string | undefined): TableRef =>
+  name !== undefined && statSync(name, { throwIfNoEntry: false })?.isFile() === true && !name.endsWith('.onnx')
+    ? { file: resolve(name) }
+    : { model: findModel(name) };
+
+const toldLines = ({ skipped, told }: Pick<TableAnswer, 'skipped' | 'told'>): string[] =>
+  skipped === 0
+    ? []
+    : [
+        `${counted(skipped, 'line')} left out: ${told.map(({ line, why }) => `line ${line}: ${visible(why)}`).join('; ')}`,
+      ];
+
+/** The nearest rows of a table to a word, without any text around it. */
+async function staticNeighbours(
+  ask: CommandContext['ask'],
+  table: TableRef,
+  word: string,
+  topK: number,
+): Promise<Output> {
+  const answer = await ask('askTable', { table, words: [word], topK, exclude: true });
+  return { json: { word, ...answer }, text: neighbourText(answer) };
+}
+
+const neighbourText = (answer: TableAnswer): string =>
+  [
+    table(
+      ['word', 'cosine'],
+      answer.neighbours.map(({ word, cosine: value }) => [word, figure(value)]),
+      [left, right],
+    ),
+    `of ${counted(answer.words, 'word')} with ${answer.width} numbers each`,
+    ...toldLines(answer),
+  ].join('\n');
+
 export const neighboursCommand: Command = {
   summary: 'a word in its context: from layer to layer its norm, cosines, and what it is nearest to',
+  takes: '[MODEL|VECTORS]',
   options: {
-    text: TEXT,
-    word: { type: 'string', value: 'W', help: 'a word of the text, its first occurrence', required: true },
-    layer: {
-      type: 'string',
-      value: 'L',
-      help: 'the layer at which words of the text are ranked (the last), or static',
+    text: {
+      ...TEXT,
+      required: false,
+      help: `${TEXT.help}; without it the rows of the table that are nearest to the word`,
     },
+    word: { type: 'string', value: 'W', help: 'a word of the text, its first occurrence', required: true },
+    layer: { type: 'string', value: 'L', help: 'the layer at which words are ranked (the last), or static' },
+    corpus: { type: 'string', value: 'DIR', help: 'words of these files instead: an index of them is made, and kept' },
+    index: { type: 'string', value: 'DIR', help: 'with --corpus: where it is kept (in your cache folder)' },
     top: { type: 'string', value: 'K', help: 'number of neighbours (10)' },
     centre: { type: 'boolean', help: 'less the mean vector before cosines are taken' },
   },
   async run(context) {
-    const { model, options, text, ask } = context;
-    const whole = await text('text');
+    const { options, text, ask } = context;
+    const [name, ...more] = context.positionals;
+    if (more.length > 0) throw new LensError('bad-input', `Too many arguments: ${more.join(' ')}.`);
     const word = String(options['word']);
+    const source = tableOf(name);
+    if (options['text'] === undefined) return staticNeighbours(ask, source, word, wholeNumber(options, 'top', 10));
+    if ('file' in source)
+      throw new LensError(
+        'bad-input',
+        `${source.file} has static vectors, which no text changes.`,
+        'Leave out --text.',
+      );
+    const { model } = source;
+    const whole = await text('text');
     const start = whole.indexOf(word);
     if (word.trim() === '' || start < 0)
       throw new LensError('bad-input', `“${word}” does not stand in the text.`, 'Case counts.');
     const topK = wholeNumber(options, 'top', 10);
+    if (options['corpus'] !== undefined) {
+      const layer = (await layerOf({ ...context, model })) ?? (await lastLayer(context, model));
+      const files = sourcesOf([String(options['corpus'])], CORPUS).flatMap((each) => ('file' in each ? [each] : []));
+      const found = await ask('corpusNeighbours', {
+        ...{ model, text: whole, range: { start, end: start + word.length }, topK, layer, sources: files },
+        folder: resolve(String(options['index'] ?? join(cacheFolder(), 'index'))),
+      });
+      return { json: found, text: corpusText(found) };
+    }
     const result = await ask('wordInContext', {
       model,
       text: whole,
       ...{ range: { start, end: start + word.length }, topK, centre: options['centre'] === true },
     });
-    const at = layerIndex(result, await layerOf(context));
+    const at = layerIndex(result, await layerOf({ ...context, model }));
     return { json: wordJson(result), text: wordText(result, at, topK) };
   },
 };
+
+/** Where programs of this person keep what can be made again. */
+const cacheFolder = (): string =>
+  join(process.env['XDG_CACHE_HOME'] ?? process.env['LOCALAPPDATA'] ?? join(homedir(), '.cache'), 'onnx-lens');
+
+function corpusText({ word, neighbours, sameWord, index, searched }: CorpusNeighboursResult): string {
+  return [
+    table(
+      ['cosine', 'word', 'at', 'sentence'],
+      neighbours.map(({ cosine: value, word: found, source, line, sentence }) => [
+        ...[figure(value), found, `${source}:${line}`, shortened(sentence, SHOWN_SENTENCE)],
+      ]),
+      [right, left, left, left],
+    ),
+    `${sameWord} of ${neighbours.length} are “${visible(word)}”. Sought among ${counted(index.words, 'word')} of ${counted(index.files, 'file')} in ${searched.toFixed(0)} ms; ` +
+      `the index has ${fileSize(index.bytes)}, ${counted(index.built, 'file')} read for this`,
+    ...index.skipped.map(({ name, why }) => `Left out: ${visible(name)}: ${visible(why)}`),
+  ].join('\n');
+}
 
 /** Index of a layer in a result; of the last by default. */
 function layerIndex({ layers }: WordResult, layer: VectorLayer | undefined): number {
@@ -156,7 +242,7 @@ export function ratedPairs(text: string, name: string): RatedPair[] {
 
 export const similarityCommand: Command = {
   summary: "cosines of pairs of words or sentences against people's ratings: Spearman, Pearson",
-  takes: '[MODEL] FILE',
+  takes: '[MODEL|VECTORS] FILE',
   options: {
     layer: { ...LAYER, help: `${LAYER.help} (the last)` },
     pool: {
@@ -167,10 +253,20 @@ export const similarityCommand: Command = {
   },
   async run(context) {
     const { options, ask, tell } = context;
-    const { model, file } = modelAndFile(context);
-    const named = { ...context, model };
+    const { table: source, file } = tableAndFile(context);
     const pairs = ratedPairs(readText(file), file);
     const texts = [...new Set(pairs.flatMap(({ first, second }) => [first, second]))];
+    if ('file' in source) {
+      const { words } = await ask('tableWords', { table: source, words: texts });
+      const vectors = new Map(words.map(({ word, vector }) => [word, vector]));
+      return rated(pairs, (text) => vectors.get(text) ?? null, {
+        model: source.file,
+        layer: 'static',
+        pooling: 'rows of the table',
+      });
+    }
+    const { model } = source;
+    const named = { ...context, model };
     const single = texts.every((text) => !/\s/u.test(text));
     const asked = options['pool'] === undefined ? null : choice(options, 'pool', POOLS, 'mean');
     const layer = await layerOf(named);
@@ -188,36 +284,139 @@ export const similarityCommand: Command = {
         result = await embedWith('mean');
       }
     const vectors = vectorsByText(result, texts.length);
-    const scored = pairs.flatMap((pair) => {
-      const [a, b] = [vectors[texts.indexOf(pair.first)], vectors[texts.indexOf(pair.second)]];
-      return a == null || b == null ? [] : [{ ...pair, cosine: cosine(a, b) }];
+    const places = new Map(texts.map((text, index) => [text, index]));
+    return rated(pairs, (text) => vectors[places.get(text) ?? -1] ?? null, {
+      ...{ model: result.model, layer: result.vectors[0]?.name ?? '', pooling: result.pooling },
     });
-    if (scored.length < 2) throw new LensError('bad-input', 'Fewer than two pairs have vectors.');
-    const [own, ratings] = [scored.map((pair) => pair.cosine), scored.map(({ rating }) => rating)];
-    const [rho, r] = [spearman(own, ratings), pearson(own, ratings)];
-    return {
-      json: {
-        ...{ model: result.model, layer: result.vectors[0]?.name, pooling: result.pooling },
-        ...{ pairs: pairs.length, covered: scored.length, spearman: rho, pearson: r, scores: scored },
-      },
-      text: [
-        `Spearman ${signed(rho, 4)}`,
-        `Pearson  ${signed(r, 4)}`,
-        `${scored.length} of ${counted(pairs.length, 'pair')} covered; ${result.vectors[0]?.name ?? ''}, ${result.pooling}`,
-      ].join('\n'),
-    };
   },
 };
 
-/** `[MODEL] FILE`: the bundled model when only a file is named. */
-function modelAndFile({ positionals }: Pick<CommandContext, 'positionals'>): {
-  model: CommandContext['model'];
-  file: string;
-} {
+/** Cosines of the pairs against their ratings. */
+function rated(
+  pairs: readonly RatedPair[],
+  vectorOf: (text: string) => ArrayLike<number> | null,
+  how: { model: string; layer: string; pooling: string },
+): Output {
+  const scored = pairs.flatMap((pair) => {
+    const [a, b] = [vectorOf(pair.first), vectorOf(pair.second)];
+    return a === null || b === null ? [] : [{ ...pair, cosine: cosine(a, b) }];
+  });
+  if (scored.length < 2) throw new LensError('bad-input', 'Fewer than two pairs have vectors.');
+  const [own, ratings] = [scored.map((pair) => pair.cosine), scored.map(({ rating }) => rating)];
+  const [rho, r] = [spearman(own, ratings), pearson(own, ratings)];
+  return {
+    json: { ...how, pairs: pairs.length, covered: scored.length, spearman: rho, pearson: r, scores: scored },
+    text: [
+      `Spearman ${signed(rho, 4)}`,
+      `Pearson  ${signed(r, 4)}`,
+      `${scored.length} of ${counted(pairs.length, 'pair')} covered; ${how.layer}, ${how.pooling}`,
+    ].join('\n'),
+  };
+}
+
+/** `[MODEL|VECTORS] FILE`: the bundled model when only a file is named. */
+function tableAndFile({ positionals }: Pick<CommandContext, 'positionals'>): { table: TableRef; file: string } {
   if (positionals.length < 1 || positionals.length > 2)
-    throw new LensError('bad-input', 'A model and a file must be named.', 'Write lens similarity MODEL FILE.');
+    throw new LensError('bad-input', 'A model and a file must be named.', 'Write lens COMMAND MODEL FILE.');
   const file = positionals.at(-1) as string;
-  return { model: findModel(positionals.length === 2 ? positionals[0] : undefined), file };
+  return { table: tableOf(positionals.length === 2 ? positionals[0] : undefined), file };
+}
+
+/** Lines of four words; `: name` begins a section. Of files without one, the file’s own name is the section. */
+export function analogyQuestions(text: string, name: string): AnalogyQuestion[] {
+  let section = basename(name).replace(/\.txt$/u, '');
+  return text.split(/\r?\n/u).flatMap((line, index): AnalogyQuestion[] => {
+    const words = line.trim().split(/\s+/u);
+    if (line.trim() === '' || line.startsWith('#')) return [];
+    if (words[0] === ':') {
+      section = words.slice(1).join(' ');
+      return [];
+    }
+    if (words.length !== 4)
+      throw new LensError(
+        'bad-input',
+        `Line ${index + 1} of ${name} has ${counted(words.length, 'word')}.`,
+        'Each line has four words.',
+      );
+    return [{ section, words }];
+  });
+}
+
+export const analogyCommand: Command = {
+  summary: 'analogies on static vectors or a model’s input embeddings: b − a + c, or the accuracy on a file',
+  takes: '[MODEL|VECTORS] FILE… | [MODEL|VECTORS] --ask "A B C"',
+  options: {
+    ask: { type: 'string', value: 'A B C', help: 'one analogy: what is to C as B is to A' },
+    'with-inputs': { type: 'boolean', help: 'with --ask: A, B and C may be answers' },
+    vocabulary: {
+      type: 'string',
+      value: 'N',
+      help: 'only the first N rows may be answers to the questions of files (30000)',
+    },
+    top: { type: 'string', value: 'K', help: 'with --ask: number of answers (10)' },
+  },
+  async run(context) {
+    const { options, positionals, ask } = context;
+    if (options['ask'] !== undefined) {
+      const words = String(options['ask']).trim().split(/\s+/u);
+      if (words.length !== 3 || positionals.length > 1)
+        throw new LensError('bad-input', '--ask takes three words.', 'For example --ask "man king woman".');
+      const answer = await ask('askTable', {
+        table: tableOf(positionals[0]),
+        ...{ words, topK: wholeNumber(options, 'top', 10), exclude: options['with-inputs'] !== true },
+      });
+      return { json: { question: words, ...answer }, text: neighbourText(answer) };
+    }
+    const [first, ...files] = positionals;
+    if (first === undefined || files.length === 0)
+      throw new LensError(
+        'bad-input',
+        'A model and a file of analogies must be named.',
+        'Write lens analogy MODEL FILE.',
+      );
+    const result = await ask('analogies', {
+      table: tableOf(first),
+      questions: files.flatMap((file) => analogyQuestions(readText(file), file)),
+      most: wholeNumber(options, 'vocabulary', 30_000),
+    });
+    return { json: analogyJson(result), text: analogyText(result) };
+  },
+};
+
+const totalOf = ({ sections }: AnalogiesResult): AnalogiesResult['sections'][number] => {
+  const sum = (value: (section: AnalogiesResult['sections'][number]) => number): number =>
+    sections.reduce((total, section) => total + value(section), 0);
+  return {
+    section: 'all',
+    questions: sum(({ questions }) => questions),
+    covered: sum(({ covered }) => covered),
+    right: sum(({ right: each }) => each),
+    rightWithInputs: sum(({ rightWithInputs }) => rightWithInputs),
+  };
+};
+
+function analogyJson(result: AnalogiesResult): unknown {
+  const withAccuracy = (section: AnalogiesResult['sections'][number]): unknown => ({
+    ...section,
+    accuracy: section.covered === 0 ? null : section.right / section.covered,
+  });
+  return { words: result.words, total: withAccuracy(totalOf(result)), sections: result.sections.map(withAccuracy) };
+}
+
+function analogyText(result: AnalogiesResult): string {
+  const percent = (part: number, whole: number): string =>
+    whole === 0 ? '–' : `${((100 * part) / whole).toFixed(1)} %`;
+  return [
+    table(
+      ['section', 'questions', 'covered', 'right', 'with inputs'],
+      [...result.sections, totalOf(result)].map((each) => [
+        ...[each.section, count(each.questions), count(each.covered)],
+        ...[percent(each.right, each.covered), percent(each.rightWithInputs, each.covered)],
+      ]),
+      [left, right, right, right, right],
+    ),
+    `Answers are sought among ${counted(result.words, 'word')}. Right: of the covered questions, with a, b and c no answers; with inputs: they may be.`,
+  ].join('\n');
 }
 
 /** The mean over the units of each text; null for texts without any. */

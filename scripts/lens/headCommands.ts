@@ -18,7 +18,7 @@ import {
   readRelationsState,
   relationsResult,
 } from '../../extension/engine/analysis/attention/relationState';
-import { replaceFile } from '../../extension/panels/replaceFile';
+import { replaceFile } from '../../extension/files/replaceFile';
 import { LensError } from '../../extension/protocol/errors';
 import { count, counted, headName, nats, probability } from '../../extension/protocol/format';
 import { findModel } from './catalog';

@@ -6,7 +6,7 @@ import { text as readAll } from 'node:stream/consumers';
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { Engine } from '../../extension/engine/engine';
 import type { Progress } from '../../extension/protocol/engine';
-import { storageError } from '../../extension/panels/replaceFile';
+import { storageError } from '../../extension/files/replaceFile';
 import { LensError, type LensErrorCode } from '../../extension/protocol/errors';
 import { findModel } from './catalog';
 import { COMMANDS, type Command } from './commands';

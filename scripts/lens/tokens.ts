@@ -1,4 +1,5 @@
 /** Tokens of the vocabulary that an option names. */
+import type { PredictionTarget } from '../../extension/protocol/attention';
 import { LensError } from '../../extension/protocol/errors';
 import type { CommandContext } from './commands';
 
@@ -14,4 +15,19 @@ export async function oneToken({ model, ask }: Pick<CommandContext, 'model' | 'a
     `“${token}” is ${pieces.length === 0 ? 'no token' : `${pieces.length} tokens`} of this model: ${pieces.map((piece) => piece.token).join(' ')}`,
     'Name one token, or give its id.',
   );
+}
+
+/** `8`, `8:2003` (id) or `8:word`. */
+export async function targetOf(context: CommandContext): Promise<{ target?: PredictionTarget }> {
+  const value = context.options['target'];
+  if (value === undefined) return {};
+  const [, place, token] = /^(\d+)(?::(.+))?$/su.exec(String(value)) ?? [];
+  if (place === undefined)
+    throw new LensError(
+      'bad-input',
+      `“${String(value)}” is no target.`,
+      'Write POSITION or POSITION:TOKEN, for example --target 8:Paris.',
+    );
+  const position = Number(place);
+  return { target: token === undefined ? { position } : { position, token: await oneToken(context, token) } };
 }

@@ -2,12 +2,13 @@
 import assert from 'node:assert/strict';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { openModel } from '../../extension/engine/session/ortModel';
 import type { EmbedParams, EmbedResult } from '../../extension/protocol/embeddings';
 import { LensError } from '../../extension/protocol/errors';
 import { suiteEngine } from '../support/engine';
 import { quiet } from '../support/fakeModel';
-import { BUNDLED, fixture, fixtureNames, reference } from '../support/fixtures';
+import { BUNDLED, fixture, fixtureNames, reference, SETTINGS } from '../support/fixtures';
 
 /** Largest difference; relative to the largest number where that is more than one. */
 function worst(data: ArrayLike<number>, expected: ArrayLike<number>): number {
@@ -62,8 +63,6 @@ describe('embeddings', function () {
 
   /** h·W_U + b_U, written out. */
   async function unembedding(name: string): Promise<{ loaded(states: Float32Array): Float32Array }> {
-    const { openModel } = await import('../../extension/engine/session/ortModel');
-    const { SETTINGS } = await import('../support/fixtures');
     const model = await openModel(fixture(name), SETTINGS, () => undefined, 'later');
     const { dims, data: matrix } = await model.weight('unembed.W_U');
     const bias = await model.weight('unembed.b_U').catch(() => null);
@@ -225,6 +224,108 @@ describe('embeddings', function () {
       await assert.rejects(embed(model, { pool: 'own' }), fails('model-invalid', /modules\.json/u));
     } finally {
       rmSync(folder, { recursive: true });
+    }
+  });
+
+  it('a word in context: norms and cosines are those of its vectors, neighbours those of the whole table', async () => {
+    const text = 'the house was on the hill and the house was old';
+    const range = { start: 4, end: 9 };
+    const word = await engine.handle(
+      'wordInContext',
+      { model: fixture('bert'), text, range, topK: 5, centre: false },
+      quiet(),
+    );
+    const { units, vectors } = await embed(fixture('bert'), {
+      texts: [text],
+      layers: ['static', 0, 1, 2, 3],
+      pool: 'word',
+    });
+    const at = (layer: number, unit: number): number[] =>
+      Array.from(vectors[layer]?.data.subarray(unit * 48, (unit + 1) * 48) ?? []);
+    const cosine = (a: number[], b: number[]): number =>
+      a.reduce((sum, value, index) => sum + value * (b[index] ?? 0), 0) / (Math.hypot(...a) * Math.hypot(...b));
+    const near = (actual: number | null | undefined, wanted: number): void =>
+      assert.ok(Math.abs((actual ?? NaN) - wanted) <= 1e-5, `${actual}, not ${wanted}`);
+    assert.deepEqual(
+      units.map(({ label }) => label),
+      text.split(' '),
+    );
+    assert.equal(word.word.text, 'house');
+    const model = await openModel(fixture('bert'), SETTINGS, () => undefined, 'later');
+    const { data: table, dims } = await model.weight('embed.W_E');
+    const row = (id: number): number[] => Array.from(table.subarray(id * 48, (id + 1) * 48));
+    const own = model.tokenizer.encodeContent('house').ids;
+    for (const [index, layer] of word.layers.entries()) {
+      near(layer.norm, Math.hypot(...at(index, 1)));
+      near(layer.toStatic, cosine(at(index, 1), at(0, 1)));
+      if (index > 1) near(layer.toPrevious, cosine(at(index, 1), at(index - 1, 1)));
+      else assert.equal(layer.toPrevious, null);
+      units.forEach((_, unit) =>
+        near(word.cosines[index * units.length + unit], cosine(at(index, 1), at(index, unit))),
+      );
+      const ranked = Array.from({ length: dims[0] as number }, (_, id) => ({
+        id,
+        cosine: cosine(row(id), at(index, 1)),
+      }))
+        .filter(({ id }) => !model.tokenizer.isSpecial(id) && !own.includes(id))
+        .sort((a, b) => b.cosine - a.cosine);
+      assert.deepEqual(
+        layer.neighbours.map(({ id }) => id),
+        ranked.slice(0, 5).map(({ id }) => id),
+      );
+      near(layer.neighbours[0]?.cosine, ranked[0]?.cosine ?? NaN);
+    }
+    await model.release();
+    assert.deepEqual(
+      word.words.filter(({ same }) => same).map(({ range: place }) => place),
+      [{ start: 34, end: 39 }],
+    );
+    const static_ = Array.from(word.cosines.subarray(0, units.length));
+    near(static_[8], 1);
+  });
+
+  it('a word that has no token, and one of many pieces', async () => {
+    const ask = (text: string, start: number, end: number) =>
+      engine.handle(
+        'wordInContext',
+        { model: fixture('bert'), text, range: { start, end }, topK: 1, centre: true },
+        quiet(),
+      );
+    await assert.rejects(ask('the   house', 3, 5), fails('bad-input', /no token at 3–5/u));
+    await assert.rejects(ask('the', 1, 9), fails('bad-input', /not inside the text/u));
+    const { word, layers } = await ask('a thoroughlyincomprehensibilities b', 2, 33);
+    assert.ok(word.pieces.length >= 10, word.pieces.join(' '));
+    assert.ok(layers.every(({ norm }) => norm > 0));
+  });
+
+  it('sentences: cosines of their vectors', async () => {
+    const texts = ['the house was on the hill', 'the dog', 'on the hill'];
+    const { cosines } = await engine.handle(
+      'sentenceSimilarity',
+      { model: fixture('bert'), texts, layer: 2, pool: 'mean', centre: false },
+      quiet(),
+    );
+    const { vectors } = await embed(fixture('bert'), { texts, layers: [2], pool: 'mean' });
+    const row = (text: number): number[] => Array.from(vectors[0]?.data.subarray(text * 48, (text + 1) * 48) ?? []);
+    const [a, b] = [row(0), row(2)];
+    const wanted = a.reduce((sum, value, at) => sum + value * (b[at] ?? 0), 0) / (Math.hypot(...a) * Math.hypot(...b));
+    assert.ok(Math.abs((cosines[2] ?? NaN) - wanted) <= 1e-6 && cosines[2] === cosines[6]);
+  });
+
+  it('senses of the shipped sentences part on the way up: the static row knows nothing of them', async () => {
+    for (const word of ['bank', 'bat', 'spring', 'left']) {
+      const { layers } = await engine.handle(
+        'occurrences',
+        {
+          ...{ model: BUNDLED, word, most: 1000, projection: 'pca', axes: 2, clusters: 'auto', seed: 0 },
+          sources: [{ name: `${word}.tsv`, file: resolve(`samples/workspace/senses/${word}.tsv`) }],
+          layers: ['static', 0, 8],
+        },
+        quiet(),
+      );
+      const [fixed, embeddings, middle] = layers.map(({ rand }) => rand ?? NaN) as [number, number, number];
+      assert.equal(fixed, 0, word);
+      assert.ok(Math.abs(embeddings) < 0.3 && middle > 0.8, `${word}: ${embeddings}, ${middle}`);
     }
   });
 

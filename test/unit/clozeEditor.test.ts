@@ -8,7 +8,7 @@ import { completionsAt, pathAt } from '../../extension/cloze/completion';
 import { discoverSources } from '../../extension/cloze/discover';
 import { parseCloze } from '../../extension/cloze/language';
 import type { RunFact } from '../../extension/cloze/runFile';
-import { detailLines, hintText } from '../../extension/editor/probeText';
+import { againText, detailLines, hintText } from '../../extension/editor/probeText';
 import type { ProbeAnswer } from '../../extension/protocol/probes';
 import { testVerdict } from '../../extension/testing/testReport';
 
@@ -128,6 +128,7 @@ describe('what is said of a fact', () => {
     assert.equal(hintText(fact(answer(1)), 'vocabulary', 1, 2), '✓ Rome −1.50 · ius −2.00');
     assert.equal(hintText(fact(answer(17)), 'vocabulary', 10, 1), '✗ #17 Rome −1.50');
     assert.equal(hintText(fact(answer(1), answer(3, 1)), 'vocabulary', 1, 1), '✓ Rome −1.50 · 1/2 templates');
+    assert.equal(againText(fact(answer(1), answer(3, 1)), { id: 'r', ranking: 'vocabulary' }, 3), 'r 2/2 templates');
     const ranked = { ...answer(9), candidateRank: 1 };
     assert.equal(hintText(fact(ranked), 'candidates', 1, 1), '✓ Rome −1.50');
     const skipped: RunFact = {

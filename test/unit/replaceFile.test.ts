@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { replaceFile } from '../../extension/panels/replaceFile';
+import { replaceFile } from '../../extension/files/replaceFile';
 import { LensError } from '../../extension/protocol/errors';
 
 const NEW = Buffer.from('new,content\r\n');

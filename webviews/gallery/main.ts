@@ -1,12 +1,14 @@
-/** `?theme=dark|light|hc|hclight&view=anatomy|attention|cloze|objectives|probes&state=…` shows one state; without `view`, links to all of them. */
-import { setState, show } from './fakeHost';
+/** `?theme=dark|light|hc|hclight&view=NAME&state=…` shows one state of a view; without `view`, links to all of them. */
+import { setState, show, type Shown } from './fakeHost';
 import '../anatomy/main';
 import '../attention/main';
 import '../cloze/main';
+import '../embeddings/main';
 import '../objectives/main';
 import '../probes/main';
 import { ANATOMY_STATES } from './anatomyStates';
 import { ATTENTION_STATES } from './attentionStates';
+import { EMBEDDINGS_STATES } from './embeddingsStates';
 import { PROBES_STATES } from './probesStates';
 import { CLOZE_STATES, OBJECTIVES_STATES } from './states';
 import { applyTheme, THEMES } from './themes';
@@ -15,6 +17,7 @@ const VIEWS: Record<string, Record<string, unknown>> = {
   anatomy: ANATOMY_STATES,
   attention: ATTENTION_STATES,
   cloze: CLOZE_STATES,
+  embeddings: EMBEDDINGS_STATES,
   objectives: OBJECTIVES_STATES,
   probes: PROBES_STATES,
 };
@@ -42,12 +45,10 @@ const states = VIEWS[view];
 applyTheme(theme);
 if (states !== undefined) {
   const name = query.get('state') ?? 'ready';
-  // Some are made when they are looked at: some are large.
-  const made = ({ attention: ATTENTION_STATES, probes: PROBES_STATES } as Record<string, typeof ATTENTION_STATES>)[
-    view
-  ]?.[name];
-  if (made !== undefined) show(made());
-  else setState(states[name]);
+  // Some are made when they are looked at, since they are large.
+  const made = states[name];
+  if (typeof made === 'function') show((made as () => Shown)());
+  else setState(made);
   document.body.append(document.createElement(`onnx-lens-${view}`));
 } else
   for (const [name, all] of Object.entries(VIEWS))

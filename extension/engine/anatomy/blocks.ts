@@ -243,6 +243,16 @@ function readsFrom(subject: Subject, norms: Norms, ffn: Ffn, value: string): boo
   return data === value || norms.byOutput.get(data)?.input === value;
 }
 
+/** What stands between a block's feed-forward network and the stream: nothing, a norm (that value is its input), or something else. */
+export function behindFfn({ wires }: Subject, norms: Norms, { ffn, mlpOut }: Block): 'nothing' | 'norm' | 'other' {
+  if (ffn === null || mlpOut === null) return 'other';
+  const bare = (value: string): string => wires.origin(value, ({ opType }) => CARRIES.has(opType));
+  const isOut = (value: string): boolean => bare(value) === bare(ffn.out.output);
+  if (isOut(mlpOut)) return 'nothing';
+  const norm = norms.byOutput.get(mlpOut);
+  return norm !== undefined && isOut(norm.input) ? 'norm' : 'other';
+}
+
 /** What a linear layer reads, before it was reshaped to rows. */
 export function dataOf({ wires }: Subject, linear: Linear): string {
   let name = linear.data;

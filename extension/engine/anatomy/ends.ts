@@ -1,10 +1,12 @@
 /** The two ends of the model: the tables that ids are looked up in, and the head that scores the vocabulary. */
 import { nearestFirst, type Wires } from '../onnx/graph';
+import type { Anatomy } from './anatomy';
 import { nearestLinears } from './attention';
 import type { Block } from './blocks';
 import { valuesBetween } from './columns';
+import { lastStream } from './hooks';
 import type { Linear } from './linears';
-import type { Norms } from './norms';
+import type { Norm, Norms } from './norms';
 import type { Subject } from './subject';
 
 export interface Embeddings {
@@ -107,6 +109,27 @@ export function findPooled(
     );
   });
   return pooled.length === 1 ? (pooled[0]?.outputs[0] ?? null) : null;
+}
+
+/** A norm by TransformerLens's name (session/weights.ts), or why there is none. */
+export function normAt({ blocks, norms, finalNorm }: Anatomy, name: string): Norm | string {
+  if (name === 'ln_final') return norms.byOutput.get(finalNorm ?? '') ?? 'no norm stands before its head';
+  const [, layer, which] = /^blocks\.(\d+)\.(ln1|ln2|ln2_post)$/.exec(name) ?? [];
+  const block = blocks[Number(layer)];
+  if (block === undefined) return 'this model has no such part';
+  if (which === 'ln2_post')
+    return norms.byOutput.get(block.mlpOut ?? '') ?? 'no norm stands behind its feed-forward network';
+  const output = which === 'ln1' ? block.mlpIn : block.normalizedResidPost;
+  return norms.byOutput.get(output ?? '') ?? 'its norms stand before the sums';
+}
+
+/** The head has linear layers of its own between the stream and the unembedding (the transform of masked models). */
+export function hasTransform({ subject, linears, unembedding, layers, hooks }: Anatomy): boolean {
+  const stream = hooks.sites.get(lastStream({ layers, hooks }))?.value;
+  if (unembedding === null || stream === undefined) return false;
+  return [...valuesBetween(subject, stream, unembedding.linear.data)].some(
+    (value) => value !== stream && linears.has(value),
+  );
 }
 
 /** How the model knows the order of tokens. */

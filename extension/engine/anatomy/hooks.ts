@@ -81,6 +81,15 @@ export const BLOCK_HOOKS = [
 
 export const blockHook = (layer: number, hook: (typeof BLOCK_HOOKS)[number]): string => `blocks.${layer}.${hook}`;
 
+/**
+ * What the head reads: the stream after the last block. Of post-norm blocks it is behind their last norm, as it is between blocks, so
+ * that whatever stands between two blocks can be given to the head.
+ */
+export function lastStream({ layers, hooks: { sites } }: { layers: number; hooks: Hooks }): string {
+  const normed = blockHook(layers - 1, 'hook_normalized_resid_post');
+  return sites.has(normed) ? normed : blockHook(layers - 1, 'hook_resid_post');
+}
+
 /** A site of [B,T,…rest] in a value. */
 export function tokenSite(
   subject: Subject,

@@ -1,5 +1,5 @@
 /** Linear layers, in every form in which exporters and quantisers write `x·W + b`. */
-import type { GraphNode } from '../onnx/model';
+import { attributes, type GraphNode } from '../onnx/model';
 import { isScalar, type Subject } from './subject';
 
 export interface Linear {
@@ -106,4 +106,14 @@ function biasAfter(subject: Subject, product: string): { bias: string; output: s
     return { bias, output: reader.outputs[0] as string };
   }
   return undefined;
+}
+
+/** The axis of a weight that counts a layer's outputs; null where the operator packs the matrix, or does more than multiply. */
+export function outputsAxis({ node, data, weight }: Linear, dims: readonly number[]): number | null {
+  if (dims.length !== 2 || node.inputs[0] !== data || node.inputs[1] !== weight) return null;
+  const option = (name: string): number | undefined => attributes(node).get(name)?.int;
+  if (node.opType === 'MatMul') return 1;
+  if (node.opType !== 'Gemm' || (option('transA') ?? 0) !== 0 || (attributes(node).get('alpha')?.float ?? 1) !== 1)
+    return null;
+  return (option('transB') ?? 0) === 0 ? 1 : 0;
 }

@@ -1,26 +1,16 @@
 /** The model cut before every block and after the last: pieces that run alone, from stream to stream. */
 import type { Anatomy } from '../anatomy/anatomy';
-import { blockHook } from '../anatomy/hooks';
+import { blockHook, lastStream } from '../anatomy/hooks';
 import { outerValues, type GraphNode } from '../onnx/model';
 import { shapeSource } from './instrument';
 
-/** Hooks: where it begins and ends, and where its heads can be changed. */
+/** Hooks: where it begins and ends. */
 export interface Piece {
   from: string;
   to: string;
-  gate: string | null;
 }
 
 const LOGITS = 'unembed.logits';
-
-/**
- * What the head reads: the stream after the last block. Of post-norm blocks it is behind their last norm, as it is between blocks, so
- * that whatever stands between two blocks can be given to the head.
- */
-export function lastStream({ layers, hooks: { sites } }: Anatomy): string {
-  const normed = blockHook(layers - 1, 'hook_normalized_resid_post');
-  return sites.has(normed) ? normed : blockHook(layers - 1, 'hook_resid_post');
-}
 
 /**
  * A piece a block, and the head as the last one; instead of those that the model has not, why. All that a piece reads of the blocks
@@ -32,10 +22,8 @@ export function piecesOf(anatomy: Anatomy): (Piece | string)[] {
   const before = Array.from({ length: layers }, (_, layer) => blockHook(layer, 'hook_resid_pre'));
   const streams = [...before, lastStream(anatomy)];
   return streams.map((from, index) => {
-    const gate = index < layers ? blockHook(index, 'attn.hook_z') : null;
-    const piece: Piece = { from, to: streams[index + 1] ?? LOGITS, gate };
-    for (const hook of [piece.from, piece.to, ...(piece.gate === null ? [] : [piece.gate])])
-      if (!anatomy.hooks.sites.has(hook)) return `there is no ${hook}`;
+    const piece: Piece = { from, to: streams[index + 1] ?? LOGITS };
+    for (const hook of [piece.from, piece.to]) if (!anatomy.hooks.sites.has(hook)) return `there is no ${hook}`;
     const foreign = readFromBelow(anatomy, index, piece);
     return foreign === null
       ? piece

@@ -621,6 +621,18 @@ export function encodeModel(model: OnnxModel, ownFile: string): Uint8Array {
   return concat([...model.rest, bytesField(7, encoded)]);
 }
 
+/** A weight that lies elsewhere in the file that `encodeModel` is told of. */
+export function placed(initializer: Initializer, offset: number, length: number): Initializer {
+  const source = new MemorySource(initializer.header);
+  // What a header says of a place is external_data and data_location.
+  const kept = [...fields(source)].filter(({ number }) => number !== 13 && number !== 14);
+  return {
+    ...initializer,
+    header: concat(kept.map((field) => copyField(source, field))),
+    place: { kind: 'file', offset, length },
+  };
+}
+
 function encodeInitializer({ header, raw, place }: Initializer, ownFile: string): Uint8Array {
   if (raw !== null) return concat([header, bytesField(9, raw)]);
   if (place.kind !== 'file') return header;

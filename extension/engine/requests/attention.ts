@@ -122,7 +122,7 @@ const relationsOf = (params: Fields): HeadRelationsParams => ({
   ...optional(params, 'resume', stateOf<NonNullable<HeadRelationsParams['resume']>>),
 });
 
-const targetOf = (value: unknown, name: string): PredictionTarget => {
+export const targetOf = (value: unknown, name: string): PredictionTarget => {
   const target = fields(value, name);
   return {
     position: integer(target['position'], `${name}.position`, 0, MOST_POSITIONS),

@@ -1,9 +1,12 @@
 /** What may be asked of vectors, checked. */
+import { isAbsolute } from 'node:path';
 import {
   POOLS,
   PROJECTIONS,
   type EmbeddingEngineMethods,
   type LayerMix,
+  type MixExample,
+  type TableRef,
   type VectorLayer,
 } from '../../protocol/embeddings';
 import { sourceOf } from './attention';
@@ -63,6 +66,38 @@ const axesOf = (value: unknown): 2 | 3 => {
   throw wrong('axes', '2 or 3');
 };
 
+const pathOf = (value: unknown, name: string): string => {
+  const path = textOf(value, name);
+  if (!isAbsolute(path) || path.includes('\0')) throw wrong(name, 'an absolute path');
+  return path;
+};
+
+const tableOf = (params: Fields): TableRef => {
+  const table = fields(params['table'], 'table');
+  if (table['file'] === undefined) return { model: modelOf(table) };
+  return { file: pathOf(table['file'], 'table.file') };
+};
+
+const examplesOf = (value: unknown, name: string): MixExample[] =>
+  list(value, name, MOST_TEXTS).map((example, index) => {
+    const at = `${name}[${index}]`;
+    const { text, range, label } = fields(example, at);
+    return {
+      text: textOf(text, `${at}.text`),
+      ...(range === undefined ? {} : { range: rangeOf(range, `${at}.range`) }),
+      label: textOf(label, `${at}.label`, LONGEST_WORD),
+    };
+  });
+
+const wordsOf = (value: unknown, name: string, most: number): string[] =>
+  list(value, name, most).map((word, index) => textOf(word, `${name}[${index}]`, LONGEST_WORD));
+
+const analogyWords = (value: unknown, name: string, counts: readonly number[]): string[] => {
+  const words = wordsOf(value, name, Math.max(...counts));
+  if (!counts.includes(words.length)) throw wrong(name, `${counts.join(' or ')} words`);
+  return words;
+};
+
 export const EMBEDDING_READERS: { [M in keyof EmbeddingEngineMethods]: Reader<M> } = {
   embed: (params) => ({
     model: modelOf(params),
@@ -102,5 +137,45 @@ export const EMBEDDING_READERS: { [M in keyof EmbeddingEngineMethods]: Reader<M>
     leastContexts: integer(params['leastContexts'], 'leastContexts', 2, MOST_SOURCES),
     samples: integer(params['samples'], 'samples', 2, MOST_NEIGHBOURS),
     seed: seedOf(params),
+  }),
+  corpusNeighbours: (params) => ({
+    model: modelOf(params),
+    text: textOf(params['text'], 'text'),
+    range: rangeOf(params['range'], 'range'),
+    topK: integer(params['topK'], 'topK', 1, MOST_NEIGHBOURS),
+    layer: layerOf(params['layer'], 'layer'),
+    folder: pathOf(params['folder'], 'folder'),
+    sources: list(params['sources'], 'sources', MOST_SOURCES).map((source, index) => {
+      const { name, file } = fields(source, `sources[${index}]`);
+      return { name: textOf(name, `sources[${index}].name`), file: pathOf(file, `sources[${index}].file`) };
+    }),
+  }),
+  learnMix: (params) => ({
+    model: modelOf(params),
+    train: examplesOf(params['train'], 'train'),
+    test: examplesOf(params['test'], 'test'),
+    folds: integer(params['folds'], 'folds', 2, MOST_NEIGHBOURS),
+    seed: seedOf(params),
+    steps: integer(params['steps'], 'steps', 1, MOST_SOURCES),
+    rate: numeric(params['rate'], 'rate', 0, 1),
+    decay: numeric(params['decay'], 'decay', 0, LARGEST_WEIGHT),
+  }),
+  askTable: (params) => ({
+    table: tableOf(params),
+    words: analogyWords(params['words'], 'words', [1, 3]),
+    topK: integer(params['topK'], 'topK', 1, MOST_NEIGHBOURS),
+    exclude: flag(params['exclude'], 'exclude'),
+  }),
+  tableWords: (params) => ({ table: tableOf(params), words: wordsOf(params['words'], 'words', MOST_TEXTS) }),
+  analogies: (params) => ({
+    table: tableOf(params),
+    questions: list(params['questions'], 'questions', MOST_SOURCES).map((question, index) => {
+      const { section, words } = fields(question, `questions[${index}]`);
+      return {
+        section: textOf(section, `questions[${index}].section`, LONGEST_WORD),
+        words: analogyWords(words, `questions[${index}].words`, [4]),
+      };
+    }),
+    most: integer(params['most'], 'most', 1, Number.MAX_SAFE_INTEGER),
   }),
 };

@@ -60,6 +60,12 @@ export function modelOf(params: unknown): ModelRef {
   return { id, folder, file };
 }
 
+/** An absolute path of this machine. */
+export function pathOf(value: unknown, name: string): string {
+  if (typeof value === 'string' && isAbsolute(value) && !value.includes('\0')) return value;
+  throw wrong(name, 'an absolute path');
+}
+
 /** One of a fixed set of words. */
 export function oneOf<T extends string>(value: unknown, name: string, values: readonly T[]): T {
   const known = values.find((candidate) => candidate === value);

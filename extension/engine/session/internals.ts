@@ -68,18 +68,27 @@ export interface Internals {
   ): Promise<Trace>;
   /** A weight by its role and TransformerLens's name (weights.ts). Throws `model-unsupported` with the reason, `bad-input`, `memory`. */
   weight(name: string): Promise<Activation>;
+  /** Column `id` of W_U [D]. Throws as `weight`. */
+  unembedding(id: number): Promise<Activation>;
   /**
-   * Block `layer` alone: from the stream before it, [B,T,D], to the stream after it, with its z changed by `heads`. Throws
+   * Block `layer` alone: from the stream before it, [B,T,D], to the stream after it, with its activations changed. Throws
    * `model-unsupported` when the model cannot be cut into blocks, with the reason (instrument/pieces.ts).
    */
   runBlock(
     layer: number,
     resid: Activation,
     rows: readonly InputRow[],
-    heads?: Omit<Intervention, 'hook'>,
+    changes?: readonly Intervention[],
   ): Promise<Activation>;
   /** From streams after the last block (of post-norm blocks: behind its norm), [N,1,D], to logits [N,1,V]. Throws as `runBlock`. */
   runHead(resid: Activation): Promise<Activation>;
+  /** From such streams to what the unembedding reads, [N,1,D]. Throws as `runBlock`. */
+  runTransform(resid: Activation): Promise<Activation>;
+  /**
+   * Words' scores [N,1,V] of vectors that are written into the stream, [N,1,D]: W_U v, or, where the head has layers of its own before
+   * the unembedding, W_U t(v), without a bias. Throws as `runBlock`.
+   */
+  wordScores(vectors: Activation): Promise<Activation>;
 }
 
 /** As much as analyses need that only look. */

@@ -25,7 +25,6 @@ import {
   type LogitPlace,
   type LogitRows,
 } from './languageModel';
-import type { HeadGates } from './pieces';
 import { createSession, floats, runtimeError, weightsFile } from './runtime';
 import { Tracer } from './tracer';
 import { Weights } from './weights';
@@ -177,12 +176,29 @@ export class OrtModel implements LanguageModel, Internals {
     return new Weights(this.description, this.settings).read(name);
   }
 
-  runBlock(layer: number, resid: Activation, rows: readonly InputRow[], heads: HeadGates = {}): Promise<Activation> {
-    return this.tracer.runBlock(layer, resid, rows, heads);
+  unembedding(id: number): Promise<Activation> {
+    return new Weights(this.description, this.settings).unembedding(id);
+  }
+
+  runBlock(
+    layer: number,
+    resid: Activation,
+    rows: readonly InputRow[],
+    changes: readonly Intervention[] = [],
+  ): Promise<Activation> {
+    return this.tracer.runBlock(layer, resid, rows, changes);
   }
 
   runHead(resid: Activation): Promise<Activation> {
     return this.tracer.runHead(resid);
+  }
+
+  runTransform(resid: Activation): Promise<Activation> {
+    return this.tracer.runTransform(resid);
+  }
+
+  wordScores(vectors: Activation): Promise<Activation> {
+    return this.tracer.wordScores(vectors);
   }
 
   async logitsAt(batch: readonly InputRow[], places: readonly LogitPlace[]): Promise<LogitRows> {

@@ -5,41 +5,55 @@ import type { Anatomy } from '../anatomy/anatomy';
 import type { Site } from '../anatomy/hooks';
 import { piecesOf, type Piece } from '../instrument/pieces';
 import type { Description } from './describe';
-import { atSites, InstrumentedSession, type Feeds } from './instrumentedSession';
+import { atSites, InstrumentedSession, type Feeds, type RunRequest } from './instrumentedSession';
 import type { Activation, Intervention } from './internals';
 import { planReads } from './parts';
 
-/** What happens to a block's z. */
-export type HeadGates = Omit<Intervention, 'hook'>;
-
 export class Pieces {
   private found: (Piece | string)[] | null = null;
-  private readonly sessions = new Map<number, InstrumentedSession>();
+  private readonly sessions = new Map<string, InstrumentedSession>();
 
   constructor(
     private readonly description: Description,
     private readonly settings: EngineSettings,
   ) {}
 
-  /** Piece `index` (block, or the head after the last) from `resid` on. Throws `model-unsupported` when there is no such piece. */
-  async run(anatomy: Anatomy, index: number, feeds: Feeds, resid: Activation, heads: HeadGates): Promise<Activation> {
-    const { from, to, gate } = this.pieceAt(anatomy, index);
-    const { hooks, subject } = anatomy;
-    const siteOf = (hook: string): Site => hooks.sites.get(hook) as Site;
-    const changes = gate === null ? [] : atSites([{ ...heads, hook: gate }], siteOf);
-    let session = this.sessions.get(index);
-    if (session === undefined) {
-      const abilities = {
-        taps: new Set([siteOf(to).value]),
-        picks: [],
-        gates: new Set(changes.map(({ site }) => site.value)),
-        fed: siteOf(from).value,
-      };
+  /**
+   * Piece `index` (block, or the head after the last) from `resid` on, with changes inside. Throws `model-unsupported` when there is
+   * no such piece, or no such hook.
+   */
+  run(
+    anatomy: Anatomy,
+    index: number,
+    feeds: Feeds,
+    resid: Activation,
+    interventions: readonly Intervention[],
+  ): Promise<Activation> {
+    const { from, to } = this.pieceAt(anatomy, index);
+    const { sites } = anatomy.hooks;
+    const changes = atSites(interventions, (hook) => sites.get(hook) ?? this.refuse(`there is no ${hook}`));
+    return this.between(anatomy, (sites.get(from) as Site).value, sites.get(to) as Site, { feeds, resid, changes });
+  }
+
+  /** From one value of the graph, as a stream [B,T,D], to another. */
+  async between(
+    { subject }: Anatomy,
+    from: string,
+    to: Site,
+    { feeds, resid, changes = [] }: Omit<RunRequest, 'reads' | 'resid'> & { resid: Activation },
+  ): Promise<Activation> {
+    const key = JSON.stringify([from, to.value]);
+    const gates = new Set(changes.map(({ site }) => site.value));
+    let session = this.sessions.get(key);
+    if (session === undefined || ![...gates].every((gate) => session?.abilities.gates.has(gate))) {
+      const all = new Set([...gates, ...(session?.abilities.gates ?? [])]);
+      await session?.release();
+      const abilities = { taps: new Set([to.value]), picks: [], gates: all, fed: from };
       session = await InstrumentedSession.create(this.description, abilities, this.settings, 'large batches');
-      this.sessions.set(index, session);
+      this.sessions.set(key, session);
     }
-    const reads = planReads(subject, new Map([[to, siteOf(to)]]), new Map());
-    return (await session.run({ feeds, reads, changes, resid })).get(to) as Activation;
+    const reads = planReads(subject, new Map([['to', to]]), new Map());
+    return (await session.run({ feeds, reads, changes, resid })).get('to') as Activation;
   }
 
   async release(): Promise<void> {
@@ -50,7 +64,10 @@ export class Pieces {
   private pieceAt(anatomy: Anatomy, index: number): Piece {
     const pieces = (this.found ??= piecesOf(anatomy));
     const piece = pieces[index] ?? (anatomy.layers === 0 ? pieces[0] : `it has ${anatomy.layers} blocks`);
-    if (typeof piece === 'object') return piece;
-    throw new LensError('model-unsupported', `${this.description.info.id} cannot be run block by block: ${piece}.`);
+    return typeof piece === 'object' ? piece : this.refuse(piece ?? 'no block was found');
+  }
+
+  private refuse(why: string): never {
+    throw new LensError('model-unsupported', `${this.description.info.id} cannot be run block by block: ${why}.`);
   }
 }

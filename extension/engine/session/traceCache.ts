@@ -33,11 +33,14 @@ export class TraceCache {
       logitsAt: (batch, places) => model.logitsAt(batch, places),
       nextSentenceLogits: (batch) => model.nextSentenceLogits(batch),
       weight: (name) => this.use(`weight ${name}`) ?? this.keep(`weight ${name}`, model.weight(name)),
+      unembedding: (id) => this.use(`unembedding ${id}`) ?? this.keep(`unembedding ${id}`, model.unembedding(id)),
       trace: (rows, hooks, interventions = [], options = {}) => this.trace(model, rows, hooks, interventions, options),
       // Their rows are changed ones, each asked for once.
       traceFrom: (...args) => model.traceFrom(...args),
       runBlock: (...args) => model.runBlock(...args),
       runHead: (resid) => model.runHead(resid),
+      runTransform: (resid) => model.runTransform(resid),
+      wordScores: (vectors) => model.wordScores(vectors),
     };
   }
 

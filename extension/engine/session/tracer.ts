@@ -3,7 +3,10 @@ import type { EngineSettings } from '../../protocol/engine';
 import { LensError } from '../../protocol/errors';
 import type { Anatomy } from '../anatomy/anatomy';
 import { contradictions, precisionOf } from '../anatomy/check';
-import { blockHook, type Site } from '../anatomy/hooks';
+import { hasTransform } from '../anatomy/ends';
+import { blockHook, lastStream, tokenSite, type Site } from '../anatomy/hooks';
+import type { Linear } from '../anatomy/linears';
+import { rowWidth } from '../anatomy/subject';
 import type { Pick } from '../instrument/picks';
 import { positionPadding, type Description } from './describe';
 import { chunks, forRows, join, MAX_RUN_BYTES, rowBytes, rowsOf } from './batches';
@@ -13,7 +16,7 @@ import type { Activation, Intervention, Part, Trace, TraceOptions } from './inte
 import type { InputRow } from './languageModel';
 import { checkFits } from './layout';
 import { partDims, planReads, type Read } from './parts';
-import { Pieces, type HeadGates } from './pieces';
+import { Pieces } from './pieces';
 import { headShape } from './runtime';
 import { SessionPool } from './sessionPool';
 
@@ -100,7 +103,7 @@ export class Tracer {
     const changes = atSites(interventions, siteOf);
     const fed = start === null ? null : siteOf(blockHook(start.layer, 'hook_resid_pre')).value;
     const layer = start?.layer ?? 0;
-    const next = this.last.then(async () => {
+    return this.alone(async () => {
       const session = await this.pool.get({
         taps: inAllBlocks(
           anatomy,
@@ -117,46 +120,81 @@ export class Tracer {
       });
       return session.run({ feeds, reads, changes, resid: start?.resid });
     });
-    this.last = next.catch(() => undefined);
-    return next;
   }
 
-  /** One block alone, from stream to stream, with its z changed. Throws `model-unsupported` when it cannot be cut out. */
-  runBlock(layer: number, resid: Activation, rows: readonly InputRow[], heads: HeadGates): Promise<Activation> {
-    return this.runPiece(layer, resid, rows, heads);
+  /** One block alone, from stream to stream, with changes inside. Throws `model-unsupported` when it cannot be cut out. */
+  async runBlock(
+    layer: number,
+    resid: Activation,
+    rows: readonly InputRow[],
+    changes: readonly Intervention[],
+  ): Promise<Activation> {
+    const anatomy = await this.anatomy();
+    return this.alone(() => this.pieces.run(anatomy, layer, this.fill.feeds(rows), resid, changes));
   }
 
   /** From streams after the last block [N,1,D] to logits [N,1,V]. Throws as `runBlock`. */
   async runHead(resid: Activation): Promise<Activation> {
-    const { layers } = await this.anatomy();
+    const anatomy = await this.anatomy();
+    return this.oneByOne(resid, (feeds, streams) => this.pieces.run(anatomy, anatomy.layers, feeds, streams, []));
+  }
+
+  /** From such streams to what the unembedding reads [N,1,D]. Throws as `runBlock`. */
+  async runTransform(resid: Activation): Promise<Activation> {
+    const anatomy = await this.anatomy();
+    const { linear, stream } = this.ends(anatomy);
+    const to = tokenSite(anatomy.subject, linear.data, [rowWidth(anatomy.subject, linear.data) ?? 0]);
+    return this.oneByOne(resid, (feeds, streams) =>
+      this.pieces.between(anatomy, stream, to, { feeds, resid: streams }),
+    );
+  }
+
+  /** From vectors in the stream [N,1,D] to the scores [N,1,V] of words. Throws as `runBlock`. */
+  async wordScores(vectors: Activation): Promise<Activation> {
+    const anatomy = await this.anatomy();
+    const { linear, stream } = this.ends(anatomy);
+    const from = hasTransform(anatomy) ? stream : linear.data;
+    const to = tokenSite(anatomy.subject, linear.product, [rowWidth(anatomy.subject, linear.product) ?? 0]);
+    return this.oneByOne(vectors, (feeds, rows) => this.pieces.between(anatomy, from, to, { feeds, resid: rows }));
+  }
+
+  /** The two ends of the head: the stream's value, and the layer that scores the vocabulary. */
+  private ends(anatomy: Anatomy): { stream: string; linear: Linear } {
+    const { unembedding } = anatomy;
+    if (unembedding === null) return this.refuse(anatomy, 'unembed.W_U');
+    return { stream: this.siteOf(anatomy, lastStream(anatomy)).value, linear: unembedding.linear };
+  }
+
+  /**
+   * Streams [N,1,D] as texts of one token. A model of fixed length takes as many streams as it has tokens, as one text.
+   */
+  private async oneByOne(
+    resid: Activation,
+    run: (feeds: Feeds, resid: Activation) => Promise<Activation>,
+  ): Promise<Activation> {
     const [count = 0, , width = 0] = resid.dims;
-    // No token is read any more. A model of fixed length takes as many streams as it has tokens, as one text.
+    // No token is read any more.
     const row = { ids: Int32Array.of(0) };
     const length = this.fill.length([row]);
-    if (length === 1) return this.runPiece(layers, resid, new Array<InputRow>(count).fill(row), {});
+    if (length === 1) return this.alone(() => run(this.fill.feeds(new Array<InputRow>(count).fill(row)), resid));
     const parts: Activation[] = [];
     for (let start = 0; start < count; start += length) {
       const streams = new Float32Array(length * width);
       streams.set(resid.data.subarray(start * width, (start + length) * width));
-      parts.push(await this.runPiece(layers, { dims: [1, length, width], data: streams }, [row], {}));
+      parts.push(await this.alone(() => run(this.fill.feeds([row]), { dims: [1, length, width], data: streams })));
     }
-    const vocab = parts[0]?.dims.at(-1) ?? 0;
-    const logits = { dims: [count, 1, vocab], data: new Float32Array(count * vocab) };
+    const size = parts[0]?.dims.at(-1) ?? 0;
+    const joined = { dims: [count, 1, size], data: new Float32Array(count * size) };
     parts.forEach(({ data }, part) => {
       const from = part * length;
-      logits.data.set(data.subarray(0, (Math.min(count, from + length) - from) * vocab), from * vocab);
+      joined.data.set(data.subarray(0, (Math.min(count, from + length) - from) * size), from * size);
     });
-    return logits;
+    return joined;
   }
 
-  private async runPiece(
-    index: number,
-    resid: Activation,
-    rows: readonly InputRow[],
-    heads: HeadGates,
-  ): Promise<Activation> {
-    const anatomy = await this.anatomy();
-    const next = this.last.then(() => this.pieces.run(anatomy, index, this.fill.feeds(rows), resid, heads));
+  /** After what runs now. */
+  private alone<T>(work: () => Promise<T>): Promise<T> {
+    const next = this.last.then(work);
     this.last = next.catch(() => undefined);
     return next;
   }

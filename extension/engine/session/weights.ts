@@ -3,7 +3,8 @@
  *
  *     embed.W_E [V,D] · pos_embed.W_pos [positions,D] · unembed.W_U [D,V], b_U [V]
  *     blocks.{l}.attn.W_Q [H,D,d], W_K and W_V [K,D,d], W_O [H,d,D], b_Q [H,d], b_K and b_V [K,d], b_O [D]
- *     blocks.{l}.ln1.w and b [D], and its ε as ln1.eps [1]: of post-norm blocks, the norm after attention
+ *     blocks.{l}.ln1.w and b [D], and its ε as ln1.eps [1]: of post-norm blocks, the norm after attention; ln2 the one after the FFN;
+ *     ln2_post the norm that some pre-norm blocks put on the FFN's output; ln_final.w … the norm before the head of pre-norm models
  *     blocks.{l}.mlp.W_in [D,F] (keys are its columns), W_gate [D,F], W_out [F,D] (values are its rows), b_in [F], b_gate [F], b_out [D]
  *
  * A gated network's W_gate is the factor with the activation. They are read by running the layer itself on unit vectors: what comes
@@ -13,9 +14,11 @@ import { basename } from 'node:path';
 import { Tensor } from 'onnxruntime-node';
 import type { EngineSettings } from '../../protocol/engine';
 import { LensError } from '../../protocol/errors';
-import type { Linear } from '../anatomy/linears';
+import { normAt } from '../anatomy/ends';
+import { outputsAxis, type Linear } from '../anatomy/linears';
 import { cut, fedInput } from '../instrument/cut';
-import { encodeModel, sizeOf } from '../onnx/model';
+import { encodeModel, encodeTensor, FLOAT, INT64, newNode, newValueInfo, sizeOf, type OnnxModel } from '../onnx/model';
+import type { Subject } from '../anatomy/subject';
 import type { Description } from './describe';
 import type { Activation } from './internals';
 import { createSession, floats, runtimeError, weightsFile } from './runtime';
@@ -30,6 +33,33 @@ interface Role {
   shape: readonly number[];
 }
 
+const CONSTANT = 'onnx_lens.constant';
+
+/** The model that gives a constant, or one element of it along an axis. */
+function constantModel(subject: Subject, value: string, picked: { axis: number; index: number } | null): OnnxModel {
+  const model = cut(subject, new Map(), value);
+  const at = `${CONSTANT}.at`;
+  const reading =
+    picked === null
+      ? [newNode('Identity', [value], [CONSTANT])]
+      : [
+          newNode('Constant', [], [at], { value: encodeTensor(INT64, [], [picked.index]) }),
+          newNode('Gather', [value, at], [CONSTANT], { axis: picked.axis }),
+        ];
+  return {
+    ...model,
+    graph: {
+      ...model.graph,
+      nodes: [...model.graph.nodes, ...reading],
+      initializers: new Map([
+        ...model.graph.initializers,
+        ...[...subject.model.graph.initializers].filter(([name]) => name === value),
+      ]),
+      outputs: [newValueInfo(CONSTANT, subject.values.get(value)?.type ?? FLOAT)],
+    },
+  };
+}
+
 export class Weights {
   constructor(
     private readonly description: Description,
@@ -41,8 +71,8 @@ export class Weights {
     const { anatomy } = this.description;
     const table = { 'embed.W_E': anatomy.embeddings.word, 'pos_embed.W_pos': anatomy.embeddings.position }[name];
     if (table !== undefined) return this.rows(table ?? this.missing(name));
-    const [, layer, part] = /^blocks\.(\d+)\.ln1\.(w|b|eps)$/.exec(name) ?? [];
-    if (layer !== undefined) return this.norm(Number(layer), part as 'w' | 'b' | 'eps', name);
+    const [, norm, part] = /^(blocks\.\d+\.(?:ln1|ln2|ln2_post)|ln_final)\.(w|b|eps)$/.exec(name) ?? [];
+    if (norm !== undefined) return this.norm(norm, part as 'w' | 'b' | 'eps', name);
     const bias = /(^|\.)b_/.test(name);
     const role = this.role(name.replace(/(^|\.)b_/, '$1W_'), name);
     return bias ? this.bias(role) : this.matrix(role);
@@ -61,15 +91,37 @@ export class Weights {
     return { dims: [wanted.length, tensor.dims.at(-1) as number], data: floats(tensor) };
   }
 
+  /** Column `id` of W_U [D]. Where the file has it as a matrix of numbers, nothing else is computed. */
+  async unembedding(id: number): Promise<Activation> {
+    const { anatomy } = this.description;
+    const linear = anatomy.unembedding?.linear ?? this.missing('unembed.W_U');
+    const { embeddings, unembedding, subject } = anatomy;
+    if (unembedding?.tied === true && embeddings.word !== null) {
+      const { dims, data } = await this.rows(embeddings.word, Int32Array.of(id));
+      return { dims: [dims[1] as number], data };
+    }
+    const dims = subject.values.get(linear.weight)?.dims ?? [];
+    const axis = outputsAxis(linear, dims);
+    if (axis === null) {
+      const { weight, inputs, outputs } = await this.apply(linear);
+      return {
+        dims: [inputs],
+        data: Float32Array.from({ length: inputs }, (_, row) => weight[row * outputs + id] as number),
+      };
+    }
+    const tensor = await this.constant(linear.weight, { axis, index: id });
+    const data = floats(tensor);
+    return { dims: [data.length], data };
+  }
+
   /**
-   * γ, β and ε of the norm after a post-norm block's attention, from its answers to x, -x and a small x, where x has the mean 0: ε does
-   * not count beside a large variance, and does beside a small one.
+   * γ, β and ε of a norm, from its answers to x, -x and a small x, where x has the mean 0: ε does not count beside a large variance, and
+   * does beside a small one.
    */
-  private async norm(layer: number, part: 'w' | 'b' | 'eps', name: string): Promise<Activation> {
-    const { blocks, norms, subject } = this.description.anatomy;
-    const block = blocks[layer] ?? this.missing(name);
-    const norm = norms.byOutput.get(block.mlpIn ?? '') ?? this.missing(name, 'its norms stand before the sums');
-    if (norm.kind !== 'layer') return this.missing(name, 'its norm is an RMSNorm');
+  private async norm(which: string, part: 'w' | 'b' | 'eps', name: string): Promise<Activation> {
+    const { subject } = this.description.anatomy;
+    const norm = normAt(this.description.anatomy, which);
+    if (typeof norm === 'string') return this.missing(name, norm);
     const dims = subject.values.get(norm.input)?.dims ?? this.missing(name);
     const width = dims.at(-1) as number;
     const [large, small] = [1e3, 1e-3];
@@ -129,6 +181,8 @@ export class Weights {
     linear: Linear,
   ): Promise<{ weight: Float32Array; bias: Float32Array; inputs: number; outputs: number }> {
     const { subject } = this.description.anatomy;
+    const direct = await this.stored(linear);
+    if (direct !== null) return direct;
     const dims = subject.values.get(linear.data)?.dims as readonly number[];
     const inputs = sizeOf(dims.slice(dims.length === 2 ? 1 : 2));
     const units = new Float32Array((inputs + 1) * inputs);
@@ -147,13 +201,36 @@ export class Weights {
     return { weight, bias, inputs, outputs };
   }
 
-  private async run(
-    fed: ReadonlyMap<string, { kind: 'numbers' | 'indices'; fed: Tensor }>,
-    output: string,
-  ): Promise<Tensor> {
-    const { description, settings } = this;
+  /** The same where the file has it as a matrix of numbers, perhaps quantised: without a run on as many vectors as it has rows. */
+  private async stored(
+    linear: Linear,
+  ): Promise<{ weight: Float32Array; bias: Float32Array; inputs: number; outputs: number } | null> {
+    const { subject } = this.description.anatomy;
+    const axis = outputsAxis(linear, subject.values.get(linear.weight)?.dims ?? []);
+    const biasDims = linear.bias === null ? null : (subject.values.get(linear.bias)?.dims ?? null);
+    if (axis === null || (linear.bias !== null && biasDims === null)) return null;
+    const tensor = await this.constant(linear.weight);
+    const [rows, columns] = tensor.dims as [number, number];
+    const [inputs, outputs] = axis === 1 ? [rows, columns] : [columns, rows];
+    if (biasDims !== null && sizeOf(biasDims) !== outputs) return null;
+    const numbers = floats(tensor);
+    const bias = linear.bias === null ? new Float32Array(outputs) : floats(await this.constant(linear.bias)).slice();
+    return { weight: axis === 1 ? numbers : transposed(numbers, rows, columns), bias, inputs, outputs };
+  }
+
+  private run(fed: ReadonlyMap<string, { kind: 'numbers' | 'indices'; fed: Tensor }>, output: string): Promise<Tensor> {
     const kinds = new Map([...fed].map(([value, { kind }]) => [value, kind]));
-    const model = cut(description.anatomy.subject, kinds, output);
+    const feeds = Object.fromEntries([...fed].map(([value, each]) => [fedInput(value), each.fed]));
+    return this.runOnce(cut(this.description.anatomy.subject, kinds, output), feeds, output);
+  }
+
+  /** A constant of the graph, computed as the model computes it (dequantised, cast, transposed); or one element along an axis. */
+  private constant(value: string, picked: { axis: number; index: number } | null = null): Promise<Tensor> {
+    return this.runOnce(constantModel(this.description.anatomy.subject, value, picked), {}, CONSTANT);
+  }
+
+  private async runOnce(model: OnnxModel, feeds: Record<string, Tensor>, output: string): Promise<Tensor> {
+    const { description, settings } = this;
     const weights = weightsFile(description);
     const session = await createSession(
       encodeModel(model, basename(weights)),
@@ -163,7 +240,6 @@ export class Weights {
       'one run',
     );
     try {
-      const feeds = Object.fromEntries([...fed].map(([value, each]) => [fedInput(value), each.fed]));
       return (await session.run(feeds, [output]))[output] as Tensor;
     } catch (thrown) {
       throw runtimeError(thrown, description.info.id);
@@ -224,4 +300,12 @@ export class Weights {
       '“lens inspect” lists what was found.',
     );
   }
+}
+
+function transposed(data: Float32Array, rows: number, columns: number): Float32Array {
+  const result = new Float32Array(data.length);
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++)
+      result[column * rows + row] = data[row * columns + column] as number;
+  return result;
 }

@@ -23,18 +23,8 @@ import { Distribution } from '../distribution';
 import { throwIfCancelled } from '../forward';
 import { predictedAt, predictedByDefault } from '../predicted';
 import { actualToken, topPredictions } from '../predictions';
-import {
-  cannotRunSo,
-  LOGITS,
-  logitsAt,
-  quantisesActivations,
-  runFromBlocks,
-  runWhole,
-  takesAnyLength,
-  zHook,
-  type ChangedRuns,
-} from './changedRuns';
-import { meanOverTokens, type HeadChange, type RowChange } from './headChanges';
+import { LOGITS, logitsAt, quantisesActivations, runChanges, zHook, type ChangedRuns } from './changedRuns';
+import { meanOverTokens, type HeadChange } from './headChanges';
 import { checkHeads, headInterventions, prepareInput } from './input';
 
 /**
@@ -43,11 +33,6 @@ import { checkHeads, headInterventions, prepareInput } from './input';
  */
 const FINE_STEP = 0.01;
 const COARSE_STEP = 0.1;
-
-/** Between the unchanged run as a whole and block by block, in nats. More, and the blocks are not what they look like. */
-const SAME = 1e-3;
-/** With 16-bit activations, which the runtime rounds elsewhere when it fuses otherwise. */
-const ROUGHLY_SAME = 0.02;
 
 /** Throws `no-lm-head`, `bad-input`, `model-unsupported` for models whose heads cannot be changed. */
 export async function ablate(
@@ -184,7 +169,10 @@ async function effectsOf(
     const [first] = topPredictions(model.tokenizer, distribution, 1) as [Prediction];
     return { logprob: distribution.logprob(id), first };
   };
-  const [plain, ...outcomes] = (await run(runs, clean, [null, ...changes], read, before)) as [Outcome, ...Outcome[]];
+  const [plain, ...outcomes] = (await runChanges(runs, clean, [null, ...changes], read, before)) as [
+    Outcome,
+    ...Outcome[],
+  ];
   const at = new Map(changes.map((change, index) => [keyOf(change), outcomes[index] as Outcome]));
   const outcome = (head: HeadRef, scale: number, ofMean = false): Outcome =>
     at.get(`${head.layer}.${head.head} ${scale} ${ofMean}`) as Outcome;
@@ -211,26 +199,3 @@ async function effectsOf(
 }
 
 const keyOf = ({ layer, head, scale, offset }: HeadChange): string => `${layer}.${head} ${scale} ${offset !== null}`;
-
-/** The unchanged run is the first row: what it gives block by block must be what it gave as a whole. */
-async function run(
-  runs: ChangedRuns,
-  clean: Clean,
-  changes: readonly RowChange[],
-  read: (logits: Float32Array) => Outcome,
-  before: number,
-): Promise<Outcome[]> {
-  const { model, anatomy } = runs;
-  const streams = anatomy.blocks.map((_, layer) => clean.get(blockHook(layer, 'hook_resid_pre')));
-  const isComplete = (given: typeof streams): given is Activation[] => given.every((stream) => stream !== undefined);
-  if (!quantisesActivations(anatomy) && takesAnyLength(model) && isComplete(streams)) {
-    try {
-      const outcomes = await runFromBlocks(runs, streams, changes, read);
-      const limit = hasHalfFloats(anatomy.subject) ? ROUGHLY_SAME : SAME;
-      if (Math.abs((outcomes[0] as Outcome).logprob - before) <= limit) return outcomes;
-    } catch (thrown) {
-      if (!cannotRunSo(thrown)) throw thrown;
-    }
-  }
-  return runWhole(runs, changes, read);
-}

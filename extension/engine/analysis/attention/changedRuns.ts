@@ -1,18 +1,18 @@
 /**
- * Many runs of one text, each with one head changed. They differ only above that head: where the model can be cut into blocks, each row
+ * Many runs of one text, each with one head or neuron changed. They differ only above it: where the model can be cut into blocks, each row
  * enters at its own block with the stream of the unchanged run, and rows of all blocks go up together in batches; the head of the model
  * is computed at one token. Elsewhere all rows are run whole.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { LensError } from '../../../protocol/errors';
 import type { Anatomy } from '../../anatomy/anatomy';
-import type { Attention } from '../../anatomy/attention';
 import type { Block } from '../../anatomy/blocks';
 import { blockHook } from '../../anatomy/hooks';
-import type { Activation, Internals, Intervention, TraceOptions } from '../../session/internals';
+import { hasHalfFloats } from '../../anatomy/subject';
+import type { Activation, Internals, Intervention, Trace, TraceOptions } from '../../session/internals';
 import { checkFinite, type InputRow, type RunContext } from '../../session/languageModel';
 import { throwIfCancelled, TOKENS_PER_RUN } from '../forward';
-import { rowGates, type RowChange } from './headChanges';
+import { isHeadChange, isNeuronChange, neuronScales, rowGates, type RowChange } from './headChanges';
 
 export interface ChangedRuns {
   model: Internals;
@@ -32,7 +32,31 @@ export const LOGITS = 'unembed.logits';
 /** Logits of one token only. */
 export const logitsAt = (position: number): TraceOptions => ({ parts: new Map([[LOGITS, { positions: [position] }]]) });
 export const zHook = (layer: number): string => blockHook(layer, 'attn.hook_z');
-const headsOf = ({ blocks }: Anatomy, layer: number): Attention => (blocks[layer] as Block).attention;
+
+/** What can be changed in a row, by the hook that it is changed at. */
+const KINDS = ['attn.hook_z', 'mlp.hook_post'] as const;
+type Kind = (typeof KINDS)[number];
+const OF_KIND: Record<Kind, (change: RowChange) => boolean> = {
+  'attn.hook_z': isHeadChange,
+  'mlp.hook_post': isNeuronChange,
+};
+
+/** The rows' own changes of a block, on top of those that hold in all. */
+function changeAt(
+  kind: Kind,
+  { blocks }: Anatomy,
+  layer: number,
+  base: readonly Intervention[],
+  rows: readonly RowChange[],
+  length: number,
+): Intervention {
+  const hook = blockHook(layer, kind);
+  const held = base.find((change) => change.hook === hook)?.scale;
+  const { attention, ffn } = blocks[layer] as Block;
+  if (kind === 'attn.hook_z') return { hook, ...rowGates(layer, attention, held, rows) };
+  const scale = neuronScales(layer, ffn?.width ?? 0, length, held, rows);
+  return scale === undefined ? { hook } : { hook, scale };
+}
 
 /** Of streams that wait for the next block, and of logits at once. */
 const MOST_NUMBERS = 32 * 2 ** 20;
@@ -42,11 +66,42 @@ export const quantisesActivations = ({ subject }: Anatomy): boolean =>
   subject.model.graph.nodes.some(({ opType }) => opType.startsWith('DynamicQuantize'));
 
 /** Whether the model takes texts of any length: a padded stream cannot be told from a whole one. */
-export const takesAnyLength = ({ info }: Pick<Internals, 'info'>): boolean =>
+const takesAnyLength = ({ info }: Pick<Internals, 'info'>): boolean =>
   info.inputs.every(({ name, shape }) => name !== 'input_ids' || typeof shape[1] !== 'number');
 
+/** Between the unchanged run as a whole and block by block, in nats. More, and the blocks are not what they look like. */
+const SAME = 1e-3;
+/** With 16-bit activations, which the runtime rounds elsewhere when it fuses otherwise. */
+const ROUGHLY_SAME = 0.02;
+
+/**
+ * From blocks where the model can be cut into them. The unchanged run is the first row, others by ascending layer: what it gives block
+ * by block must be what it gave as a whole (`before`). `clean` has the streams before all blocks.
+ */
+export async function runChanges<T extends { logprob: number }>(
+  runs: ChangedRuns,
+  clean: Trace,
+  changes: readonly RowChange[],
+  read: Reader<T>,
+  before: number,
+): Promise<T[]> {
+  const { model, anatomy } = runs;
+  const streams = anatomy.blocks.map((_, layer) => clean.get(blockHook(layer, 'hook_resid_pre')));
+  const isComplete = (given: typeof streams): given is Activation[] => given.every((stream) => stream !== undefined);
+  if (!quantisesActivations(anatomy) && takesAnyLength(model) && isComplete(streams)) {
+    try {
+      const outcomes = await runFromBlocks(runs, streams, changes, read);
+      const limit = hasHalfFloats(anatomy.subject) ? ROUGHLY_SAME : SAME;
+      if (Math.abs((outcomes[0] as T).logprob - before) <= limit) return outcomes;
+    } catch (thrown) {
+      if (!cannotRunSo(thrown)) throw thrown;
+    }
+  }
+  return runWhole(runs, changes, read);
+}
+
 /** Rows must begin with the lowest block. `streams`: before each block, of the unchanged run [1,T,D]. */
-export async function runFromBlocks<T>(
+async function runFromBlocks<T>(
   { model, anatomy, row, base, position, context }: ChangedRuns,
   streams: readonly Activation[],
   changes: readonly RowChange[],
@@ -58,6 +113,8 @@ export async function runFromBlocks<T>(
   const lowest = changes.find((change) => change !== null)?.layer ?? 0;
   const entryOf = (change: RowChange): number => change?.layer ?? lowest;
   const total = changes.reduce((sum, change) => sum + anatomy.layers - entryOf(change), 0);
+  // The same in all rows and layers, so that each block has one session.
+  const kinds = KINDS.filter((kind) => changes.some(OF_KIND[kind]) || base.some(({ hook }) => hook.endsWith(kind)));
   let done = 0;
   const results: T[] = [];
   for (const group of chunks(changes, Math.floor(MOST_NUMBERS / size))) {
@@ -66,18 +123,17 @@ export async function runFromBlocks<T>(
       const entering = group.slice(below.length).filter((change) => entryOf(change) === layer);
       const clean = (streams[layer] as Activation).data;
       const inputs = [...below, ...entering.map(() => clean)];
-      const scales = base.find(({ hook }) => hook === zHook(layer))?.scale;
       const above: Float32Array[] = [];
       for (const part of chunks(inputs, rowsPerRun(length))) {
         throwIfCancelled(context.signal);
         const rows = group.slice(above.length, above.length + part.length);
-        const gates = rowGates(layer, headsOf(anatomy, layer), scales, rows);
+        const changed = kinds.map((kind) => changeAt(kind, anatomy, layer, base, rows, length));
         const resid = joined(part, [part.length, length, width]);
         const { data } = await model.runBlock(
           layer,
           resid,
           part.map(() => row),
-          gates,
+          changed,
         );
         part.forEach((_, index) => above.push(data.subarray(index * size, (index + 1) * size)));
         done += part.length;
@@ -96,7 +152,7 @@ export async function runFromBlocks<T>(
 }
 
 /** Every row from the tokens on. */
-export async function runWhole<T>(
+async function runWhole<T>(
   { model, anatomy, row, base, position, context }: ChangedRuns,
   changes: readonly RowChange[],
   read: Reader<T>,
@@ -106,14 +162,15 @@ export async function runWhole<T>(
   for (const part of chunks(changes, most)) {
     throwIfCancelled(context.signal);
     const hooks = new Map(base.map((change) => [change.hook, change]));
-    for (const layer of new Set(part.flatMap((change) => (change === null ? [] : [change.layer])))) {
-      const hook = zHook(layer);
-      hooks.set(hook, { hook, ...rowGates(layer, headsOf(anatomy, layer), hooks.get(hook)?.scale, part) });
-    }
+    for (const kind of KINDS)
+      for (const layer of new Set(part.flatMap((change) => (OF_KIND[kind](change) ? [change?.layer as number] : [])))) {
+        const change = changeAt(kind, anatomy, layer, base, part, row.ids.length);
+        hooks.set(change.hook, change);
+      }
     const rows = part.map(() => row);
     const trace = await model.trace(rows, [LOGITS], [...hooks.values()], logitsAt(position));
     results.push(...readRows(trace.get(LOGITS) as Activation, model.info.id, read));
-    context.progress({ message: 'Heads', fraction: results.length / changes.length });
+    context.progress({ message: 'Changed runs', fraction: results.length / changes.length });
     await nextTurn();
   }
   return results;
@@ -143,5 +200,5 @@ function readRows<T>({ dims, data }: Activation, model: string, read: Reader<T>)
 }
 
 /** Whether an error says that the model cannot be run in this way, rather than that it cannot be run. */
-export const cannotRunSo = (thrown: unknown): boolean =>
+const cannotRunSo = (thrown: unknown): boolean =>
   thrown instanceof LensError && (thrown.code === 'model-unsupported' || thrown.code === 'model-invalid');

@@ -1,5 +1,6 @@
-/** One head changed in each row of a batch: what the gates of its block are fed. */
+/** One head or neuron changed in each row of a batch: what the gates of its block are fed. */
 import type { HeadRef } from '../../../protocol/attention';
+import type { NeuronScale } from '../../../protocol/ffn';
 import type { Activation, Intervention } from '../../session/internals';
 
 /** The head's output z times `scale`, plus `offset` [d] at every token. */
@@ -9,7 +10,10 @@ export interface HeadChange extends HeadRef {
 }
 
 /** Null: a row in which nothing is changed but what is changed in all. */
-export type RowChange = HeadChange | null;
+export type RowChange = HeadChange | NeuronScale | null;
+
+export const isHeadChange = (change: RowChange): change is HeadChange => change !== null && 'head' in change;
+export const isNeuronChange = (change: RowChange): change is NeuronScale => change !== null && 'neuron' in change;
 
 /**
  * z·scale + offset for the rows of a batch [B,1|T,H,1], [B,1,H,d]: each row's own change (only those of `layer`) on top of `base`, the
@@ -21,7 +25,7 @@ export function rowGates(
   base: Activation | undefined,
   rows: readonly RowChange[],
 ): Omit<Intervention, 'hook'> {
-  const own = rows.map((change) => (change?.layer === layer ? change : null));
+  const own = rows.map((change) => (isHeadChange(change) && change.layer === layer ? change : null));
   if (own.every((change) => change === null)) return base === undefined ? {} : { scale: base };
   const tokens = base?.dims[1] ?? 1;
   const scale = new Float32Array(rows.length * tokens * heads);
@@ -39,6 +43,37 @@ export function rowGates(
     if (change !== null) offset.set(change.offset ?? [], (row * heads + change.head) * headWidth);
   });
   return { ...gates, offset: { dims: [rows.length, 1, heads, headWidth], data: offset } };
+}
+
+/**
+ * The activations' scale [B,1|T,F] for the rows of a batch: each row's own change (only those of `layer`) on top of `base` [1,1|T,F],
+ * which holds in all rows. `length` is T. Undefined: none changes anything.
+ */
+export function neuronScales(
+  layer: number,
+  width: number,
+  length: number,
+  base: Activation | undefined,
+  rows: readonly RowChange[],
+): Activation | undefined {
+  const own = rows.map((change) => (isNeuronChange(change) && change.layer === layer ? change : null));
+  if (own.every((change) => change === null)) return base;
+  const isPlaced = own.some((change) => change?.position !== undefined);
+  const tokens = isPlaced ? length : (base?.dims[1] ?? 1);
+  const baseTokens = base?.dims[1] ?? 1;
+  const scale = new Float32Array(rows.length * tokens * width).fill(1);
+  own.forEach((change, row) => {
+    for (let token = 0; token < tokens; token++) {
+      const at = (row * tokens + token) * width;
+      if (base !== undefined) {
+        const from = (baseTokens > 1 ? token : 0) * width;
+        scale.set(base.data.subarray(from, from + width), at);
+      }
+      if (change === null || (change.position !== undefined && change.position !== token)) continue;
+      scale[at + change.neuron] = (scale[at + change.neuron] as number) * change.scale;
+    }
+  });
+  return { dims: [rows.length, tokens, width], data: scale };
 }
 
 /** Mean [d] over the first `tokens` (what follows is padding) of one head's z [1,T,H,d]. */

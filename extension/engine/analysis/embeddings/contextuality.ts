@@ -13,7 +13,7 @@ import { throwIfCancelled } from '../forward';
 import { randomBelow, seededRandom, shuffle } from '../random';
 import { tracedRuns } from '../runs';
 import { fitsRun, type Embedder } from './embed';
-import { checkVectors, hiddenStates, hooksOf, layerVectors } from './layers';
+import { checkVectors, hiddenStates, hooksOf, layerVectors, readableLayers } from './layers';
 import { centredKernel, dot, gram, linearCka, norm, rowAt, type Rows } from './maths';
 import { joinRows, meanCosine, meanCosineOfSum } from './occurrences';
 import { firstShare, largestEigenpairs } from './pca';
@@ -49,7 +49,7 @@ export async function contextuality(
 ): Promise<ContextualityResult> {
   const started = performance.now();
   const states = await hiddenStates(model);
-  const layers = [...states.hooks.keys()].filter((layer) => states.hooks[layer] !== null);
+  const layers = readableLayers(model, states);
   const hooks = hooksOf(model, states, layers);
   const skipped = new SkipList();
   const random = seededRandom(seed);

@@ -23,6 +23,8 @@ export async function hiddenStates({ info, anatomy }: Pick<Internals, 'info' | '
   const last = layers > 0 ? layers : (info.layers ?? 0);
   const missing =
     [...hooks.missing].find(([hook]) => hook === 'blocks.*')?.[1] ?? 'the norm after the last block was not found';
+  // How many there are is not known, so that none has a number.
+  if (last === 0) return { last, hooks: [null], missing };
   const inside = Array.from({ length: last }, (_, layer) => found(blockHook(layer, 'hook_resid_pre')));
   const lastBlock = last - 1;
   // A post-norm block ends with its norm, a pre-norm model with one of its own: the sum before it is another vector.
@@ -30,6 +32,13 @@ export async function hiddenStates({ info, anatomy }: Pick<Internals, 'info' | '
     ? found(LAST_OUTPUT)
     : found(blockHook(lastBlock, 'hook_normalized_resid_post'), 'ln_final.hook_normalized', LAST_OUTPUT);
   return { last, hooks: [...inside, end], missing };
+}
+
+/** Those that can be read. Throws `model-unsupported` when there is none. */
+export function readableLayers(model: Pick<Internals, 'info'>, states: HiddenStates): number[] {
+  const numbers = [...states.hooks.keys()].filter((layer) => states.hooks[layer] !== null);
+  if (numbers.length === 0) hookOfLayer(model, states, states.last);
+  return numbers;
 }
 
 /** Throws `bad-input` for layers that there are none of, `model-unsupported` for those that cannot be read. */

@@ -89,10 +89,11 @@ export async function occurrences(
 
   const results: OccurrenceLayer[] = [];
   const labels = hits.map(({ label }) => label);
-  const labelled = labels.every((label) => label !== null) && new Set(labels).size > 1 ? (labels) : null;
+  const labelled = labels.every((label) => label !== null) && new Set(labels).size > 1 ? labels : null;
   for (const [at, layer] of layers.entries()) {
     const matrix = joinRows(rows[at] as Float32Array[]);
     const placed = await places(matrix, projection, axes, seed, context);
+    if (projection === 'pca') alignSigns(placed.scores, results.at(-1)?.places, axes);
     const grouped = clusterRows(matrix, clusters === 'auto' ? { most: MOST_CLUSTERS } : clusters, seed);
     results.push({
       layer,
@@ -124,6 +125,16 @@ export async function occurrences(
     ],
     elapsed: performance.now() - started,
   };
+}
+
+/** An axis has no sign of its own: each is turned towards that of the layer before, so that points stay on their side. */
+function alignSigns(scores: Float32Array, before: Float32Array | undefined, axes: number): void {
+  if (before === undefined) return;
+  for (let axis = 0; axis < axes; axis++) {
+    let likeness = 0;
+    for (let at = axis; at < scores.length; at += axes) likeness += (scores[at] as number) * (before[at] as number);
+    if (likeness < 0) for (let at = axis; at < scores.length; at += axes) scores[at] = -(scores[at] as number);
+  }
 }
 
 /** Sentences with the word, each cut into tokens; occurrences are numbered in the order of the corpus. */

@@ -6,9 +6,10 @@ import type { Activation, Internals } from '../../session/internals';
 import type { RunContext } from '../../session/languageModel';
 import { prepareInput, unitsOf } from '../attention/input';
 import { throwIfCancelled } from '../forward';
-import { checkVectors, hiddenStates, hooksOf, layerName, layerVectors, staticVectors } from './layers';
+import { checkVectors, hiddenStates, hooksOf, layerName, layerVectors, readableLayers, staticVectors } from './layers';
 import { centred, cosine, meanRow, norm, type Rows } from './maths';
 import { meanOf } from './pooling';
+import { topIds } from './top';
 
 export async function wordInContext(
   model: Pick<Internals, 'info' | 'tokenizer' | 'anatomy' | 'trace' | 'weight'>,
@@ -29,7 +30,7 @@ export async function wordInContext(
     );
   const pieces = own.map(({ index }) => index);
   const states = await hiddenStates(model);
-  const numbers = [...states.hooks.keys()].filter((layer) => states.hooks[layer] !== null);
+  const numbers = readableLayers(model, states);
   const hooks = hooksOf(model, states, numbers);
   const anatomy = await model.anatomy();
   progress({ message: 'Running the text' });
@@ -142,19 +143,4 @@ function nearest(
       .map((id) => ({ id, token: tokenizer.token(id), text: tokenizer.text(id), cosine: likeness[id] as number })),
     rank: mine === -Infinity ? null : 1 + likeness.reduce((above, value) => above + Number(value > mine), 0),
   };
-}
-
-/** Indices of the largest numbers, largest first, ties by lower index. */
-export function topIds(values: Float32Array, count: number): number[] {
-  const found: number[] = [];
-  const isBefore = (a: number, b: number): boolean => (values[a] as number) > (values[b] as number);
-  for (let id = 0; id < values.length; id++) {
-    if (values[id] === -Infinity) continue;
-    if (found.length === count && !isBefore(id, found.at(-1) as number)) continue;
-    let at = found.length;
-    while (at > 0 && isBefore(id, found[at - 1] as number)) at--;
-    found.splice(at, 0, id);
-    if (found.length > count) found.pop();
-  }
-  return found;
 }

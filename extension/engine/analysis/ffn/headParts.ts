@@ -2,7 +2,7 @@
 import type { Anatomy } from '../../anatomy/anatomy';
 import { valuesBetween } from '../../anatomy/columns';
 import { activationOf } from '../../anatomy/ffn';
-import { lastStream } from '../../instrument/pieces';
+import { lastStream } from '../../anatomy/hooks';
 
 const NORMS = { layer: 'LayerNorm', rms: 'RMSNorm' };
 

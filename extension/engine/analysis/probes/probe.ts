@@ -74,6 +74,12 @@ interface FactWork {
   fact: number;
 }
 
+/** A fact whose answers have several tokens. */
+interface JointWork extends FactWork {
+  accepted: readonly string[];
+  blanks: readonly { template: number; blank: Blank }[];
+}
+
 interface Text extends Question {
   asks: Ask[];
 }
@@ -167,11 +173,9 @@ class Probe {
 
   private async runChunk(chunk: readonly FactWork[]): Promise<void> {
     const texts = new Map<string, Text>();
-    for (const { work, fact } of chunk) {
-      const why = work.guessed.get(fact) ?? (await this.plan(work, fact, texts));
-      if (why !== null)
-        this.finish({ relation: work.relation.id, fact, kind: 'skipped', why: why.why, detail: why.detail });
-    }
+    const joint: JointWork[] = [];
+    for (const { work, fact } of chunk)
+      this.settle(work, fact, work.guessed.get(fact) ?? this.plan(work, fact, texts, joint));
     const sorted = [...texts.values()].sort((a, b) => a.ids.length - b.ids.length);
     for (const batch of batches(sorted) as Text[][]) {
       throwIfCancelled(this.context.signal);
@@ -186,11 +190,20 @@ class Probe {
       // Lets a cancel be read.
       await nextTurn();
     }
+    // They take several texts for each candidate: a person sees the others first.
+    for (const each of joint) {
+      this.settle(each.work, each.fact, await this.joint(each));
+      this.tell();
+    }
     this.tell();
   }
 
-  /** Puts the fact's texts among those to be run; or says why it has none. Answers of several tokens are scored at once. */
-  private async plan(work: RelationWork, index: number, texts: Map<string, Text>): Promise<Skip | null> {
+  private settle({ relation }: RelationWork, fact: number, why: Skip | null): void {
+    if (why !== null) this.finish({ relation: relation.id, fact, kind: 'skipped', why: why.why, detail: why.detail });
+  }
+
+  /** Puts the fact's texts among those to be run, or the fact among those whose answers have several tokens; or says why not. */
+  private plan(work: RelationWork, index: number, texts: Map<string, Text>, joint: JointWork[]): Skip | null {
     const { relation } = work;
     const fact = relation.facts[index] as ProbeFact;
     const blanks = work.blanksOf(fact);
@@ -202,7 +215,10 @@ class Probe {
       return skip('answer not in the vocabulary file', fact.answers.map((answer) => `“${answer}”`).join(', '));
     const sets = this.setsOf(first.blank.before, relation);
     const answers = singleAnswers(accepted, sets.tokens);
-    if (answers.length === 0) return this.joint(work, index, accepted, blanks);
+    if (answers.length === 0) {
+      joint.push({ work, fact: index, accepted, blanks });
+      return null;
+    }
 
     const asks: { blank: Blank; slot: Slot }[] = [
       ...blanks.map(({ template, blank }, at) => ({
@@ -333,12 +349,7 @@ class Probe {
     this.finish(result);
   }
 
-  private async joint(
-    { relation }: RelationWork,
-    fact: number,
-    accepted: readonly string[],
-    blanks: readonly { template: number; blank: Blank }[],
-  ): Promise<Skip | null> {
+  private async joint({ work: { relation }, fact, accepted, blanks }: JointWork): Promise<Skip | null> {
     const answers: JointAnswer[] = [];
     let problem: Skip | null = null;
     for (const { template, blank } of blanks) {
@@ -359,7 +370,6 @@ class Probe {
     }
     if (answers.length === 0) return problem ?? skip('no usable template', '');
     this.finish({ relation: relation.id, fact, kind: 'joint', answers });
-    this.tell();
     return null;
   }
 

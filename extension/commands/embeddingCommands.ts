@@ -1,0 +1,34 @@
+/** Commands on vectors: the Embeddings view of a word, of its occurrences and of sentences. */
+import type { EmbeddingsController } from '../panels/embeddingsController';
+import type { SharedSubject } from '../panels/sharedSubject';
+import { activeEditor } from './editors';
+import { COMMANDS, type CommandHandler, type CommandId } from './ids';
+
+export interface EmbeddingsParts {
+  shared: SharedSubject;
+  embeddings: EmbeddingsController;
+  openEmbeddingsInEditor(): void;
+  /** Makes the view visible where it is not, in the side panel or in an editor tab. */
+  revealEmbeddings(): void;
+}
+
+export function embeddingCommands(parts: EmbeddingsParts) {
+  const { shared, embeddings } = parts;
+  // The view shows progress and errors, so it opens while the model still computes.
+  const beside = async (work: Promise<void>): Promise<void> => {
+    parts.revealEmbeddings();
+    await work;
+  };
+  return {
+    [COMMANDS.showEmbeddings]: async () => {
+      shared.showSelection(activeEditor());
+      await beside(embeddings.show('word'));
+    },
+    [COMMANDS.findOccurrences]: async () => {
+      shared.showSelection(activeEditor());
+      await beside(embeddings.find('document'));
+    },
+    [COMMANDS.compareSentences]: () => beside(embeddings.compareSentences(activeEditor())),
+    [COMMANDS.openEmbeddingsInEditor]: () => parts.openEmbeddingsInEditor(),
+  } satisfies Partial<Record<CommandId, CommandHandler>>;
+}

@@ -1,0 +1,193 @@
+/**
+ * The words of every value of a model: for each the so many that it promotes and suppresses most, computed once, layer by layer, and
+ * kept on disk. A layer is a file of its own: work that was interrupted goes on with the layers that are missing, and a damaged one is
+ * made again.
+ */
+import { createHash } from 'node:crypto';
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { ValueIndexInfo } from '../../../protocol/ffn';
+import { LensError } from '../../../protocol/errors';
+import { replaceFile, storageError } from '../../../files/replaceFile';
+import type { Internals } from '../../session/internals';
+import { requireHead, type RunContext } from '../../session/languageModel';
+import { throwIfCancelled } from '../forward';
+import { scoresOfNothing, wordsMethod } from './valueWords';
+
+/** Words each way. */
+export const INDEX_WORDS = 50;
+/** Of what the files hold and how: another one is made anew. */
+const VERSION = 1;
+/** Scores at once. */
+const MOST_NUMBERS = 8 * 2 ** 20;
+
+/** One layer: [F,2,K], promoted (highest first) and suppressed (lowest first). */
+export interface IndexedLayer {
+  layer: number;
+  neurons: number;
+  words: number;
+  ids: Int32Array;
+  scores: Float32Array;
+}
+
+interface Header {
+  version: number;
+  fingerprint: string;
+  layer: number;
+  neurons: number;
+  words: number;
+  sha256: string;
+}
+
+/** Of one model: `fingerprint` tells it from others, `folder` is where its files are. */
+export interface IndexPlace {
+  folder: string;
+  fingerprint: string;
+}
+
+export const indexFolder = (cache: string, fingerprint: string): IndexPlace => ({
+  folder: join(cache, 'values', fingerprint.slice(0, 32)),
+  fingerprint,
+});
+
+const fileOf = ({ folder }: IndexPlace, layer: number): string => join(folder, `layer-${layer}.bin`);
+const digest = (payload: Uint8Array): string => createHash('sha256').update(payload).digest('hex');
+
+/** Null when the file is not there, is of another version or model, or is damaged. */
+export async function readLayer(place: IndexPlace, layer: number): Promise<IndexedLayer | null> {
+  let bytes: Buffer;
+  try {
+    bytes = await readFile(fileOf(place, layer));
+  } catch {
+    return null;
+  }
+  const end = bytes.indexOf(0x0a);
+  try {
+    const {
+      version,
+      fingerprint,
+      layer: own,
+      neurons,
+      words,
+      sha256,
+    } = JSON.parse(bytes.subarray(0, end).toString('utf8')) as Header;
+    const payload = bytes.subarray(end + 1);
+    const count = 2 * neurons * words;
+    const isWhole =
+      version === VERSION && fingerprint === place.fingerprint && own === layer && payload.length === 8 * count;
+    if (!isWhole || digest(payload) !== sha256) return null;
+    // Its bytes begin anywhere; numbers must not.
+    const aligned = Uint8Array.from(payload).buffer;
+    return {
+      layer,
+      neurons,
+      words,
+      ids: new Int32Array(aligned, 0, count),
+      scores: new Float32Array(aligned, 4 * count),
+    };
+  } catch {
+    return null;
+  }
+}
+
+/** Throws `storage`. */
+async function writeLayer(place: IndexPlace, { layer, neurons, words, ids, scores }: IndexedLayer): Promise<void> {
+  const payload = Buffer.concat(
+    [ids, scores].map(({ buffer, byteOffset, byteLength }) => Buffer.from(buffer, byteOffset, byteLength)),
+  );
+  const header: Header = {
+    ...{ version: VERSION, fingerprint: place.fingerprint, layer, neurons, words },
+    sha256: digest(payload),
+  };
+  await mkdir(place.folder, { recursive: true }).catch((error: unknown) => {
+    throw storageError(place.folder, error);
+  });
+  await replaceFile(fileOf(place, layer), Buffer.concat([Buffer.from(`${JSON.stringify(header)}\n`), payload]));
+}
+
+/** Makes what is missing, block by block. Throws `no-lm-head`, `model-unsupported`, `storage`, `cancelled`. */
+export async function buildIndex(model: Internals, place: IndexPlace, context: RunContext): Promise<ValueIndexInfo> {
+  const started = performance.now();
+  requireHead(model.info);
+  const anatomy = await model.anatomy();
+  const layers = anatomy.blocks.flatMap(({ ffn }, layer) => (ffn === null ? [] : [layer]));
+  if (layers.length === 0)
+    throw new LensError(
+      'model-unsupported',
+      `No feed-forward network was found in ${model.info.id}, so it has no values.`,
+      '“lens inspect” lists what was found in the model, and why the rest is missing.',
+    );
+  const missing: number[] = [];
+  for (const layer of layers) if ((await readLayer(place, layer)) === null) missing.push(layer);
+  let nothing: Float32Array | null | undefined;
+  for (const [done, layer] of missing.entries()) {
+    const { dims, data } = await model.weight(`blocks.${layer}.mlp.W_out`);
+    const [neurons, width] = dims as [number, number];
+    nothing ??= await scoresOfNothing(model, width);
+    const count = neurons * INDEX_WORDS * 2;
+    const indexed = { layer, neurons, words: INDEX_WORDS, ids: new Int32Array(count), scores: new Float32Array(count) };
+    const perRun = Math.max(1, Math.floor(MOST_NUMBERS / (model.info.vocabSize ?? MOST_NUMBERS)));
+    for (let from = 0; from < neurons; from += perRun) {
+      throwIfCancelled(context.signal);
+      const to = Math.min(neurons, from + perRun);
+      const vectors = data.slice(from * width, to * width);
+      const scored = await model.wordScores({ dims: [to - from, 1, width], data: vectors });
+      const vocab = scored.dims.at(-1) as number;
+      const known = Math.min(vocab, model.tokenizer.vocabSize);
+      for (let row = 0; row < to - from; row++)
+        putEnds(scored.data.subarray(row * vocab, row * vocab + known), nothing, indexed, from + row);
+      context.progress({ message: `Words of layer ${layer}`, fraction: (done + to / neurons) / missing.length });
+      await nextTurn();
+    }
+    await writeLayer(place, indexed);
+  }
+  return {
+    model: model.info.id,
+    layers: layers.length,
+    made: missing.length,
+    words: INDEX_WORDS,
+    method: wordsMethod(anatomy),
+    folder: place.folder,
+    elapsed: performance.now() - started,
+  };
+}
+
+/** The largest and the smallest scores of a neuron, ties by lower id, as its rows of the index. */
+function putEnds(
+  scores: Float32Array,
+  nothing: Float32Array | null,
+  { ids, scores: kept, words }: IndexedLayer,
+  neuron: number,
+): void {
+  const count = Math.min(words, scores.length);
+  const own = nothing === null ? scores : scores.map((each, id) => each - (nothing[id] as number));
+  for (const [end, sign] of [1, -1].entries()) {
+    const at = (2 * neuron + end) * words;
+    const best = largest(own, count, sign);
+    best.forEach((id, rank) => {
+      ids[at + rank] = id;
+      kept[at + rank] = own[id] as number;
+    });
+    ids.fill(-1, at + count, at + words);
+  }
+}
+
+/** Ids of the `count` largest of sign·value, best first: one comparison for almost every entry. */
+function largest(values: Float32Array, count: number, sign: number): number[] {
+  const kept: number[] = [];
+  let least = -Infinity;
+  // Sorted when it has twice as many as wanted, so that most entries are compared once and no more.
+  const settle = (): void => {
+    kept.sort((a, b) => sign * ((values[b] as number) - (values[a] as number)) || a - b);
+    kept.length = Math.min(count, kept.length);
+    if (kept.length === count) least = sign * (values[kept[count - 1] as number] as number);
+  };
+  for (let id = 0; id < values.length; id++) {
+    if (sign * (values[id] as number) <= least) continue;
+    kept.push(id);
+    if (kept.length === 2 * count) settle();
+  }
+  settle();
+  return kept;
+}

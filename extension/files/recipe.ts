@@ -1,0 +1,61 @@
+/** Recipes: heads and neurons scaled, bound to one model, as a small file that people read and share. Plain Node. */
+import type { ModelFingerprint } from '../protocol/probes';
+import type { Recipe, Scale } from '../protocol/ffn';
+import { LensError } from '../protocol/errors';
+
+const MOST_CHANGES = 4096;
+
+const bad = (why: string): LensError =>
+  new LensError(
+    'bad-input',
+    `This is no recipe of heads and neurons: ${why}.`,
+    'A recipe is JSON with format, version, model, fingerprint and changes; “lens intervene --save FILE” writes one.',
+  );
+
+export const newRecipe = (model: string, { sha256 }: ModelFingerprint, changes: readonly Scale[]): Recipe => ({
+  format: 'onnx-lens-recipe',
+  version: 1,
+  model,
+  fingerprint: sha256,
+  changes: [...changes],
+});
+
+/** Throws `bad-input`. */
+export function parseRecipe(text: string): Recipe {
+  let value: unknown;
+  try {
+    value = JSON.parse(text.replace(/^\uFEFF/u, ''));
+  } catch {
+    throw bad('it is not valid JSON');
+  }
+  if (typeof value !== 'object' || value === null) throw bad('it is no object');
+  const { format, version, model, fingerprint, changes } = value as Record<string, unknown>;
+  if (format !== 'onnx-lens-recipe') throw bad('its format is not onnx-lens-recipe');
+  if (version !== 1) throw bad(`its version is ${JSON.stringify(version)}, and this program reads 1`);
+  if (typeof model !== 'string' || typeof fingerprint !== 'string' || !/^[0-9a-f]{64}$/u.test(fingerprint))
+    throw bad('it does not say for which model it is');
+  if (!Array.isArray(changes) || changes.length > MOST_CHANGES) throw bad('it has no list of changes');
+  return { format, version, model, fingerprint, changes: changes.map(changeOf) };
+}
+
+function changeOf(value: unknown, index: number): Scale {
+  const { layer, head, neuron, scale, position } = (value ?? {}) as Record<string, unknown>;
+  const isPlace = (each: unknown): each is number => Number.isSafeInteger(each) && (each as number) >= 0;
+  if (!isPlace(layer) || typeof scale !== 'number' || !Number.isFinite(scale))
+    throw bad(`change ${index + 1} has no layer or no scale`);
+  if (position !== undefined && !isPlace(position)) throw bad(`change ${index + 1} has a position that is no index`);
+  const rest = { scale, ...(position === undefined ? {} : { position }) };
+  if (isPlace(head) && neuron === undefined) return { layer, head, ...rest };
+  if (isPlace(neuron) && head === undefined) return { layer, neuron, ...rest };
+  throw bad(`change ${index + 1} names neither a head nor a neuron`);
+}
+
+/** A recipe means nothing in another model. Throws `bad-input`. */
+export function requireOwn(recipe: Recipe, model: string, { sha256 }: ModelFingerprint): void {
+  if (recipe.fingerprint === sha256) return;
+  throw new LensError(
+    'bad-input',
+    `The recipe is for another model (${recipe.model}), or for another version of ${model}: its fingerprint is not this one's.`,
+    'Apply it to the files that it was made with.',
+  );
+}

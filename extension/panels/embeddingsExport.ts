@@ -1,0 +1,64 @@
+/** What is exported of a page of the Embeddings view. Pure. */
+import type { ContextualityResult, OccurrencesResult, WordResult } from '../protocol/embeddings';
+import type { EmbeddingsPage, SentenceComparison } from '../protocol/embeddingsView';
+import { LensError } from '../protocol/errors';
+import type { Rows } from './export';
+import type { Exportable } from './save';
+
+export interface EmbeddingsResults {
+  word: WordResult | null;
+  occurrences: OccurrencesResult | null;
+  sentences: SentenceComparison | null;
+  contextuality: ContextualityResult | null;
+}
+
+/** Throws `bad-input` when there is nothing on the page. */
+export function embeddingsExport(page: EmbeddingsPage, results: EmbeddingsResults): Exportable {
+  const { word, occurrences, sentences, contextuality } = results;
+  if (page === 'word' && word !== null) return { name: `word-${page}`, json: word, rows: wordRows(word) };
+  if (page === 'occurrences' && occurrences !== null)
+    return { name: page, json: occurrences, rows: occurrenceRows(occurrences) };
+  if (page === 'sentences' && sentences !== null) return { name: page, json: sentences, rows: sentenceRows(sentences) };
+  if (page === 'contextuality' && contextuality !== null)
+    return { name: page, json: contextuality, rows: contextualityRows(contextuality) };
+  throw new LensError('bad-input', 'There is nothing to export on this page yet.', 'Compute it first.');
+}
+
+const wordRows = ({ layers }: WordResult): Rows => [
+  ['layer', 'norm', 'cosine static', 'cosine before', 'rank', 'neighbours'],
+  ...layers.map(({ layer, norm, toStatic, toPrevious, rank, neighbours }) => [
+    ...[layer, norm, toStatic ?? '', toPrevious ?? '', rank ?? ''],
+    neighbours.map(({ token, cosine }) => `${token} ${cosine}`).join(' '),
+  ]),
+];
+
+const occurrenceRows = ({ occurrences, sources, layers }: OccurrencesResult): Rows => [
+  [
+    ...['file', 'line', 'column', 'sentence', 'label'],
+    ...layers.flatMap(({ name }) => [`${name} x`, `${name} y`, `${name} z`, `${name} cluster`]),
+  ],
+  ...occurrences.map(({ source, line, column, sentence, label }, index) => [
+    ...[sources[source] ?? '', line, column, sentence, label ?? ''],
+    ...layers.flatMap(({ places, clusters }) => {
+      const axes = places.length / occurrences.length;
+      const at = (axis: number): number | '' => (axis < axes ? (places[index * axes + axis] as number) : '');
+      return [at(0), at(1), at(2), clusters[index] as number];
+    }),
+  ]),
+];
+
+const sentenceRows = ({ sentences, cosines }: SentenceComparison): Rows => [
+  ['sentence', ...sentences.map((_, index) => index + 1)],
+  ...sentences.map(({ text }, row) => [
+    text,
+    ...sentences.map((_, column) => cosines[row * sentences.length + column] as number),
+  ]),
+];
+
+const contextualityRows = ({ layers }: ContextualityResult): Rows => [
+  ['layer', 'self-similarity', 'intra-sentence', 'anisotropy', 'explainable variance', 'its baseline'],
+  ...layers.map((each) => [
+    ...[each.layer, each.selfSimilarity, each.intraSentence, each.anisotropy],
+    ...[each.explainable, each.explainableBaseline],
+  ]),
+];

@@ -1,0 +1,129 @@
+/** `lens intervene` and `lens export`: heads and neurons scaled, for one text or in a new file. */
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { replaceFile } from '../../extension/files/replaceFile';
+import { newRecipe, parseRecipe, requireOwn } from '../../extension/files/recipe';
+import type { InterveneResult, Recipe, Scale } from '../../extension/protocol/ffn';
+import { LensError } from '../../extension/protocol/errors';
+import { headName, neuronName, signed } from '../../extension/protocol/format';
+import type { Command, CommandContext } from './commands';
+import { PAIR, stringList, TEXT, TOP, wholeNumber } from './options';
+import { predictionTable, table, visible } from './table';
+import { targetOf } from './tokens';
+
+const DIGITS = 4;
+
+/** `L9N1234=0`, `L7H9=2@6`: a head or neuron, its scale, and the one token where it holds. */
+function changeOf(text: string): Scale {
+  const [, layer, kind, index, scale, position] =
+    /^L(\d+)([HN])(\d+)=(-?[\d.]+(?:e-?\d+)?)(?:@(\d+))?$/iu.exec(text) ?? [];
+  if (layer === undefined || index === undefined || !Number.isFinite(Number(scale)))
+    throw new LensError(
+      'bad-input',
+      `“${text}” is no change.`,
+      'Write L7H9=0 for a head, L9N1234=2 for a neuron, with @6 at the end for token 6 only.',
+    );
+  const rest = { scale: Number(scale), ...(position === undefined ? {} : { position: Number(position) }) };
+  const ref = { layer: Number(layer), ...rest };
+  return kind?.toUpperCase() === 'H' ? { ...ref, head: Number(index) } : { ...ref, neuron: Number(index) };
+}
+
+async function recipeOf({ model, options, ask }: CommandContext): Promise<Recipe | null> {
+  const file = options['recipe'];
+  if (file === undefined) return null;
+  let text: string;
+  try {
+    text = await readFile(String(file), 'utf8');
+  } catch (error) {
+    throw new LensError('bad-input', `${String(file)} could not be read: ${String(error)}`, 'Check the path.');
+  }
+  const recipe = parseRecipe(text);
+  requireOwn(recipe, model.id, await ask('fingerprint', { model }));
+  return recipe;
+}
+
+const nameOf = (change: Scale): string =>
+  `${'neuron' in change ? neuronName(change) : headName(change)} × ${change.scale}${change.position === undefined ? '' : ` at ${change.position}`}`;
+
+export const interveneCommand: Command = {
+  summary: 'what is said with heads and neurons scaled, beside what is said without',
+  options: {
+    text: TEXT,
+    pair: PAIR,
+    recipe: { type: 'string', value: 'FILE', help: 'the changes, as --save writes them' },
+    change: {
+      type: 'string',
+      value: 'C',
+      help: 'L7H9=0 (a head off), L9N1234=2 (a neuron doubled), @6 at the end: at token 6 only; may be repeated',
+      multiple: true,
+    },
+    target: {
+      type: 'string',
+      value: 'POS[:TOKEN]',
+      help: 'index of the predicted token, and its id or text (the likeliest); the first mask, or what comes after the text',
+    },
+    top: TOP,
+    save: { type: 'string', value: 'FILE', help: 'write the changes as a recipe' },
+  },
+  async run(context) {
+    const { model, options, text, ask } = context;
+    const recipe = await recipeOf(context);
+    const changes = [...(recipe?.changes ?? []), ...stringList(options, 'change').map(changeOf)];
+    if (changes.length === 0)
+      throw new LensError('bad-input', 'Nothing is to be changed.', 'Give --recipe FILE, or --change L9N1234=0.');
+    const result = await ask('intervene', {
+      ...{ model, text: await text('text'), changes },
+      ...(options['pair'] === undefined ? {} : { pair: await text('pair') }),
+      ...(await targetOf(context)),
+      topK: wholeNumber(options, 'top', 10),
+    });
+    if (options['save'] !== undefined) {
+      const saved = newRecipe(model.id, await ask('fingerprint', { model }), changes);
+      await replaceFile(resolve(String(options['save'])), Buffer.from(`${JSON.stringify(saved, null, 2)}\n`));
+    }
+    return { json: { ...result, changes }, text: interveneText(result, changes) };
+  },
+};
+
+function interveneText({ target, before, after, notes }: InterveneResult, changes: readonly Scale[]): string {
+  return [
+    `Changed: ${changes.map(nameOf).join(', ')}`,
+    `log P(${visible(target.token)}) at ${target.position}: ${signed(before.logprob, DIGITS)} → ${signed(after.logprob, DIGITS)}, Δ ${signed(after.logprob - before.logprob, DIGITS)}`,
+    `Before\n${predictionTable(before.predictions)}`,
+    `After\n${predictionTable(after.predictions)}`,
+    ...notes.map((note) => `Note: ${visible(note)}`),
+  ].join('\n\n');
+}
+
+export const exportCommand: Command = {
+  summary: 'a new model folder with the heads and neurons of a recipe scaled in the weights',
+  options: {
+    recipe: {
+      type: 'string',
+      value: 'FILE',
+      help: 'the changes, as “lens intervene --save” writes them',
+      required: true,
+    },
+    out: { type: 'string', value: 'DIR', help: 'the new folder; it must not exist', required: true },
+  },
+  async run(context) {
+    const recipe = await recipeOf(context);
+    if (recipe === null) throw new LensError('bad-input', '--recipe is missing.');
+    const result = await context.ask('exportModel', {
+      model: context.model,
+      recipe,
+      folder: resolve(String(context.options['out'])),
+    });
+    return {
+      json: result,
+      text: [
+        table(
+          ['layer', 'part', 'scaled by'],
+          result.changes.map(({ layer, part, how }) => [`${layer}`, part, how]),
+          ['right', 'left', 'left'],
+        ),
+        `Written to ${visible(result.folder)}`,
+      ].join('\n\n'),
+    };
+  },
+};

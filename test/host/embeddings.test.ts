@@ -1,0 +1,80 @@
+/** Embeddings inside the real VS Code: the word at the caret, its occurrences in the document, sentences. */
+import assert from 'node:assert/strict';
+import * as vscode from 'vscode';
+import type { LensApi } from '../../extension/extension';
+import { FIRST_LOOK } from '../../extension/panels/embeddingsController';
+import type { EmbeddingsState } from '../../extension/protocol/embeddingsView';
+import { caret, closeAll, lens, near, open, run, select, until } from './support';
+
+const TEXT =
+  'She sat on the bank of the river. The bank refused the loan. They walked along the bank of the stream. His bank raised its fees.';
+const TOLERANCE = 1e-4;
+
+describe('Embeddings', () => {
+  let api: LensApi;
+  const ready = (): EmbeddingsState => {
+    const { state } = api.embeddings;
+    assert.equal(state.status, 'ready', `${state.error?.message} ${state.error?.hint}`);
+    return state;
+  };
+  const handlers = (): LensApi['embeddings']['handlers'] => api.embeddings.handlers;
+
+  before(async () => {
+    api = await lens();
+  });
+  afterEach(() => handlers().look(FIRST_LOOK));
+  after(closeAll);
+
+  it('shows the word at the caret from the static row to the last layer', async () => {
+    const editor = await open(TEXT);
+    caret(editor, TEXT.indexOf('bank') + 1);
+    await run('onnxLens.showEmbeddings');
+    const { word, subject, revision } = ready();
+    assert.deepEqual([word, subject?.line], ['bank', 1]);
+    assert.ok(revision.word > 0);
+    const result = await handlers().word(null);
+    assert.equal(result?.word.text, 'bank');
+    assert.equal(result.layers.length, 14);
+    near(result.layers[0]?.toStatic ?? NaN, 1, TOLERANCE, 'cosine of the static row with itself');
+    // The caret moves the word along.
+    caret(editor, TEXT.indexOf('river') + 1);
+    await until('the word under the caret', () => api.embeddings.state.word === 'river');
+    await api.embeddings.show();
+    assert.equal((await handlers().word(null))?.word.text, 'river');
+  });
+
+  it('finds its occurrences in the document, and opens one there', async () => {
+    const editor = await open(TEXT);
+    caret(editor, TEXT.indexOf('bank') + 1);
+    await run('onnxLens.findOccurrences');
+    assert.equal(ready().look.page, 'occurrences');
+    const result = await handlers().occurrences(null);
+    assert.equal(result?.occurrences.length, 4);
+    assert.equal(result.layers.length, 14);
+    near(result.layers[0]?.selfSimilarity, 1, TOLERANCE, 'self-similarity of the static row');
+    await handlers().openOccurrence({ index: 1 });
+    const { activeTextEditor } = vscode.window;
+    assert.equal(activeTextEditor?.document.getText(activeTextEditor.selection), 'bank');
+    assert.equal(activeTextEditor?.selection.start.character, TEXT.indexOf('bank refused'));
+    await assert.rejects(Promise.resolve(handlers().openOccurrence({ index: 99 })), /no such occurrence/u);
+  });
+
+  it('compares the sentences of the document, or those that are selected', async () => {
+    const editor = await open(TEXT);
+    caret(editor, 0);
+    await run('onnxLens.compareSentences');
+    assert.equal(ready().look.page, 'sentences');
+    const all = await handlers().sentences(null);
+    assert.equal(all?.sentences.length, 4);
+    near(all.cosines[0], 1, TOLERANCE, 'cosine of a sentence with itself');
+    await handlers().openSentence({ index: 2 });
+    const { activeTextEditor } = vscode.window;
+    assert.match(activeTextEditor?.document.getText(activeTextEditor.selection) ?? '', /^They walked/u);
+    select(editor, 'She sat on the bank of the river. The bank refused the loan.');
+    await run('onnxLens.compareSentences');
+    assert.equal((await handlers().sentences(null))?.sentences.length, 2);
+    caret(editor, 0);
+    select(editor, 'She sat on the bank of the river.');
+    await assert.rejects(api.embeddings.compareSentences(editor), /Two sentences are needed/u);
+  });
+});

@@ -1,0 +1,157 @@
+/** The Embeddings view in a real browser: looks, keyboard, what is asked of the host, and how fast points are drawn. */
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import type { Page } from 'playwright-core';
+import {
+  openGallery,
+  overflowOf,
+  requestsOf,
+  SHOTS,
+  THEMES,
+  violationsOf,
+  watchProblems,
+  type Gallery,
+} from '../support/gallery';
+
+const STATES = [
+  ...['word', 'word-middle', 'word-empty', 'occurrences', 'occurrences-label', 'occurrences-static', 'occurrences-3d'],
+  ...['occurrences-empty', 'sentences', 'sentences-60', 'sentences-empty', 'contextuality', 'contextuality-empty'],
+  ...['hostile', 'stale', 'loading', 'error'],
+];
+/** Of one picture of 20,000 points, in milliseconds. */
+const FRAME = 33;
+
+describe('embeddings view', function () {
+  this.timeout(180_000);
+  let gallery: Gallery | undefined;
+  let page: Page;
+  let problems: string[];
+
+  before(async function () {
+    try {
+      gallery = await openGallery();
+    } catch (thrown) {
+      process.stdout.write(`      ${String(thrown)}\n`);
+      return this.skip();
+    }
+  });
+  after(() => gallery?.close());
+  beforeEach(async () => {
+    page = await gallery!.browser.newPage({ viewport: { width: 340, height: 800 } });
+    problems = watchProblems(page);
+  });
+  afterEach(async () => {
+    await page.close();
+    assert.deepEqual(problems, [], 'errors or policy violations in the page');
+  });
+
+  const open = async (state: string, theme = 'dark'): Promise<void> => {
+    await page.goto(`${gallery!.origin}/?view=embeddings&state=${state}&theme=${theme}`);
+    await page.getByRole('toolbar').first().waitFor();
+  };
+  const painted = (): Promise<void> =>
+    page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done()))));
+
+  for (const state of STATES)
+    it(`${state}: no accessibility violation in any theme, nothing cut at 300 px`, async () => {
+      for (const theme of THEMES) {
+        await page.setViewportSize({ width: 300, height: 800 });
+        await open(state, theme);
+        await painted();
+        assert.ok((await overflowOf(page)) <= 0, `${state} ${theme} is wider than its window`);
+        assert.deepEqual(await violationsOf(page, state === 'loading'), [], `${state} ${theme}`);
+        await page.screenshot({ path: join(SHOTS, `embeddings-${state}-${theme}.png`), fullPage: true });
+      }
+      await page.setViewportSize({ width: 1100, height: 800 });
+      await open(state, 'dark');
+      await painted();
+      await page.screenshot({ path: join(SHOTS, `embeddings-${state}-wide.png`), fullPage: true });
+    });
+
+  it('ranks the words of the text at the layer that is chosen, and shows them in the editor', async () => {
+    await open('word');
+    const table = page.getByRole('region', { name: 'The word at each layer' });
+    await table.getByRole('button', { name: '6', exact: true }).click();
+    assert.deepEqual(await requestsOf(page, 'look'), [{ layer: 6 }]);
+    await page.getByText('cosine at 6').first().waitFor();
+    await page.getByRole('table', { name: 'The same word elsewhere' }).getByRole('button', { name: 'bank' }).click();
+    assert.deepEqual(await requestsOf(page, 'reveal'), [{ range: { start: 52, end: 56 } }]);
+  });
+
+  it('looks for the word in the document, the workspace and files', async () => {
+    await open('occurrences-empty');
+    for (const name of ['This Document', 'Workspace', 'Files…']) await page.getByRole('button', { name }).click();
+    assert.deepEqual(await requestsOf(page, 'find'), [
+      { scope: 'document' },
+      { scope: 'workspace' },
+      { scope: 'files' },
+    ]);
+  });
+
+  it('opens the occurrence under the pointer or at the cursor, and shows its sentence with the word marked', async () => {
+    await open('occurrences');
+    const cloud = page.getByRole('application', { name: /Occurrences of bank/ });
+    await cloud.focus();
+    await page.keyboard.press('ArrowRight');
+    assert.equal(await page.locator('mark').textContent(), 'bank');
+    await page.keyboard.press('Enter');
+    assert.deepEqual(await requestsOf(page, 'openOccurrence'), [{ index: 1 }]);
+    const box = (await cloud.boundingBox())!;
+    // Some point is near the middle of the group on the right.
+    search: for (let x = 0.5; x < 0.95; x += 0.03)
+      for (let y = 0.2; y < 0.8; y += 0.05) {
+        await page.mouse.click(box.x + box.width * x, box.y + box.height * y);
+        if ((await requestsOf(page, 'openOccurrence')).length > 1) break search;
+      }
+    assert.equal((await requestsOf(page, 'openOccurrence')).length, 2);
+  });
+
+  it('plays the layers from static to the last', async () => {
+    await page.clock.install();
+    await open('occurrences-static');
+    await page.getByRole('button', { name: 'Play Layers' }).click();
+    await page.clock.runFor(3_000);
+    const asked = (await requestsOf(page, 'look')) as { layer: unknown }[];
+    assert.deepEqual(asked.slice(0, 3), [{ layer: 0 }, { layer: 1 }, { layer: 2 }]);
+    await page.getByRole('button', { name: 'Stop' }).click();
+  });
+
+  it('asks for another projection, and colours', async () => {
+    await open('occurrences');
+    await page.getByLabel('Places').selectOption('umap');
+    await page.getByLabel('Colour').selectOption('label');
+    await page.getByLabel('Axes').selectOption('3');
+    assert.deepEqual(await requestsOf(page, 'look'), [{ projection: 'umap' }, { colour: 'label' }, { axes: 3 }]);
+    await page.getByText('bank (river)').first().waitFor();
+  });
+
+  it('reads cosines of sentences and opens them', async () => {
+    await open('sentences');
+    const grid = page.getByRole('grid', { name: 'Cosines of sentences' });
+    await grid.focus();
+    await page.keyboard.press('ArrowRight');
+    assert.match((await grid.getByRole('gridcell').textContent()) ?? '', /^1 with 2: /);
+    await page.keyboard.press('Enter');
+    assert.deepEqual(await requestsOf(page, 'openSentence'), [{ index: 0 }]);
+    await page.getByLabel('Vector', { exact: false }).first().selectOption('cls');
+    assert.deepEqual(await requestsOf(page, 'look'), [{ pool: 'cls' }]);
+  });
+
+  it(`draws 20,000 points in less than ${FRAME} ms`, async () => {
+    await open('occurrences-20000');
+    await painted();
+    const times = await page.evaluate(() => {
+      const view = document.querySelector('onnx-lens-embeddings')!.shadowRoot!;
+      const cloud = view.querySelector('lens-occurrences-page')!.shadowRoot!.querySelector('lens-point-cloud')!;
+      return Array.from({ length: 12 }, () => {
+        const started = performance.now();
+        (cloud as unknown as { paint(): void }).paint();
+        return performance.now() - started;
+      });
+    });
+    times.sort((a, b) => a - b);
+    const median = times[6]!;
+    process.stdout.write(`      20,000 points: ${median.toFixed(1)} ms (median of ${times.length})\n`);
+    assert.ok(median < FRAME, `${median} ms`);
+  });
+});

@@ -1,0 +1,203 @@
+/** The Embeddings view: a word, its occurrences, sentences and whole texts as vectors, from layer to layer. */
+import { css, html, nothing, type PropertyValues, type TemplateResult } from 'lit';
+import { customElement, state } from 'lit/decorators.js';
+import type { ContextualityResult, OccurrencesResult, WordResult } from '../../extension/protocol/embeddings';
+import type {
+  EmbeddingsLook,
+  EmbeddingsMethods,
+  EmbeddingsPage,
+  EmbeddingsState,
+  SentenceComparison,
+} from '../../extension/protocol/embeddingsView';
+import { counted, visible } from '../../extension/protocol/format';
+import { EXPORTS, type HeaderAction } from '../common/header';
+import '../common/tabs';
+import { View } from '../common/view';
+import './contextualityPage';
+import './occurrencesPage';
+import { cosineText, layerText, type Host } from './page';
+import './sentencesPage';
+import './wordPage';
+
+const PAGES: { name: EmbeddingsPage; label: string }[] = [
+  { name: 'word', label: 'Word' },
+  { name: 'occurrences', label: 'Occurrences' },
+  { name: 'sentences', label: 'Sentences' },
+  { name: 'contextuality', label: 'Contextuality' },
+];
+
+/** What the host keeps until it is looked at. */
+interface Kept {
+  word: WordResult | null;
+  occurrences: OccurrencesResult | null;
+  sentences: SentenceComparison | null;
+  contextuality: ContextualityResult | null;
+}
+
+@customElement('onnx-lens-embeddings')
+export class EmbeddingsView extends View<EmbeddingsState, EmbeddingsMethods> {
+  static override styles = [
+    View.styles,
+    css`
+      .where {
+        display: flex;
+        flex-wrap: wrap;
+        column-gap: 6px;
+        margin: 4px 0;
+      }
+      .word {
+        font-family: var(--vscode-editor-font-family);
+        font-weight: 600;
+        overflow-wrap: anywhere;
+      }
+    `,
+  ];
+  @state() private kept: Kept = { word: null, occurrences: null, sentences: null, contextuality: null };
+  /** Changes that the host has not shown to know yet: what is drawn does not wait for it. */
+  @state() private pending: Partial<EmbeddingsLook> = {};
+  private readonly asked = new Map<EmbeddingsPage, number>();
+
+  private readonly host: Host = {
+    ask: this.ask,
+    look: (change) => {
+      this.pending = { ...this.pending, ...change };
+      void this.fetch('look', change).then(() => {
+        // The host has told its state by now; a newer change stays.
+        const rest = Object.entries(this.pending).filter(
+          ([name, value]) => change[name as keyof EmbeddingsLook] !== value,
+        );
+        this.pending = Object.fromEntries(rest);
+      });
+    },
+  };
+
+  override willUpdate(changed: PropertyValues): void {
+    const { state } = this;
+    if (state !== null && (changed.has('state') || changed.has('pending'))) this.get(this.look(state).page, state);
+  }
+
+  private look(state: EmbeddingsState): EmbeddingsLook {
+    return { ...state.look, ...this.pending };
+  }
+
+  /** Fetches what has another revision than what is here. The old one stays until the new one is there. */
+  private get(name: EmbeddingsPage, state: EmbeddingsState): void {
+    const revision = state.revision[name];
+    if (this.asked.get(name) === revision) return;
+    this.asked.set(name, revision);
+    if (revision === 0) {
+      if (this.kept[name] !== null) this.kept = { ...this.kept, [name]: null };
+      return;
+    }
+    void this.fetch(name, null).then((result) => {
+      if (this.asked.get(name) === revision && result !== undefined) this.kept = { ...this.kept, [name]: result };
+    });
+  }
+
+  override render(): TemplateResult | typeof nothing {
+    const { state } = this;
+    if (state === null) return nothing;
+    const look = this.look(state);
+    const none = state.revision[look.page] === 0;
+    const actions: HeaderAction[] = [
+      { name: 'refresh', icon: 'refresh', label: 'Run Again', disabled: none },
+      { name: 'export', icon: 'export', label: 'Copy or Export', disabled: none, items: EXPORTS },
+      {
+        name: 'more',
+        icon: 'ellipsis',
+        label: 'More Actions',
+        items: [
+          { name: 'openInEditor', label: 'Open in Editor Area' },
+          { name: 'help', label: 'What the Numbers Mean' },
+        ],
+      },
+    ];
+    return this.frame(state, {
+      name: 'Embeddings',
+      actions,
+      content: html`<lens-tabs
+        .tabs=${PAGES}
+        chosen=${look.page}
+        label="What of the embeddings"
+        @choose=${(event: CustomEvent<EmbeddingsPage>) => this.host.look({ page: event.detail })}
+        >${this.page(state, look)}</lens-tabs
+      >`,
+      said: this.said(look),
+    });
+  }
+
+  protected override act(action: string, state: EmbeddingsState): void {
+    if (action === 'openInEditor') this.ask(action, null);
+    else super.act(action, state);
+  }
+
+  private page(state: EmbeddingsState, look: EmbeddingsLook): TemplateResult {
+    const { host, kept } = this;
+    switch (look.page) {
+      case 'word':
+        return kept.word === null
+          ? state.status === 'empty'
+            ? html`<p>
+                Put the caret on a word and
+                <button class="link" @click=${() => this.ask('run', { command: 'onnxLens.showEmbeddings' })}>
+                  show its embeddings</button
+                >: its vector at every layer, and what it is near to there.
+              </p>`
+            : html`${nothing}`
+          : html`${this.where(state, kept.word)}
+              <lens-word-page .host=${host} .state=${state} .look=${look} .result=${kept.word}></lens-word-page>`;
+      case 'occurrences':
+        return html`<lens-occurrences-page
+          .host=${host}
+          .state=${state}
+          .look=${look}
+          .result=${kept.occurrences}
+        ></lens-occurrences-page>`;
+      case 'sentences':
+        return html`<lens-sentences-page
+          .host=${host}
+          .state=${state}
+          .look=${look}
+          .result=${kept.sentences}
+        ></lens-sentences-page>`;
+      case 'contextuality':
+        return html`<lens-contextuality-page
+          .host=${host}
+          .state=${state}
+          .look=${look}
+          .result=${kept.contextuality}
+        ></lens-contextuality-page>`;
+    }
+  }
+
+  private where({ subject }: EmbeddingsState, { word, window }: WordResult): TemplateResult {
+    return html`<p class="where quiet">
+      <button
+        class="link word"
+        title="${subject === null ? '' : `${visible(subject.document)}: `}show in the editor"
+        @click=${() => this.ask('reveal', { range: word.range })}
+      >
+        ${visible(word.text)}
+      </button>
+      ${word.pieces.length > 1 ? html`<span>${visible(word.pieces.join(' '))}</span>` : nothing}
+      <span>${counted(window.tokens, 'token')}${subject === null ? '' : ` · line ${subject.line}`}</span>
+      ${this.warnings(window, subject)}
+    </p>`;
+  }
+
+  /** For the screen reader: the result in a sentence. */
+  private said({ page }: EmbeddingsLook): string {
+    const { word, occurrences, sentences, contextuality } = this.kept;
+    if (page === 'word' && word !== null) {
+      const last = word.layers.at(-1);
+      return `${word.word.text} at ${layerText(last?.layer)}: cosine with its static row ${cosineText(last?.toStatic)}.`;
+    }
+    if (page === 'occurrences' && occurrences !== null)
+      return `${counted(occurrences.occurrences.length, 'occurrence')} of ${occurrences.word}.`;
+    if (page === 'sentences' && sentences !== null)
+      return `${counted(sentences.sentences.length, 'sentence')} compared.`;
+    if (page === 'contextuality' && contextuality !== null)
+      return `Measured on ${counted(contextuality.sentences, 'sentence')}.`;
+    return '';
+  }
+}
