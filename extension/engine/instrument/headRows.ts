@@ -42,7 +42,11 @@ export interface HeadRows {
 }
 
 /** The model with logits only at `ROWS_INPUT` (int64 [N]), or null where that is not safe. */
-export function withHeadRows(anatomy: Anatomy, logits: string): HeadRows | null {
+export function withHeadRows(
+  anatomy: Anatomy,
+  logits: string,
+  lastBlock: 'at positions' | 'whole' = 'at positions',
+): HeadRows | null {
   const { subject } = anatomy;
   const { model, wires, values, opset } = subject;
   const { graph } = model;
@@ -52,7 +56,7 @@ export function withHeadRows(anatomy: Anatomy, logits: string): HeadRows | null 
   if (!chain?.every((node) => own.has(node))) return null;
   const linear = chain.at(-1) as GraphNode;
   const hidden = linear.inputs[0] as string;
-  const few = atTokens(anatomy, hidden);
+  const few = lastBlock === 'whole' ? null : atTokens(anatomy, hidden);
   const read = new Set(few?.nodes.flatMap(({ inputs }) => inputs));
   const head = chain.toReversed().map((node) => {
     if (node === linear) return withInputs(node, [GATHERED, ...node.inputs.slice(1)]);

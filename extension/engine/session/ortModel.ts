@@ -67,13 +67,20 @@ export async function openModel(
 /** A left-to-right model's logits do not change when a later token does. Quantised activations may move them a little. */
 const UNCHANGED_SHARE = 0.05;
 const PROBE_TOKENS = 6;
+/** Of the largest logit: 16-bit activations are rounded after sums whose order depends on the shape. */
+const SAME_SHARE = 0.01;
+
+/** Tokens from all of the vocabulary. */
+function probeIds({ info, tokenizer }: Pick<OrtModel, 'info' | 'tokenizer'>): Int32Array {
+  const vocab = info.vocabSize ?? tokenizer.vocabSize;
+  return Int32Array.from({ length: PROBE_TOKENS }, (_, index) =>
+    Math.floor((vocab * (index + 1)) / (PROBE_TOKENS + 2)),
+  );
+}
 
 /** For files that come without a config: what the model does, not what its parts are called. */
 async function kindByBehaviour(model: OrtModel): Promise<'masked' | 'causal'> {
-  const vocab = model.info.vocabSize ?? model.tokenizer.vocabSize;
-  const ids = Int32Array.from({ length: PROBE_TOKENS }, (_, index) =>
-    Math.floor((vocab * (index + 1)) / (PROBE_TOKENS + 2)),
-  );
+  const ids = probeIds(model);
   const changed = ids.slice();
   changed[PROBE_TOKENS - 1] = 0;
   const before = await model.logitsAt([{ ids }], [{ row: 0, position: 0 }]);
@@ -92,7 +99,7 @@ export class OrtModel implements LanguageModel, Internals {
   private readonly fill: InputPlan;
   private readonly tracer: Tracer;
   /** With the head only where it is wanted; null where the graph does not allow it. */
-  private readonly rewritten: HeadRows | null;
+  private rewritten: HeadRows | null;
   private loaded: Promise<InferenceSession> | null = null;
   /** With the next-sentence head and nothing that only other heads need. */
   private nextSentence: Promise<InferenceSession> | null = null;
@@ -114,11 +121,16 @@ export class OrtModel implements LanguageModel, Internals {
     return this.rewritten !== null;
   }
 
+  /** Of the last block, too, no more is computed than is wanted. */
+  get sparesLastBlock(): boolean {
+    return this.rewritten?.atPositions === true;
+  }
+
   /** Loads the weights for predictions, once. Throws `model-*`, `memory`. */
   async load(onProgress: (progress: Progress) => void = () => undefined): Promise<void> {
     if (this.loaded === null) {
       onProgress({ message: `Loading ${this.info.id} (${fileSize(this.info.bytes)})`, fraction: 0.1 });
-      this.loaded = this.createSession();
+      this.loaded = this.createProven();
       const { description, info } = this;
       try {
         await this.loaded;
@@ -130,6 +142,45 @@ export class OrtModel implements LanguageModel, Internals {
       onProgress({ message: `${info.id} is ready`, fraction: 1 });
     }
     await this.loaded;
+  }
+
+  /**
+   * A last block that is computed at few tokens must say there what it says when it is computed at all of them, which leaves nothing
+   * out. Where it does not, its structure was misread, and the whole block is computed.
+   */
+  private async createProven(): Promise<InferenceSession> {
+    if (!this.sparesLastBlock) return this.createSession();
+    try {
+      const session = await this.createSession();
+      if (await this.agreesAtFew(session)) return session;
+      await session.release();
+    } catch {
+      // The runtime refused it. Where that is not because of the last block, it will refuse the other, too.
+    }
+    const { anatomy, logits } = this.description;
+    this.rewritten = logits === null ? null : withHeadRows(anatomy, logits, 'whole');
+    return this.createSession();
+  }
+
+  private async agreesAtFew(session: InferenceSession): Promise<boolean> {
+    const batch = [0, 1].map(() => ({ ids: probeIds(this) }));
+    const places = batch.flatMap((_, row) =>
+      Array.from({ length: PROBE_TOKENS }, (__, position): LogitPlace => ({ row, position })),
+    );
+    const few = places.filter(({ row, position }) => position === (row === 0 ? PROBE_TOKENS - 2 : 1));
+    const all = await this.logitsOf(session, batch, places);
+    const found = await this.logitsOf(session, batch, few);
+    let [worst, largest] = [0, 0];
+    few.forEach((place, index) => {
+      const from = places.indexOf(place) * all.vocabSize;
+      for (let id = 0; id < all.vocabSize; id++) {
+        const [expected, actual] = [all.data[from + id], found.data[index * all.vocabSize + id]] as [number, number];
+        if (actual === expected) continue; // both may be −∞
+        worst = Math.max(worst, Number.isNaN(actual - expected) ? Infinity : Math.abs(actual - expected));
+        largest = Math.max(largest, Math.abs(expected));
+      }
+    });
+    return worst <= SAME_SHARE * largest;
   }
 
   private createSession(model = this.rewritten?.model ?? this.description.model): Promise<InferenceSession> {
@@ -202,8 +253,18 @@ export class OrtModel implements LanguageModel, Internals {
   }
 
   async logitsAt(batch: readonly InputRow[], places: readonly LogitPlace[]): Promise<LogitRows> {
+    requireHead(this.info);
+    const rows = await this.logitsOf(await (this.loaded ??= this.createProven()), batch, places);
+    checkFinite(rows.data, rows.vocabSize, this.info.id);
+    return rows;
+  }
+
+  private async logitsOf(
+    session: InferenceSession,
+    batch: readonly InputRow[],
+    places: readonly LogitPlace[],
+  ): Promise<LogitRows> {
     const { logits, info } = this.description;
-    requireHead(info);
     if (logits === null) throw new LensError('internal', `${info.id} is a language model without logits.`);
     const parts: Part[] = [];
     for (const rows of this.fill.groups(batch)) {
@@ -217,19 +278,12 @@ export class OrtModel implements LanguageModel, Internals {
         return { row: rows.indexOf(row), position };
       });
       const flat = own.map(({ row, position }) => row * length + position);
-      const output = await this.run(
-        (this.loaded ??= this.createSession()),
-        members,
-        logits,
-        this.placeFeeds(members.length, own, flat),
-      );
+      const output = await this.run(session, members, logits, this.placeFeeds(members.length, own, flat));
       const width = output.dims.at(-1) ?? 0;
       const all = floats(output);
       parts.push({ indices, width, data: this.gathersRows ? all : pickRows(all, width, flat) });
     }
-    const rows = assemble(parts, places.length);
-    checkFinite(rows.data, rows.vocabSize, info.id);
-    return rows;
+    return assemble(parts, places.length);
   }
 
   async nextSentenceLogits(batch: readonly InputRow[]): Promise<Float32Array> {
@@ -240,7 +294,7 @@ export class OrtModel implements LanguageModel, Internals {
         `${info.id} has no next-sentence head in its file.`,
         'The included bert-base-cased has one.',
       );
-    const session = this.nextSentenceSession(nextSentence);
+    const session = await this.nextSentenceSession(nextSentence);
     const parts: Part[] = [];
     for (const rows of this.fill.groups(batch)) {
       const members = rows.map((row) => batch[row] as InputRow);
@@ -270,12 +324,11 @@ export class OrtModel implements LanguageModel, Internals {
   }
 
   private async run(
-    opened: Promise<InferenceSession>,
+    session: InferenceSession,
     batch: readonly InputRow[],
     output: string,
     more: Feeds = {},
   ): Promise<Tensor> {
-    const session = await opened;
     try {
       const results = await session.run({ ...this.fill.feeds(batch), ...more }, [output]);
       return results[output] as Tensor;
