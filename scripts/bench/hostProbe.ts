@@ -7,7 +7,7 @@ import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as vscode from 'vscode';
 import type { LensApi } from '../../extension/extension';
-import { timed } from './figure';
+import { median, timed } from './figure';
 
 export interface WindowMeasurement {
   /** Null when VS Code was first: it opens texts of its own, and plain text is a reason to activate us. */
@@ -17,6 +17,10 @@ export interface WindowMeasurement {
   idleDelayMs: number;
   /** … and while predictions run. */
   busyDelayMs: number;
+  /** From *Probe This Line* to the answer, with the model loaded. */
+  probedLineMs: number;
+  /** p99 of the delay while somebody types above 1,000 hints, all of which are asked for after each character. */
+  typingDelayMs: number;
 }
 
 const SENTENCE = 'The old man walked along the shore and looked at the sea while the boats came home.';
@@ -26,6 +30,11 @@ const IDLE_MS = 5_000;
 const SETTLE_MS = 3_000;
 const PREDICTIONS = 30;
 const HOVERS = 15;
+const CITIES = ['Vienna', 'Paris', 'Berlin', 'Rome', 'Madrid', 'Prague', 'Warsaw', 'Lisbon', 'Athens'];
+const HINTS = 1_000;
+const CHARACTERS = 100;
+/** Between two characters of a fast typist. */
+const TYPING_MS = 60;
 
 export async function run(): Promise<void> {
   const ready = performance.now();
@@ -61,8 +70,57 @@ export async function run(): Promise<void> {
   const idleDelayMs = await delayDuring(() => sleep(IDLE_MS));
   const busyDelayMs = await delayDuring(() => work(PREDICTIONS, HOVERS));
 
-  const result: WindowMeasurement = { activationMs, firstPredictionMs, idleDelayMs, busyDelayMs };
+  const probedLineMs = await probedLine(extension.exports);
+  const typingDelayMs = await typing(extension.exports);
+  const result: WindowMeasurement = {
+    ...{ activationMs, firstPredictionMs, idleDelayMs, busyDelayMs, probedLineMs, typingDelayMs },
+  };
   writeFileSync(process.env['ONNX_LENS_BENCH_RESULT'] ?? '', JSON.stringify(result));
+}
+
+async function probedLine({ probes }: LensApi): Promise<number> {
+  const content = CITIES.map((city) => `${city} is a city in ____.`).join('\n');
+  const document = await vscode.workspace.openTextDocument({ content, language: 'plaintext' });
+  const editor = await vscode.window.showTextDocument(document);
+  const times: number[] = [];
+  for (let line = 0; line < CITIES.length; line++) {
+    editor.selection = new vscode.Selection(line, 0, line, 0);
+    const answered = new Promise<void>((done) => {
+      const subscription = probes.onDidAnswer(() => {
+        subscription.dispose();
+        done();
+      });
+    });
+    const command = vscode.commands.executeCommand('onnxLens.probeLine');
+    times.push(await timed(() => answered));
+    await command;
+  }
+  // The first makes what is asked of all.
+  return median(times.slice(1));
+}
+
+async function typing({ probes }: LensApi): Promise<number> {
+  const facts = Array.from(
+    { length: HINTS },
+    (_, index) => `  House ${index} of ${CITIES[index % CITIES.length]} → ${index % 2 === 0 ? 'old' : 'new'}`,
+  );
+  const content = ['# ', 'relation house', '  template: [X] is very [Y].', ...facts, ''].join('\n');
+  const document = await vscode.workspace.openTextDocument({ content, language: 'cloze' });
+  const editor = await vscode.window.showTextDocument(document);
+  await vscode.commands.executeCommand('onnxLens.probeFile');
+  await probes.runs.at(-1)?.ended;
+  const whole = new vscode.Range(0, 0, document.lineCount, 0);
+  const hints = (): Thenable<vscode.InlayHint[]> =>
+    vscode.commands.executeCommand('vscode.executeInlayHintProvider', document.uri, whole);
+  const { length } = await hints();
+  if (length !== HINTS) throw new Error(`There are ${length} hints instead of ${HINTS}.`);
+  await sleep(SETTLE_MS);
+  return delayDuring(async () => {
+    for (let index = 0; index < CHARACTERS; index++) {
+      await editor.edit((edit) => edit.insert(new vscode.Position(0, 2 + index), 'x'));
+      await Promise.all([hints(), sleep(TYPING_MS)]);
+    }
+  });
 }
 
 async function delayDuring(action: () => Promise<unknown>): Promise<number> {
