@@ -21,11 +21,6 @@ export class CorpusPage extends Page {
   static override styles = [
     Page.styles,
     css`
-      .legend {
-        display: flex;
-        flex-wrap: wrap;
-        gap: 0 12px;
-      }
       ul {
         margin: 4px 0;
         padding: 0;

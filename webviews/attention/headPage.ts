@@ -66,11 +66,6 @@ export class HeadPage extends Page {
   static override styles = [
     Page.styles,
     css`
-      .legend {
-        display: flex;
-        flex-wrap: wrap;
-        gap: 0 12px;
-      }
       .matrices {
         display: grid;
         grid-template-columns: repeat(auto-fit, minmax(min(100%, 330px), 1fr));

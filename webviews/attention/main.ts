@@ -1,6 +1,6 @@
 /** The Attention view: every head of the model on the user's own text, from all at a glance to the numbers of one row. */
 import { css, html, nothing, type PropertyValues, type TemplateResult } from 'lit';
-import { customElement, state } from 'lit/decorators.js';
+import { customElement } from 'lit/decorators.js';
 import type {
   AttentionComparison,
   AttentionLook,
@@ -20,6 +20,7 @@ import { counted, headName, visible } from '../../extension/protocol/format';
 import type { ContextKind } from '../../extension/protocol/view';
 import '../common/chips';
 import { EXPORTS, type HeaderAction } from '../common/header';
+import { Kept, PendingLook } from '../common/kept';
 import '../common/tabs';
 import '../common/tokenStrip';
 import { stripTokens } from '../common/tokens';
@@ -53,7 +54,7 @@ const PICTURES: readonly { name: 'png' | 'svg' | 'html'; label: string }[] = [
 ];
 
 /** What the host keeps until it is looked at. */
-interface Kept {
+interface Results {
   thumbnails: AttentionOverview['thumbnails'] | null;
   maps: AttentionMaps | null;
   steps: AttentionSteps | null;
@@ -62,9 +63,9 @@ interface Kept {
   corpus: HeadCorpusResult | null;
   relations: HeadRelationsResult | null;
 }
-type KeptName = keyof Kept;
+type ResultName = keyof Results;
 type Revision = keyof AttentionState['revision'];
-const NEEDED: Record<AttentionPage, KeptName[]> = {
+const NEEDED: Record<AttentionPage, ResultName[]> = {
   // Importance, when it is known, can be sorted by.
   heads: ['thumbnails', 'effects'],
   head: ['maps'],
@@ -74,7 +75,7 @@ const NEEDED: Record<AttentionPage, KeptName[]> = {
   relations: ['relations'],
   corpus: ['corpus'],
 };
-const revisionOf = (name: KeptName): Revision => (name === 'thumbnails' ? 'overview' : name);
+const revisionOf = (name: ResultName): Revision => (name === 'thumbnails' ? 'overview' : name);
 
 @customElement('onnx-lens-attention')
 export class AttentionView extends View<AttentionState, AttentionMethods> {
@@ -99,68 +100,28 @@ export class AttentionView extends View<AttentionState, AttentionMethods> {
       }
     `,
   ];
-  @state() private kept: Kept = {
-    ...{ thumbnails: null, maps: null, steps: null, comparison: null, effects: null, corpus: null, relations: null },
-  };
-  /** Revisions that were asked for. */
-  private readonly asked = new Map<KeptName, number>();
-  /** Changes of the look that the host has not shown to know yet: what is drawn does not wait for it. */
-  @state() private pending = new Map<keyof AttentionLook, { value: unknown; answered: boolean }>();
+  private readonly results = new Kept<Results>(
+    this,
+    { thumbnails: null, maps: null, steps: null, comparison: null, effects: null, corpus: null, relations: null },
+    (name) => this.fetch(name, null),
+  );
+  private readonly pending = new PendingLook<AttentionLook>(this, (change) => this.fetch('look', change));
 
   private readonly host: Host = {
     ask: this.ask,
     fetch: this.fetch,
-    look: (change) => this.change(change),
+    look: (change) => this.pending.change(change),
   };
 
   override willUpdate(changed: PropertyValues): void {
     const { state } = this;
     if (state === null) return;
-    if (changed.has('state')) {
-      const open = [...this.pending].filter(([, { answered }]) => !answered);
-      if (open.length < this.pending.size) this.pending = new Map(open);
-    }
-    for (const name of NEEDED[this.look(state).page]) this.get(name, state);
+    if (changed.has('state')) this.pending.settle();
+    for (const name of NEEDED[this.look(state).page]) this.results.need(name, state.revision[revisionOf(name)]);
   }
 
-  /** The look as the person has set it. */
-  private look(state: AttentionState): AttentionLook {
-    const own = Object.fromEntries(
-      [...this.pending].map(([name, { value }]) => [name, value]),
-    ) as Partial<AttentionLook>;
-    return { ...state.look, ...own };
-  }
-
-  private change(change: Partial<AttentionLook>): void {
-    const entries = Object.entries(change).map(([name, value]) => [name, { value, answered: false }] as const);
-    const marks = new Map(entries) as typeof this.pending;
-    this.pending = new Map([...this.pending, ...marks]);
-    void this.fetch('look', change).then((answer) => {
-      for (const [name, mark] of marks) {
-        if (this.pending.get(name) !== mark) continue;
-        mark.answered = true;
-        // Refused: the host's own look is shown again.
-        if (answer === undefined) this.pending = new Map([...this.pending].filter(([each]) => each !== name));
-      }
-    });
-  }
-
-  /** Fetches what has another revision than what is here. The old one stays until the new one is there. */
-  private get(name: KeptName, state: AttentionState): void {
-    const revision = state.revision[revisionOf(name)];
-    if (this.asked.get(name) === revision) return;
-    this.asked.set(name, revision);
-    if (revision === 0) {
-      this.keep(name, null);
-      return;
-    }
-    void this.fetch(name, null).then((result) => {
-      if (this.asked.get(name) === revision && result !== undefined) this.keep(name, result);
-    });
-  }
-
-  private keep(name: KeptName, value: Kept[KeptName]): void {
-    if (this.kept[name] !== value) this.kept = { ...this.kept, [name]: value };
+  private look({ look }: AttentionState): AttentionLook {
+    return this.pending.of(look);
   }
 
   override render(): TemplateResult | typeof nothing {
@@ -269,7 +230,7 @@ export class AttentionView extends View<AttentionState, AttentionMethods> {
         .tabs=${PAGES}
         chosen=${look.page}
         label="What of the attention"
-        @choose=${(event: CustomEvent<AttentionPage>) => this.change({ page: event.detail })}
+        @choose=${(event: CustomEvent<AttentionPage>) => this.host.look({ page: event.detail })}
         >${this.page(state, look)}</lens-tabs
       >
       ${overview?.notes.map((note) => html`<p class="quiet">${visible(note)}</p>`)}`;
@@ -293,7 +254,7 @@ export class AttentionView extends View<AttentionState, AttentionMethods> {
         cutStart=${window.truncatedStart ? cut : ''}
         cutEnd=${window.truncatedEnd ? cut : ''}
         @token=${(event: CustomEvent<{ index: number }>) =>
-          this.change({ target: event.detail.index === look.target ? null : event.detail.index })}
+          this.host.look({ target: event.detail.index === look.target ? null : event.detail.index })}
       ></lens-token-strip>
       ${this.where(state, overview, look)}
       ${
@@ -319,7 +280,8 @@ export class AttentionView extends View<AttentionState, AttentionMethods> {
   }
 
   private page(state: AttentionState, look: AttentionLook): TemplateResult {
-    const { host, kept } = this;
+    const { host } = this;
+    const kept = this.results.values;
     switch (look.page) {
       case 'heads':
         return html`<lens-heads-page
@@ -385,7 +347,7 @@ export class AttentionView extends View<AttentionState, AttentionMethods> {
 
   /** By head, where it was asked which heads matter: the gradient's importance, or else the size of the effect. */
   private importance({ overview }: AttentionState): Float32Array | null {
-    const result = this.kept.effects?.effects ?? null;
+    const result = this.results.values.effects?.effects ?? null;
     if (result === null || overview === null) return null;
     if (this.ranked.of !== result) {
       const importance = new Float32Array(overview.layers * overview.heads);

@@ -1,7 +1,9 @@
 /** How the pages of a view look: their controls, read-outs and tables. */
 import { css } from 'lit';
+import { tableStyles } from './tableStyles';
 
 export const pageStyles = css`
+  ${tableStyles}
   :host {
     display: block;
   }
@@ -28,6 +30,11 @@ export const pageStyles = css`
     width: 84px;
     padding: 0;
     accent-color: var(--vscode-focusBorder);
+  }
+  .legend {
+    display: flex;
+    flex-wrap: wrap;
+    gap: 0 12px;
   }
   /* Always there, so that nothing moves when it has something to say. */
   .readout {
@@ -65,33 +72,8 @@ export const pageStyles = css`
     /* In high contrast the background says nothing. */
     box-shadow: inset 0 -2px var(--vscode-contrastActiveBorder, transparent);
   }
-  .table {
-    max-width: 100%;
-    max-height: 70vh;
-    overflow: auto;
-  }
-  table {
-    width: 100%;
-    border-collapse: collapse;
-    font-variant-numeric: tabular-nums;
-  }
-  th,
-  td {
-    height: 22px;
-    padding: 0 8px 0 0;
-    text-align: right;
-    white-space: nowrap;
-  }
-  :is(th, td):first-child {
-    text-align: left;
-  }
   :is(th, td):last-child {
     padding-right: 2px;
-  }
-  th {
-    font-size: 11px;
-    font-weight: 400;
-    color: var(--vscode-descriptionForeground);
   }
   thead th {
     position: sticky;

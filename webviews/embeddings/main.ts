@@ -1,6 +1,6 @@
 /** The Embeddings view: a word, its occurrences, sentences and whole texts as vectors, from layer to layer. */
 import { css, html, nothing, type PropertyValues, type TemplateResult } from 'lit';
-import { customElement, state } from 'lit/decorators.js';
+import { customElement } from 'lit/decorators.js';
 import type { ContextualityResult, OccurrencesResult, WordResult } from '../../extension/protocol/embeddings';
 import type {
   EmbeddingsLook,
@@ -11,6 +11,7 @@ import type {
 } from '../../extension/protocol/embeddingsView';
 import { counted, visible } from '../../extension/protocol/format';
 import { EXPORTS, type HeaderAction } from '../common/header';
+import { Kept, PendingLook } from '../common/kept';
 import '../common/tabs';
 import { View } from '../common/view';
 import './contextualityPage';
@@ -27,7 +28,7 @@ const PAGES: { name: EmbeddingsPage; label: string }[] = [
 ];
 
 /** What the host keeps until it is looked at. */
-interface Kept {
+interface Results {
   word: WordResult | null;
   occurrences: OccurrencesResult | null;
   sentences: SentenceComparison | null;
@@ -52,46 +53,28 @@ export class EmbeddingsView extends View<EmbeddingsState, EmbeddingsMethods> {
       }
     `,
   ];
-  @state() private kept: Kept = { word: null, occurrences: null, sentences: null, contextuality: null };
-  /** Changes that the host has not shown to know yet: what is drawn does not wait for it. */
-  @state() private pending: Partial<EmbeddingsLook> = {};
-  private readonly asked = new Map<EmbeddingsPage, number>();
+  private readonly results = new Kept<Results>(
+    this,
+    { word: null, occurrences: null, sentences: null, contextuality: null },
+    (name) => this.fetch(name, null),
+  );
+  private readonly pending = new PendingLook<EmbeddingsLook>(this, (change) => this.fetch('look', change));
 
   private readonly host: Host = {
     ask: this.ask,
-    look: (change) => {
-      this.pending = { ...this.pending, ...change };
-      void this.fetch('look', change).then(() => {
-        // The host has told its state by now; a newer change stays.
-        const rest = Object.entries(this.pending).filter(
-          ([name, value]) => change[name as keyof EmbeddingsLook] !== value,
-        );
-        this.pending = Object.fromEntries(rest);
-      });
-    },
+    look: (change) => this.pending.change(change),
   };
 
   override willUpdate(changed: PropertyValues): void {
     const { state } = this;
-    if (state !== null && (changed.has('state') || changed.has('pending'))) this.get(this.look(state).page, state);
+    if (state === null) return;
+    if (changed.has('state')) this.pending.settle();
+    const { page } = this.look(state);
+    this.results.need(page, state.revision[page]);
   }
 
-  private look(state: EmbeddingsState): EmbeddingsLook {
-    return { ...state.look, ...this.pending };
-  }
-
-  /** Fetches what has another revision than what is here. The old one stays until the new one is there. */
-  private get(name: EmbeddingsPage, state: EmbeddingsState): void {
-    const revision = state.revision[name];
-    if (this.asked.get(name) === revision) return;
-    this.asked.set(name, revision);
-    if (revision === 0) {
-      if (this.kept[name] !== null) this.kept = { ...this.kept, [name]: null };
-      return;
-    }
-    void this.fetch(name, null).then((result) => {
-      if (this.asked.get(name) === revision && result !== undefined) this.kept = { ...this.kept, [name]: result };
-    });
+  private look({ look }: EmbeddingsState): EmbeddingsLook {
+    return this.pending.of(look);
   }
 
   override render(): TemplateResult | typeof nothing {
@@ -132,7 +115,8 @@ export class EmbeddingsView extends View<EmbeddingsState, EmbeddingsMethods> {
   }
 
   private page(state: EmbeddingsState, look: EmbeddingsLook): TemplateResult {
-    const { host, kept } = this;
+    const { host } = this;
+    const kept = this.results.values;
     switch (look.page) {
       case 'word':
         return kept.word === null
@@ -187,7 +171,7 @@ export class EmbeddingsView extends View<EmbeddingsState, EmbeddingsMethods> {
 
   /** For the screen reader: the result in a sentence. */
   private said({ page }: EmbeddingsLook): string {
-    const { word, occurrences, sentences, contextuality } = this.kept;
+    const { word, occurrences, sentences, contextuality } = this.results.values;
     if (page === 'word' && word !== null) {
       const last = word.layers.at(-1);
       return `${word.word.text} at ${layerText(last?.layer)}: cosine with its static row ${cosineText(last?.toStatic)}.`;

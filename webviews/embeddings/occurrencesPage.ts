@@ -25,11 +25,6 @@ export class OccurrencesPage extends Page {
   static override styles = [
     Page.styles,
     css`
-      .legend {
-        display: flex;
-        flex-wrap: wrap;
-        gap: 0 12px;
-      }
       .legend svg {
         vertical-align: -1px;
       }

@@ -17,11 +17,6 @@ export class WordPage extends Page {
   static override styles = [
     Page.styles,
     css`
-      .legend {
-        display: flex;
-        flex-wrap: wrap;
-        gap: 0 12px;
-      }
       .legend svg {
         vertical-align: -1px;
       }

@@ -4,7 +4,7 @@ import { customElement, property, state } from 'lit/decorators.js';
 import { count, precise, visible } from '../../extension/protocol/format';
 import type { ComparisonLine, ProbesComparison } from '../../extension/protocol/probesView';
 import { base } from '../common/styles';
-import { tableStyles } from './tableStyles';
+import { probeTableStyles } from './tableStyles';
 
 /** Changes shown at first. */
 const SOME = 200;
@@ -16,7 +16,7 @@ const significance = (p: number): string => (p < 1e-4 ? p.toExponential(1).repla
 export class ProbeComparison extends LitElement {
   static override styles = [
     base,
-    tableStyles,
+    probeTableStyles,
     css`
       :host {
         display: block;

@@ -6,7 +6,7 @@ import type { ProbesSummary, RelationLine } from '../../extension/protocol/probe
 import '../common/lineChart';
 import type { ChartPicture } from '../common/lineChart';
 import { base } from '../common/styles';
-import { tableStyles } from './tableStyles';
+import { probeTableStyles } from './tableStyles';
 
 type Layer = NonNullable<RelationLine['layers']>[number];
 type Measure = 'p1' | 'mrr' | 'meanLogprob';
@@ -23,7 +23,7 @@ const MOST_LINES = 8;
 export class ProbeLayers extends LitElement {
   static override styles = [
     base,
-    tableStyles,
+    probeTableStyles,
     css`
       :host {
         display: block;

@@ -14,6 +14,7 @@ import type {
   ShownRun,
 } from '../../extension/protocol/probesView';
 import { EXPORTS, type HeaderAction } from '../common/header';
+import { Kept } from '../common/kept';
 import '../common/tabs';
 import { View } from '../common/view';
 import './comparePage';
@@ -40,12 +41,13 @@ const STATES: Record<ShownRun['state'], string> = {
 };
 
 /** What the host keeps until it is looked at. */
-interface Kept {
+interface Results {
   rows: ProbeRow[] | null;
   summary: ProbesSummary | null;
   comparison: ProbesComparison | null;
 }
-const NEEDED: Record<ProbesPage, (keyof Kept)[]> = {
+const NONE: Results = { rows: null, summary: null, comparison: null };
+const NEEDED: Record<ProbesPage, (keyof Results)[]> = {
   facts: ['rows'],
   relations: ['summary'],
   compare: ['comparison'],
@@ -108,28 +110,15 @@ export class ProbesView extends View<ProbesState, ProbesMethods> {
       }
     `,
   ];
-  @state() private kept: Kept = { rows: null, summary: null, comparison: null };
+  private readonly results = new Kept<Results>(this, { ...NONE }, (name) => this.fetch(name, null));
   @state() private details: { index: number; said: ProbeFactDetails | null } | null = null;
-  /** Revisions that were asked for. */
-  private readonly asked = new Map<keyof Kept, number>();
 
   override willUpdate(changed: PropertyValues): void {
     const { state } = this;
     if (state === null) return;
     const before = changed.get('state') as ProbesState | null | undefined;
-    if (changed.has('state') && before?.run !== state.run)
-      [this.details, this.kept] = [null, { rows: null, summary: null, comparison: null }];
-    for (const name of NEEDED[state.page]) this.get(name, state);
-  }
-
-  /** Fetches what has another revision than what is here. The old one stays until the new one is there. */
-  private get(name: keyof Kept, state: ProbesState): void {
-    const revision = state.revision[name];
-    if (this.asked.get(name) === revision) return;
-    this.asked.set(name, revision);
-    void this.fetch(name, null).then((result) => {
-      if (this.asked.get(name) === revision && result !== undefined) this.kept = { ...this.kept, [name]: result };
-    });
+    if (changed.has('state') && before?.run !== state.run) [this.details, this.results.values] = [null, { ...NONE }];
+    for (const name of NEEDED[state.page]) this.results.need(name, state.revision[name]);
   }
 
   override render(): TemplateResult | typeof nothing {
@@ -203,7 +192,7 @@ export class ProbesView extends View<ProbesState, ProbesMethods> {
   }
 
   private page(state: ProbesState, run: ShownRun | undefined): TemplateResult | typeof nothing {
-    const { kept } = this;
+    const kept = this.results.values;
     if (state.page === 'runs') return this.runs(state);
     if (run === undefined) return html`<p class="quiet">Choose a run.</p>`;
     switch (state.page) {
@@ -266,7 +255,7 @@ export class ProbesView extends View<ProbesState, ProbesMethods> {
               A second run over the same facts, of another model or with other prompts, shows what was gained and lost.
             </p>`
           : html`<lens-probe-comparison
-              .comparison=${this.kept.comparison}
+              .comparison=${this.results.values.comparison}
               @choose=${(event: CustomEvent<number>) => this.ask('reveal', { index: event.detail })}
             ></lens-probe-comparison>`
       }`;

@@ -4,7 +4,7 @@ import { customElement, property, state } from 'lit/decorators.js';
 import { count, precise, signed, visible } from '../../extension/protocol/format';
 import type { ProbesSummary, Range, RelationLine } from '../../extension/protocol/probesView';
 import { base } from '../common/styles';
-import { tableStyles } from './tableStyles';
+import { probeTableStyles } from './tableStyles';
 
 const percent = (share: number): string => (100 * share).toFixed(1);
 const interval = ({ low, high }: Range): string => `95 %: ${percent(low)} to ${percent(high)}`;
@@ -28,7 +28,7 @@ const COLUMNS: Column[] = [
 export class RelationTable extends LitElement {
   static override styles = [
     base,
-    tableStyles,
+    probeTableStyles,
     css`
       :host {
         display: block;
