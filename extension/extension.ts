@@ -35,13 +35,12 @@ import { createModelStatus } from './models/statusBar';
 import { AnatomyPanels } from './panels/anatomyPanels';
 import { AttentionController } from './panels/attentionController';
 import { ClozeController } from './panels/clozeController';
-import { EditorTab } from './panels/editorTab';
 import { EmbeddingsController } from './panels/embeddingsController';
+import { LensView } from './panels/lensView';
 import { ObjectivesController } from './panels/objectivesController';
 import { ProbeHistory } from './panels/probeHistory';
 import { ProbesController } from './panels/probesController';
 import { SharedSubject } from './panels/sharedSubject';
-import { ViewHost } from './panels/viewHost';
 import type { AttentionMethods, AttentionState } from './protocol/attentionView';
 import type { EmbeddingsMethods, EmbeddingsState } from './protocol/embeddingsView';
 import { isSilent, type LensError } from './protocol/errors';
@@ -87,98 +86,54 @@ export function activate(context: vscode.ExtensionContext): LensApi {
   const lineResults = new LineResults(probes, clozeDocuments);
   const tests = new ProbeTests({ runner: probes, results: lineResults, documents: clozeDocuments, library: models });
 
-  const clozeTab = new EditorTab(CLOZE_PANEL, vscode.l10n.t('Cloze'), extensionUri, () => clozeHost);
-  const attentionTab = new EditorTab(ATTENTION_PANEL, vscode.l10n.t('Attention'), extensionUri, () => attentionHost);
-  const probesTab = new EditorTab(PROBES_PANEL, vscode.l10n.t('Probes'), extensionUri, () => probesHost);
-  const embeddingsTab = new EditorTab(
-    EMBEDDINGS_PANEL,
-    vscode.l10n.t('Embeddings'),
-    extensionUri,
-    () => embeddingsHost,
-  );
-  const openClozeInEditor = (): void => clozeTab.open();
-  const openAttentionInEditor = (): void => attentionTab.open();
-
-  const shared = new SharedSubject();
-  const cloze = new ClozeController(service, models, shared, openClozeInEditor);
-  const objectives = new ObjectivesController(service, models);
-  const surprisal = new SurprisalController(service, models);
-  const colors = new AttentionColors(service, models, shared);
-  const attention: AttentionController = new AttentionController(service, models, shared, colors, {
-    audience: () => attentionHost.audience,
-    openInEditor: openAttentionInEditor,
-  });
-
-  const runs = context.storageUri;
-  const history = new ProbeHistory(runs?.scheme === 'file' ? join(runs.fsPath, 'probes') : null);
-  const probesView = new ProbesController(probes, models, history, () => probesTab.open());
-  const embeddings: EmbeddingsController = new EmbeddingsController(service, models, shared, {
-    audience: () => embeddingsHost.audience,
-    openInEditor: () => embeddingsTab.open(),
-  });
-
   const onError = (error: LensError): void => {
     if (!isSilent(error)) log().warn(`[view] [${error.code}] ${error.message}`);
   };
+  const clozeView = new LensView<ClozeState, ClozeMethods>({
+    ...{ name: 'cloze', title: 'Cloze', view: VIEWS.cloze, extensionUri, onError },
+    tab: { type: CLOZE_PANEL, title: vscode.l10n.t('Cloze') },
+  });
+  const objectivesView = new LensView<ObjectivesState, ObjectivesMethods>({
+    ...{ name: 'objectives', title: 'Objectives', view: VIEWS.objectives, extensionUri, onError },
+    tab: null,
+  });
+  const attentionView = new LensView<AttentionState, AttentionMethods>({
+    ...{ name: 'attention', title: 'Attention', view: VIEWS.attention, extensionUri, onError },
+    tab: { type: ATTENTION_PANEL, title: vscode.l10n.t('Attention') },
+  });
+  const embeddingsView = new LensView<EmbeddingsState, EmbeddingsMethods>({
+    ...{ name: 'embeddings', title: 'Embeddings', view: VIEWS.embeddings, extensionUri, onError },
+    tab: { type: EMBEDDINGS_PANEL, title: vscode.l10n.t('Embeddings') },
+  });
+  const probesView = new LensView<ProbesState, ProbesMethods>({
+    ...{ name: 'probes', title: 'Probes', view: VIEWS.probes, extensionUri, onError },
+    tab: { type: PROBES_PANEL, title: vscode.l10n.t('Probes') },
+  });
+
+  const shared = new SharedSubject();
+  const cloze = new ClozeController(service, models, shared, clozeView);
+  const objectives = new ObjectivesController(service, models);
+  const surprisal = new SurprisalController(service, models);
+  const colors = new AttentionColors(service, models, shared);
+  const attention = new AttentionController(service, models, shared, colors, attentionView);
+  const embeddings = new EmbeddingsController(service, models, shared, embeddingsView);
+  const runs = context.storageUri;
+  const history = new ProbeHistory(runs?.scheme === 'file' ? join(runs.fsPath, 'probes') : null);
+  const probeRuns = new ProbesController(probes, models, history, probesView);
   const anatomy = new AnatomyPanels(service, models, { extensionUri, onError });
-  const clozeHost = new ViewHost<ClozeState, ClozeMethods>(cloze, {
-    name: 'cloze',
-    title: 'Cloze',
-    extensionUri,
-    onError,
-  });
-  const objectivesHost = new ViewHost<ObjectivesState, ObjectivesMethods>(objectives, {
-    name: 'objectives',
-    title: 'Objectives',
-    extensionUri,
-    onError,
-  });
+  clozeView.connect(cloze);
+  objectivesView.connect(objectives);
+  attentionView.connect(attention);
+  embeddingsView.connect(embeddings);
+  probesView.connect(probeRuns);
 
-  const attentionHost = new ViewHost<AttentionState, AttentionMethods>(attention, {
-    name: 'attention',
-    title: 'Attention',
-    extensionUri,
-    onError,
-  });
-
-  const probesHost = new ViewHost<ProbesState, ProbesMethods>(probesView, {
-    name: 'probes',
-    title: 'Probes',
-    extensionUri,
-    onError,
-  });
-  const embeddingsHost = new ViewHost<EmbeddingsState, EmbeddingsMethods>(embeddings, {
-    name: 'embeddings',
-    title: 'Embeddings',
-    extensionUri,
-    onError,
-  });
-
-  // Large views want room: where the person does not have one in the side panel, it opens beside the text.
-  const reveal = ({ audience }: { audience: number }, tab: EditorTab): void => {
-    if (audience === 0) tab.show();
-  };
-  const clozeVisible = (): boolean => clozeHost.audience > 0;
   const handlers: Record<CommandId, CommandHandler> = {
-    ...predictionCommands({ engine: service, models, cloze, objectives, surprisal, openClozeInEditor, clozeVisible }),
-    ...attentionCommands({
-      engine: service,
-      models,
-      shared,
-      attention,
-      colors,
-      openAttentionInEditor,
-      revealAttention: () => reveal(attentionHost, attentionTab),
-    }),
+    ...predictionCommands({ engine: service, models, cloze, objectives, surprisal, clozeView }),
+    ...attentionCommands({ engine: service, models, shared, attention, colors, view: attentionView }),
+    ...embeddingCommands({ shared, embeddings, view: embeddingsView }),
     ...probeCommands({ runner: probes, results: lineResults, documents: clozeDocuments }),
-    [COMMANDS.showProbes]: () => reveal(probesHost, probesTab),
-    [COMMANDS.openProbesInEditor]: () => probesTab.open(),
-    ...embeddingCommands({
-      shared,
-      embeddings,
-      openEmbeddingsInEditor: () => embeddingsTab.open(),
-      revealEmbeddings: () => reveal(embeddingsHost, embeddingsTab),
-    }),
+    [COMMANDS.showProbes]: () => probesView.reveal(),
+    [COMMANDS.openProbesInEditor]: () => probesView.openInEditor(),
     ...modelCommands(service, models, anatomy),
   };
   for (const id of Object.values(COMMANDS)) {
@@ -216,26 +171,17 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     new ClozeDiagnostics(clozeDocuments, service, models),
     registerClozeLanguage(clozeDocuments),
     registerClozeLenses(clozeDocuments),
-    clozeHost,
-    objectivesHost,
-    attentionHost,
+    probeRuns,
+    clozeView,
+    objectivesView,
+    attentionView,
+    embeddingsView,
     probesView,
-    probesHost,
-    embeddingsHost,
     createModelStatus(models),
     registerHover(new ExpectationHover(service, models)),
     vscode.workspace.registerTextDocumentContentProvider(DETAILS_SCHEME, new ModelDetails(models)),
     vscode.window.registerTreeDataProvider(VIEWS.models, new ModelTree(models)),
-    vscode.window.registerWebviewViewProvider(VIEWS.cloze, clozeHost),
-    vscode.window.registerWebviewViewProvider(VIEWS.objectives, objectivesHost),
-    vscode.window.registerWebviewViewProvider(VIEWS.attention, attentionHost),
-    vscode.window.registerWebviewViewProvider(VIEWS.probes, probesHost),
-    vscode.window.registerWebviewViewProvider(VIEWS.embeddings, embeddingsHost),
     vscode.window.registerCustomEditorProvider(ONNX_EDITOR, anatomy, { supportsMultipleEditorsPerDocument: true }),
-    clozeTab,
-    attentionTab,
-    probesTab,
-    embeddingsTab,
   );
   return {
     engine: service,
@@ -248,7 +194,7 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     surprisal,
     anatomy,
     probes,
-    probesView,
+    probesView: probeRuns,
     tests,
     embeddings,
   };

@@ -3,6 +3,7 @@ import * as vscode from 'vscode';
 import type { AttentionColors } from '../editor/attentionColors';
 import { openAttentionState, saveAttentionState, type AttentionFileParts } from '../panels/attentionFiles';
 import type { WorkKind } from '../panels/fileWork';
+import type { ViewPlaces } from '../panels/lensView';
 import type { AttentionPage } from '../protocol/attentionView';
 import { SAVED_EXTENSION } from '../protocol/savedAttention';
 import { activeEditor, hoverPlace, linkedDocument } from './editors';
@@ -10,9 +11,7 @@ import { COMMANDS, type CommandHandler, type CommandId } from './ids';
 
 export interface AttentionParts extends AttentionFileParts {
   colors: AttentionColors;
-  openAttentionInEditor(): void;
-  /** Makes the view visible where it is not, in the side panel or in an editor tab. */
-  revealAttention(): void;
+  view: ViewPlaces;
 }
 
 export function attentionCommands(parts: AttentionParts) {
@@ -20,7 +19,7 @@ export function attentionCommands(parts: AttentionParts) {
 
   // The view shows progress and errors, so it opens while the model still computes.
   const show = async (page?: AttentionPage): Promise<void> => {
-    parts.revealAttention();
+    parts.view.reveal();
     await attention.show(page);
   };
   /** What is looked at; first the editor's text, when it is another one. */
@@ -54,10 +53,10 @@ export function attentionCommands(parts: AttentionParts) {
       await colors.show();
     },
     [COMMANDS.hideAttentionInDocument]: () => colors.hide(),
-    [COMMANDS.openAttentionInEditor]: () => parts.openAttentionInEditor(),
+    [COMMANDS.openAttentionInEditor]: () => parts.view.openInEditor(),
     [COMMANDS.whichHeads]: async () => {
       look();
-      parts.revealAttention();
+      parts.view.reveal();
       // The view offers the rest, which takes several times as long.
       await attention.ablate({ mean: false, importance: false });
     },
@@ -70,7 +69,7 @@ export function attentionCommands(parts: AttentionParts) {
     [COMMANDS.openAttentionState]: async (argument) => {
       const file = argument instanceof vscode.Uri ? argument : await askForState();
       if (file === undefined) return;
-      parts.revealAttention();
+      parts.view.reveal();
       await openAttentionState(parts, file);
     },
   } satisfies Partial<Record<CommandId, CommandHandler>>;

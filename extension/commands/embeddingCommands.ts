@@ -1,5 +1,6 @@
 /** Commands on vectors: the Embeddings view of a word, of its occurrences and of sentences. */
 import type { EmbeddingsController } from '../panels/embeddingsController';
+import type { ViewPlaces } from '../panels/lensView';
 import type { SharedSubject } from '../panels/sharedSubject';
 import { activeEditor } from './editors';
 import { COMMANDS, type CommandHandler, type CommandId } from './ids';
@@ -7,16 +8,14 @@ import { COMMANDS, type CommandHandler, type CommandId } from './ids';
 export interface EmbeddingsParts {
   shared: SharedSubject;
   embeddings: EmbeddingsController;
-  openEmbeddingsInEditor(): void;
-  /** Makes the view visible where it is not, in the side panel or in an editor tab. */
-  revealEmbeddings(): void;
+  view: ViewPlaces;
 }
 
 export function embeddingCommands(parts: EmbeddingsParts) {
   const { shared, embeddings } = parts;
   // The view shows progress and errors, so it opens while the model still computes.
   const beside = async (work: Promise<void>): Promise<void> => {
-    parts.revealEmbeddings();
+    parts.view.reveal();
     await work;
   };
   return {
@@ -29,6 +28,6 @@ export function embeddingCommands(parts: EmbeddingsParts) {
       await beside(embeddings.find('document'));
     },
     [COMMANDS.compareSentences]: () => beside(embeddings.compareSentences(activeEditor())),
-    [COMMANDS.openEmbeddingsInEditor]: () => parts.openEmbeddingsInEditor(),
+    [COMMANDS.openEmbeddingsInEditor]: () => parts.view.openInEditor(),
   } satisfies Partial<Record<CommandId, CommandHandler>>;
 }

@@ -5,6 +5,7 @@ import type { EngineService } from '../models/engineService';
 import type { ModelLibrary } from '../models/library';
 import { LensError } from '../protocol/errors';
 import type { ClozeController } from '../panels/clozeController';
+import type { ViewPlaces } from '../panels/lensView';
 import type { ObjectivesController } from '../panels/objectivesController';
 import { activeEditor, focusView, hoverPlace, linkedDocument } from './editors';
 import { COMMANDS, VIEWS, type CommandHandler, type CommandId } from './ids';
@@ -15,16 +16,14 @@ export interface PredictionParts {
   cloze: ClozeController;
   objectives: ObjectivesController;
   surprisal: SurprisalController;
-  openClozeInEditor(): void;
-  /** The person sees it already, in the side panel or in an editor tab. */
-  clozeVisible(): boolean;
+  clozeView: ViewPlaces;
 }
 
 export function predictionCommands(parts: PredictionParts) {
   const { cloze, objectives, surprisal } = parts;
 
   const showCloze = async (): Promise<void> => {
-    if (!parts.clozeVisible()) await focusView(VIEWS.cloze);
+    if (parts.clozeView.audience() === 0) await focusView(VIEWS.cloze);
   };
   const mask = async (masks: number | 'auto'): Promise<void> => {
     const prediction = cloze.predictSelection(activeEditor(), masks);
@@ -63,7 +62,7 @@ export function predictionCommands(parts: PredictionParts) {
     [COMMANDS.openCloze]: async () => {
       await vscode.commands.executeCommand(`${VIEWS.cloze}.focus`);
     },
-    [COMMANDS.openClozeInEditor]: () => parts.openClozeInEditor(),
+    [COMMANDS.openClozeInEditor]: () => parts.clozeView.openInEditor(),
     [COMMANDS.openObjectives]: async () => {
       await vscode.commands.executeCommand(`${VIEWS.objectives}.focus`);
     },

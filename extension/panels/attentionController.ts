@@ -46,6 +46,7 @@ import {
 } from './attentionPlan';
 import { FileWork } from './fileWork';
 import type { WorkOptions } from './latest';
+import type { ViewPlaces } from './lensView';
 import type { Place } from './place';
 import { exportAs, saveAs } from './save';
 import { requirePlace, type SharedSubject } from './sharedSubject';
@@ -94,11 +95,7 @@ export class AttentionController implements vscode.Disposable {
     private readonly library: ModelLibrary,
     private readonly shared: SharedSubject,
     private readonly colors: AttentionColors,
-    private readonly view: {
-      /** How many webviews show it. */
-      audience(): number;
-      openInEditor(): void;
-    },
+    private readonly view: ViewPlaces,
   ) {
     this.look = { ...FIRST_LOOK, ...settings.attentionLook() };
     colors.setLook(this.look);

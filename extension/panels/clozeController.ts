@@ -14,6 +14,7 @@ import { isSilent, LensError, type ErrorData } from '../protocol/errors';
 import type { ClozeMethods, ClozeState, ContextKind } from '../protocol/view';
 import { clozeRows } from './export';
 import { Latest, type WorkOptions } from './latest';
+import type { ViewPlaces } from './lensView';
 import { exportAs } from './save';
 import type { SharedSubject } from './sharedSubject';
 import { Subject } from './subject';
@@ -79,8 +80,7 @@ export class ClozeController implements vscode.Disposable {
     private readonly engine: EngineService,
     private readonly library: ModelLibrary,
     private readonly shared: SharedSubject,
-    /** Opens the view in the editor area. */
-    private readonly openInEditor: () => void,
+    private readonly view: ViewPlaces,
   ) {
     this.lastModel = library.selected?.ref.id;
     this.subscriptions = [
@@ -163,7 +163,7 @@ export class ClozeController implements vscode.Disposable {
     selectModel: () => this.command(COMMANDS.selectModel),
     compareWith: ({ model }) => this.compare(model),
     export: ({ format }) => this.export(format),
-    openInEditor: () => this.openInEditor(),
+    openInEditor: () => this.view.openInEditor(),
     showLog: () => this.command(COMMANDS.showLog),
     help: () => this.command('workbench.action.openWalkthrough', 'onnx-lens.onnx-lens#onnxLens.start', false),
     run: ({ command }) => this.command(command),

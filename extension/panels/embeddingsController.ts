@@ -22,6 +22,7 @@ import { LensError } from '../protocol/errors';
 import { Answer } from './answer';
 import { embeddingsExport } from './embeddingsExport';
 import type { WorkOptions } from './latest';
+import type { ViewPlaces } from './lensView';
 import { exportAs } from './save';
 import { requirePlace, type SharedSubject } from './sharedSubject';
 import type { Handlers } from './viewHost';
@@ -77,11 +78,7 @@ export class EmbeddingsController implements vscode.Disposable {
     private readonly engine: EngineService,
     private readonly library: ModelLibrary,
     private readonly shared: SharedSubject,
-    private readonly view: {
-      /** How many webviews show it. */
-      audience(): number;
-      openInEditor(): void;
-    },
+    private readonly view: ViewPlaces,
   ) {
     this.lastModel = library.selected?.ref.id;
     this.subscriptions = [

@@ -26,6 +26,7 @@ import type {
   ShownRun,
 } from '../protocol/probesView';
 import type { FactPlace, ProbeRun, ProbeRunner } from '../testing/probeRunner';
+import type { ViewPlaces } from './lensView';
 import type { KeptRun, ProbeHistory } from './probeHistory';
 import { comparisonCells, factCells, latexTable, markdownTable, relationCells } from './probesExport';
 import { exportAs, saveAs } from './save';
@@ -66,7 +67,7 @@ export class ProbesController implements vscode.Disposable {
     private readonly runner: ProbeRunner,
     private readonly library: ModelLibrary,
     private readonly history: ProbeHistory,
-    private readonly openInEditor: () => void,
+    private readonly view: ViewPlaces,
   ) {
     this.subscriptions = [
       runner.onDidStart((run) => this.onStart(run)),
@@ -147,7 +148,7 @@ export class ProbesController implements vscode.Disposable {
       await exportAs(format, { name, rows, json });
     },
     exportTable: ({ format }) => this.exportTable(format),
-    openInEditor: () => this.openInEditor(),
+    openInEditor: () => this.view.openInEditor(),
     showLog: () => this.command(COMMANDS.showLog),
     help: () => this.command('workbench.action.openWalkthrough', 'onnx-lens.onnx-lens#onnxLens.start', false),
     run: ({ command }) => this.command(command),

@@ -7,7 +7,7 @@ import { LensError } from '../protocol/errors';
 import type { HostMessage, ViewRequest } from '../protocol/view';
 import { page, webviewOptions, type PageOptions } from './html';
 
-type Methods<M> = { [K in keyof M]: [params: unknown, result: unknown] };
+export type Methods<M> = { [K in keyof M]: [params: unknown, result: unknown] };
 export type Handlers<M extends Methods<M>> = {
   [K in keyof M]: (params: M[K][0]) => [M[K][1]] extends [null] ? void | Promise<void> : M[K][1] | Promise<M[K][1]>;
 };
