@@ -1,28 +1,13 @@
 /** Two runs over the same facts: models, prompts, interventions. */
+import type { ComparisonLine } from '../protocol/probesView';
 import { mainRanks } from './metrics';
 import { runKey, type Run, type RunFact } from './runFile';
 import { mcnemar } from './statistics';
 
-export interface ComparedRelation {
-  relation: string;
-  /** Ranked in both runs. */
-  n: number;
-  /** P@1 of each. */
-  first: number;
-  second: number;
-  /** Right in the second run only, in the first only, in both, in neither. */
-  gained: number;
-  lost: number;
-  right: number;
-  wrong: number;
-  /** McNemar's exact test, two-sided. */
-  p: number;
-}
-
 export interface Comparison {
-  relations: ComparedRelation[];
+  relations: ComparisonLine[];
   /** All facts together. */
-  all: Omit<ComparedRelation, 'relation'>;
+  all: Omit<ComparisonLine, 'relation'>;
   /** Facts on which they differ. */
   changes: {
     relation: string;
@@ -78,7 +63,7 @@ class Counts {
     else this[second ? 'gained' : 'wrong']++;
   }
 
-  result(): Omit<ComparedRelation, 'relation'> {
+  result(): Omit<ComparisonLine, 'relation'> {
     const { n, gained, lost, right, wrong } = this;
     const share = (count: number): number => (n === 0 ? 0 : count / n);
     return {

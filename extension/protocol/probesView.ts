@@ -89,15 +89,20 @@ export interface ProbesSummary {
   notes: string[];
 }
 
+/** One relation, or all facts together, in two runs. */
 export interface ComparisonLine {
   relation: string;
+  /** Ranked in both runs. */
   n: number;
+  /** P@1 of each. */
   first: number;
   second: number;
+  /** Right in the second run only, in the first only, in both, in neither. */
   gained: number;
   lost: number;
   right: number;
   wrong: number;
+  /** McNemar's exact test, two-sided. */
   p: number;
 }
 

@@ -3,7 +3,7 @@ import type { LensPlace, LogitLens, LogitLensTable } from '../../extension/proto
 import { LensError } from '../../extension/protocol/errors';
 import { nats, probability, signed } from '../../extension/protocol/format';
 import type { Command, CommandContext } from './commands';
-import { PAIR, stringList, TEXT, wholeNumber } from './options';
+import { PAIR, POSITION, stringList, TEXT, wholeNumber } from './options';
 import { oneToken } from './tokens';
 import { table, visible } from './table';
 
@@ -15,11 +15,7 @@ export const logitLensCommand: Command = {
   options: {
     text: TEXT,
     pair: PAIR,
-    position: {
-      type: 'string',
-      value: 'N',
-      help: 'index of the predicted token (from 0); the first mask, or what comes after the text',
-    },
+    position: POSITION,
     watch: {
       type: 'string',
       value: 'TOKEN',

@@ -3,7 +3,7 @@ import { MEMORY_MEASURES, type Memories, type MemoriesParams, type Memory } from
 import { LensError } from '../../extension/protocol/errors';
 import { neuronName, probability, signed } from '../../extension/protocol/format';
 import type { Command } from './commands';
-import { choice, PAIR, stringList, TEXT, wholeNumber, type OptionValues } from './options';
+import { choice, PAIR, POSITION, stringList, TEXT, wholeNumber, type OptionValues } from './options';
 import { table, visible } from './table';
 import { oneToken } from './tokens';
 
@@ -16,11 +16,7 @@ export const memoriesCommand: Command = {
   options: {
     text: TEXT,
     pair: PAIR,
-    position: {
-      type: 'string',
-      value: 'N',
-      help: 'index of the predicted token (from 0); the first mask, or what comes after the text',
-    },
+    position: POSITION,
     token: { type: 'string', value: 'TOKEN', help: 'the predicted token, text or id (the likeliest)' },
     by: { type: 'string', value: 'M', help: `${MEMORY_MEASURES.join(', ')} (norm)` },
     layer: { type: 'string', value: 'L', help: 'only this layer (from 0); may be repeated', multiple: true },

@@ -23,6 +23,11 @@ export const PAIR: OptionSpec = {
   value: 'U',
   help: 'the second text of a pair; - reads standard input',
 };
+export const POSITION: OptionSpec = {
+  type: 'string',
+  value: 'N',
+  help: 'index of the predicted token (from 0); the first mask, or what comes after the text',
+};
 export const TOP: OptionSpec = { type: 'string', value: 'K', help: 'number of predictions (10)' };
 
 const ALL_DIGITS = /^\d+$/u;

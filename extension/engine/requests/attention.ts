@@ -1,5 +1,4 @@
 /** What may be asked of a model's attention, checked. */
-import { isAbsolute } from 'node:path';
 import {
   ATTENTION_METHODS,
   COMBINATIONS,
@@ -23,9 +22,9 @@ import {
   numeric,
   oneOf,
   optional,
+  pathOf,
   rangeOf,
   textOf,
-  wrong,
   type Fields,
 } from './fields';
 import type { Reader } from './requests';
@@ -34,7 +33,7 @@ export const MOST_LAYERS = 1_000;
 const MOST_HEADS = 1_024;
 const MOST_PICTURES = 4_096;
 export const MOST_POSITIONS = 10 * 2 ** 20;
-const MOST_SOURCES = 1_000_000;
+export const MOST_SOURCES = 1_000_000;
 export const MOST_PREDICTIONS = 1_000;
 const MOST_MASKED = 512;
 const LARGEST_SCALE = 1e6;
@@ -79,15 +78,16 @@ const inputOf = (params: Fields): AttentionInput => ({
   ...optional(params, 'interventions', scalesOf),
 });
 
-export const sourceOf = (value: unknown, index: number): CorpusSource => {
+const sourceOf = (value: unknown, index: number): CorpusSource => {
   const at = `sources[${index}]`;
   const { name, file, text } = fields(value, at);
   const title = textOf(name, `${at}.name`);
   if (file === undefined) return { name: title, text: textOf(text, `${at}.text`) };
-  if (typeof file !== 'string' || !isAbsolute(file) || file.includes('\0'))
-    throw wrong(`${at}.file`, 'an absolute path');
-  return { name: title, file };
+  return { name: title, file: pathOf(file, `${at}.file`) };
 };
+
+export const sourcesOf = (params: Fields): CorpusSource[] =>
+  list(params['sources'], 'sources', MOST_SOURCES).map(sourceOf);
 
 const shardOf = (value: unknown, name: string): { index: number; of: number } => {
   const { index, of } = fields(value, name);
@@ -112,7 +112,7 @@ const stateOf = <T>(value: unknown, name: string): T => fields(value, name) as T
 
 const corpusOf = (params: Fields) => ({
   model: modelOf(params),
-  sources: list(params['sources'], 'sources', MOST_SOURCES).map(sourceOf),
+  sources: sourcesOf(params),
   ...optional(params, 'limit', whole(1, MOST_SOURCES)),
   ...optional(params, 'shard', shardOf),
 });

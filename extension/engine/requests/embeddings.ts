@@ -1,5 +1,4 @@
 /** What may be asked of vectors, checked. */
-import { isAbsolute } from 'node:path';
 import {
   POOLS,
   PROJECTIONS,
@@ -9,7 +8,7 @@ import {
   type TableRef,
   type VectorLayer,
 } from '../../protocol/embeddings';
-import { sourceOf } from './attention';
+import { MOST_SOURCES, sourcesOf } from './attention';
 import {
   fields,
   flag,
@@ -19,6 +18,7 @@ import {
   numeric,
   oneOf,
   optional,
+  pathOf,
   rangeOf,
   textOf,
   wrong,
@@ -29,7 +29,6 @@ import type { Reader } from './requests';
 const MOST_LAYERS = 1_000;
 const MOST_TEXTS = 100_000;
 const MOST_NEIGHBOURS = 1_000;
-const MOST_SOURCES = 1_000_000;
 const MOST_OCCURRENCES = 100_000;
 const MOST_CLUSTERS = 50;
 const LONGEST_WORD = 1_000;
@@ -57,19 +56,11 @@ const layersOf = (value: unknown): VectorLayer[] =>
 const textsOf = (params: Fields): string[] =>
   list(params['texts'], 'texts', MOST_TEXTS).map((text, index) => textOf(text, `texts[${index}]`));
 
-const sourcesOf = (params: Fields) => list(params['sources'], 'sources', MOST_SOURCES).map(sourceOf);
-
 const seedOf = (params: Fields): number => integer(params['seed'], 'seed', 0, Number.MAX_SAFE_INTEGER);
 
 const axesOf = (value: unknown): 2 | 3 => {
   if (value === 2 || value === 3) return value;
   throw wrong('axes', '2 or 3');
-};
-
-const pathOf = (value: unknown, name: string): string => {
-  const path = textOf(value, name);
-  if (!isAbsolute(path) || path.includes('\0')) throw wrong(name, 'an absolute path');
-  return path;
 };
 
 const tableOf = (params: Fields): TableRef => {

@@ -62,7 +62,8 @@ export function modelOf(params: unknown): ModelRef {
 
 /** An absolute path of this machine. */
 export function pathOf(value: unknown, name: string): string {
-  if (typeof value === 'string' && isAbsolute(value) && !value.includes('\0')) return value;
+  const path = textOf(value, name);
+  if (isAbsolute(path) && !path.includes('\0')) return path;
   throw wrong(name, 'an absolute path');
 }
 
