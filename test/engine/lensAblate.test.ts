@@ -1,10 +1,10 @@
 /** `lens ablate` as a program. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import type { AblationResult } from '../../extension/protocol/attention';
 import { fixture, reference } from '../support/fixtures';
+import { lens } from '../support/lens';
 
 const { folder } = fixture('bert');
 const [text] = reference('bert').meta.cases[0]?.text as [string];
@@ -16,15 +16,10 @@ interface Target {
 }
 const { targets } = JSON.parse(readFileSync(join(folder, 'gates.json'), 'utf8')) as { targets: [Target, Target] };
 
-function lens(...args: string[]): { code: number | null; out: string; err: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [resolve('dist/lens.js'), 'ablate', folder, ...args], {
-    encoding: 'utf8',
-  });
-  return { code: status, out: stdout, err: stderr };
-}
+const ablate = (...args: string[]): ReturnType<typeof lens> => lens('ablate', folder, ...args);
 
 function json(...args: string[]): AblationResult {
-  const { code, out, err } = lens('--text', text, '--json', ...args);
+  const { code, out, err } = ablate('--text', text, '--json', ...args);
   assert.equal(code, 0, err);
   return JSON.parse(out) as AblationResult;
 }
@@ -73,7 +68,7 @@ describe('lens ablate', function () {
   });
 
   it('ranks heads for people, and says what is wrong', () => {
-    const { out, code } = lens('--text', text, '--importance');
+    const { out, code } = ablate('--text', text, '--importance');
     assert.equal(code, 0);
     const rows = [...out.matchAll(/^L\dH\d .*$/gmu)].map(([row]) => row);
     assert.equal(rows.length, 12);
@@ -89,7 +84,7 @@ describe('lens ablate', function () {
       [['--together'], /Which heads/u],
       [['--scale', '2'], /--scale is for heads/u],
     ] as const) {
-      const refused = lens('--text', text, ...args);
+      const refused = ablate('--text', text, ...args);
       assert.equal(refused.code, 2, refused.out);
       assert.match(refused.err, message);
     }

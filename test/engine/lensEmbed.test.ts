@@ -1,11 +1,11 @@
 /** `lens embed` as a program: its files are what the engine gives, in formats that other programs read. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { readSafetensors } from '../../scripts/lens/safetensors';
 import { fixture, reference } from '../support/fixtures';
+import { lens } from '../support/lens';
 
 const { folder: model } = fixture('bert');
 
@@ -17,14 +17,10 @@ describe('lens embed', function () {
   const folder = mkdtempSync(join(tmpdir(), 'lens-embed-'));
   after(() => rmSync(folder, { recursive: true }));
 
-  function lens(...args: string[]): { code: number | null; out: string; err: string } {
-    const command = [resolve('dist/lens.js'), 'embed', model, ...args];
-    const { status, stdout, stderr } = spawnSync(process.execPath, command, { encoding: 'utf8' });
-    return { code: status, out: stdout, err: stderr };
-  }
+  const embed = (...args: string[]): ReturnType<typeof lens> => lens('embed', model, ...args);
   const write = (name: string, ...args: string[]): string => {
     const file = join(folder, name);
-    const { code, err } = lens('--text', text, '--out', file, ...args);
+    const { code, err } = embed('--text', text, '--out', file, ...args);
     assert.equal(code, 0, err);
     return file;
   };
@@ -72,7 +68,7 @@ describe('lens embed', function () {
   it('takes the lines of a file as texts', () => {
     const file = join(folder, 'lines.txt');
     writeFileSync(file, 'the house\n\non the hill\r\n');
-    const { out } = lens('--file', file, '--pool', 'cls', '--json');
+    const { out } = embed('--file', file, '--pool', 'cls', '--json');
     const { vectors } = JSON.parse(out) as { vectors: { shape: number[]; data: number[][] }[] };
     assert.deepEqual(vectors[0]?.shape, [2, 48]);
     assert.equal(vectors[0]?.data[1]?.length, 48);
@@ -88,7 +84,7 @@ describe('lens embed', function () {
       [['--text', 'a', '--out', join(folder, 'v.csv')], /no known format/u],
       [['--file', folder], /could not be read/u],
     ] as const) {
-      const { code, err } = lens(...args);
+      const { code, err } = embed(...args);
       assert.equal(code, 2, err);
       assert.match(err, message);
     }

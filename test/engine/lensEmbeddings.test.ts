@@ -1,11 +1,11 @@
 /** `lens neighbours`, `similarity`, `analogy`, `occurrences`, `contextuality` and `mix` as programs. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import type { ContextualityResult, LearnMixResult, OccurrencesResult } from '../../extension/protocol/embeddings';
 import { fixture } from '../support/fixtures';
+import { lens, lensJson } from '../support/lens';
 
 const { folder: model } = fixture('bert');
 const GLOVE = 'test/fixtures/embeddings/glove.txt';
@@ -18,17 +18,6 @@ describe('lens on vectors', function () {
     writeFileSync(join(folder, name), content);
     return join(folder, name);
   };
-  function lens(...args: string[]): { code: number | null; out: string; err: string } {
-    const { status, stdout, stderr } = spawnSync(process.execPath, [resolve('dist/lens.js'), ...args], {
-      encoding: 'utf8',
-    });
-    return { code: status, out: stdout, err: stderr };
-  }
-  function json<T>(...args: string[]): T {
-    const { code, out, err } = lens(...args, '--json');
-    assert.equal(code, 0, err);
-    return JSON.parse(out) as T;
-  }
   function refuses(message: RegExp, ...args: string[]): void {
     const { code, err } = lens(...args);
     assert.equal(code, 2, err);
@@ -37,7 +26,7 @@ describe('lens on vectors', function () {
 
   it('neighbours: of a word in a text, and of a row of a table', () => {
     const text = 'the house was on the hill and the house was old';
-    const found = json<{
+    const found = lensJson<{
       word: { text: string };
       layers: { name: string; words: { label: string; same: boolean }[] }[];
     }>(...['neighbours', model, '--text', text, '--word', 'house']);
@@ -47,7 +36,7 @@ describe('lens on vectors', function () {
       ['static', 'layer.0', 'layer.1', 'layer.2', 'layer.3'],
     );
     assert.deepEqual(found.layers[0]?.words[0]?.label, 'house');
-    const near = json<{ neighbours: { word: string }[] }>('neighbours', GLOVE, '--word', 'king', '--top', '2');
+    const near = lensJson<{ neighbours: { word: string }[] }>('neighbours', GLOVE, '--word', 'king', '--top', '2');
     assert.deepEqual(
       near.neighbours.map(({ word }) => word),
       ['w8', 'queen'],
@@ -60,7 +49,7 @@ describe('lens on vectors', function () {
 
   it('similarity: ρ and r of cosines with ratings, and how many pairs are known', () => {
     const pairs = file('pairs.tsv', 'king\tqueen\t9\nman\tw3\t1\nparis\tzz\t2\nrome\titaly\t7\n');
-    const result = json<{ spearman: number; pairs: number; covered: number; scores: { cosine: number }[] }>(
+    const result = lensJson<{ spearman: number; pairs: number; covered: number; scores: { cosine: number }[] }>(
       ...['similarity', GLOVE, pairs],
     );
     assert.deepEqual([result.spearman, result.pairs, result.covered], [1, 4, 3]);
@@ -71,7 +60,7 @@ describe('lens on vectors', function () {
     assert.ok(vectors.length > 0);
     const queen = neighbours['king']?.find(({ word }) => word === 'queen')?.cosine ?? NaN;
     assert.ok(Math.abs((result.scores[0]?.cosine ?? NaN) - queen) < 1e-6);
-    const own = json<{ covered: number; layer: string; pooling: string }>(
+    const own = lensJson<{ covered: number; layer: string; pooling: string }>(
       ...['similarity', model, file('own.tsv', 'house\thill\t1\nthe\told\t2\nhill\told\t3'), '--layer', '2'],
     );
     assert.deepEqual([own.covered, own.layer, own.pooling], [3, 'layer.2', 'mean over the pieces of each word']);
@@ -79,10 +68,14 @@ describe('lens on vectors', function () {
   });
 
   it('analogy: one question, and a file of them', () => {
-    const one = json<{ neighbours: { word: string }[] }>('analogy', GLOVE, '--ask', 'man king woman');
+    const one = lensJson<{ neighbours: { word: string }[] }>('analogy', GLOVE, '--ask', 'man king woman');
     assert.equal(one.neighbours[0]?.word, 'queen');
     const questions = file('questions.txt', ': royal\nman king woman queen\n: none\na b c d\n');
-    const all = json<{ total: { questions: number; covered: number; accuracy: number } }>('analogy', GLOVE, questions);
+    const all = lensJson<{ total: { questions: number; covered: number; accuracy: number } }>(
+      'analogy',
+      GLOVE,
+      questions,
+    );
     assert.deepEqual([all.total.questions, all.total.covered, all.total.accuracy], [2, 1, 1]);
     refuses(/takes three words/u, 'analogy', GLOVE, '--ask', 'man king');
   });
@@ -95,7 +88,7 @@ describe('lens on vectors', function () {
         (_, at) => `the house number ${at} was on the hill\t${at % 2 === 0 ? 'even' : 'odd'}`,
       ).join('\n'),
     );
-    const found = json<OccurrencesResult>('occurrences', model, text, '--word', 'house', '--layers', 'static,3');
+    const found = lensJson<OccurrencesResult>('occurrences', model, text, '--word', 'house', '--layers', 'static,3');
     assert.equal(found.occurrences.length, 12);
     assert.deepEqual(
       found.layers.map(({ name, rand }) => [name, rand === null]),
@@ -104,7 +97,7 @@ describe('lens on vectors', function () {
         ['layer.3', false],
       ],
     );
-    const measured = json<ContextualityResult>('contextuality', model, text);
+    const measured = lensJson<ContextualityResult>('contextuality', model, text);
     assert.equal(measured.layers.length, 4);
     assert.ok(measured.pieces >= 5 && measured.sentences === 12);
     refuses(/no sentence in 2 texts/u, 'contextuality', model, file('image.png', ''), join(folder, 'none'));
@@ -118,7 +111,7 @@ describe('lens on vectors', function () {
       ).join('\n'),
     );
     const out = join(folder, 'mix.json');
-    const result = json<LearnMixResult>(
+    const result = lensJson<LearnMixResult>(
       ...['mix', model, '--train', train, '--folds', '3', '--steps', '60', '--out', out],
     );
     assert.ok(Math.abs(result.mix.weights.reduce((a, b) => a + b) - 1) < 1e-9 && result.mix.weights.length === 4);
@@ -129,16 +122,16 @@ describe('lens on vectors', function () {
     );
     assert.equal(lens('embed', model, '--text', 'the house', '--layers', `mix:${out}`).code, 0);
     // The same seed gives the same result.
-    const again = json<LearnMixResult>('mix', model, '--train', train, '--folds', '3', '--steps', '60');
+    const again = lensJson<LearnMixResult>('mix', model, '--train', train, '--folds', '3', '--steps', '60');
     assert.deepEqual(again.mix, result.mix);
     const csv = file(
       'train.csv',
       'label,text\n"a","the house, ""old"""\nb,on the hill\na,the house was\nb,and the hill\n',
     );
     const jsonl = file('test.jsonl', '{"text":"the old house","label":"a"}\n{"text":"on the hill","label":"b"}\n');
-    const tested = json<LearnMixResult>('mix', model, '--train', csv, '--test', jsonl, '--steps', '20');
+    const tested = lensJson<LearnMixResult>('mix', model, '--train', csv, '--test', jsonl, '--steps', '20');
     assert.deepEqual([tested.train, tested.test, tested.folds], [4, 2, 0]);
-    const words = json<LearnMixResult>(
+    const words = lensJson<LearnMixResult>(
       ...[
         'mix',
         model,

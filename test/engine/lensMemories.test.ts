@@ -1,27 +1,14 @@
 /** `lens memories`, `values`, `intervene` and `export` as programs. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import type { InterveneResult, Memories, ValueSearch, ValueWords } from '../../extension/protocol/ffn';
 import { fixture, reference } from '../support/fixtures';
+import { lens, lensJson } from '../support/lens';
 
 const { folder } = fixture('bert');
 const [text] = reference('bert').meta.cases[0]?.text as [string];
-
-function lens(...args: string[]): { code: number | null; out: string; err: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [resolve('dist/lens.js'), ...args], {
-    encoding: 'utf8',
-  });
-  return { code: status, out: stdout, err: stderr };
-}
-
-function json<T>(...args: string[]): T {
-  const { code, out, err } = lens(...args, '--json');
-  assert.equal(code, 0, err);
-  return JSON.parse(out) as T;
-}
 
 describe('lens memories, values, intervene and export', function () {
   this.timeout(60_000);
@@ -32,20 +19,20 @@ describe('lens memories, values, intervene and export', function () {
   after(() => rmSync(home, { recursive: true, force: true }));
 
   it('the strongest memory switched off does what the ranking says, also in an exported model', () => {
-    const { memories } = json<Memories>(...['memories', folder, '--text', text, '--by', 'ablation', '--top', '1']);
+    const { memories } = lensJson<Memories>(...['memories', folder, '--text', text, '--by', 'ablation', '--top', '1']);
     const [first] = memories;
     assert.ok(first !== undefined);
     const change = `L${first.layer}N${first.neuron}=0`;
     const asked = ['intervene', folder, '--text', text];
     const recipe = join(home, 'recipe.json');
-    const { target } = json<InterveneResult>(...asked, '--change', change, '--save', recipe);
-    const here = json<InterveneResult>(...asked, '--change', `${change}@${target.position}`);
+    const { target } = lensJson<InterveneResult>(...asked, '--change', change, '--save', recipe);
+    const here = lensJson<InterveneResult>(...asked, '--change', `${change}@${target.position}`);
     assert.ok(Math.abs(here.after.logprob - here.before.logprob - (first.ablation as number)) < 1e-4);
 
     const out = join(home, 'changed');
     assert.equal(lens('export', folder, '--recipe', recipe, '--out', out).code, 0);
-    const changed = json<InterveneResult>(...asked, '--recipe', recipe);
-    const copy = json<Memories>(...['memories', out, '--text', text, '--top', '1', '--token', `${target.id}`]);
+    const changed = lensJson<InterveneResult>(...asked, '--recipe', recipe);
+    const copy = lensJson<Memories>(...['memories', out, '--text', text, '--top', '1', '--token', `${target.id}`]);
     assert.ok(Math.abs((copy.target.logprob as number) - changed.after.logprob) < 1e-5);
     // A folder that is there, and a recipe of another model.
     assert.equal(lens('export', folder, '--recipe', recipe, '--out', out).code, 1);
@@ -56,8 +43,8 @@ describe('lens memories, values, intervene and export', function () {
   });
 
   it('a value has its words, and its words find it', () => {
-    const { promoted } = json<ValueWords>('values', folder, '--neuron', '2.5', '--top', '3');
-    const { hits } = json<ValueSearch>(
+    const { promoted } = lensJson<ValueWords>('values', folder, '--neuron', '2.5', '--top', '3');
+    const { hits } = lensJson<ValueSearch>(
       ...['values', folder, '--word', `${promoted[0]?.id}`, '--top', '1000', '--cache', join(home, 'cache')],
     );
     const own = hits.find(({ layer, neuron }) => layer === 2 && neuron === 5);

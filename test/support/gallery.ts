@@ -1,4 +1,5 @@
 /** The gallery of the webviews in a real browser, under the policy that VS Code's host sets. */
+import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -47,6 +48,55 @@ export async function openGallery(): Promise<Gallery> {
     },
   };
 }
+
+/** What the tests of a suite have: a page of their own. */
+export interface GalleryPages {
+  readonly gallery: Gallery;
+  readonly page: Page;
+  /** Shows a state of a view; `more` goes into the query. */
+  open(view: string, state: string, theme?: string, more?: string): Promise<void>;
+}
+
+/** A new page for each test of the suite, which fails on errors in it. Where there is no browser, the suite is skipped. */
+export function galleryPages(viewport: { width: number; height: number }): GalleryPages {
+  let gallery: Gallery | undefined;
+  let page: Page;
+  let problems: string[];
+  before(async function () {
+    try {
+      gallery = await openGallery();
+    } catch (thrown) {
+      process.stdout.write(`      ${String(thrown)}\n`);
+      return this.skip();
+    }
+  });
+  after(() => gallery?.close());
+  beforeEach(async () => {
+    page = await gallery!.browser.newPage({ viewport });
+    problems = watchProblems(page);
+  });
+  afterEach(async () => {
+    await page.close();
+    assert.deepEqual(problems, [], 'errors or policy violations in the page');
+  });
+  return {
+    get gallery() {
+      return gallery!;
+    },
+    get page() {
+      return page;
+    },
+    open: async (view, state, theme = 'dark', more = '') => {
+      await page.goto(`${gallery!.origin}/?view=${view}&state=${state}&theme=${theme}${more}`);
+      await page.getByRole('toolbar').first().waitFor();
+      if (state === 'loading') await page.getByText('Cancel').waitFor();
+    },
+  };
+}
+
+/** What has been asked for is drawn. */
+export const painted = (page: Page): Promise<void> =>
+  page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done()))));
 
 /** Errors and violations of the policy, as they come. */
 export function watchProblems(page: Page): string[] {

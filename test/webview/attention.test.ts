@@ -1,16 +1,16 @@
-/** The Attention view in a real browser: looks, keyboard, hostile text, what is exported, and how fast it is drawn. */
+/** The Attention view in a real browser: looks, keyboard, hostile text, and what is exported. */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import {
-  openGallery,
+  galleryPages,
   overflowOf,
+  painted,
   requestsOf,
   SHOTS,
   THEMES,
   violationsOf,
   watchProblems,
-  type Gallery,
 } from '../support/gallery';
 
 const STATES = [
@@ -22,53 +22,30 @@ const LARGE = ['heads-512', 'head-512', 'head-512-lines', 'head-same'];
 
 describe('attention view', function () {
   this.timeout(180_000);
-  let gallery: Gallery | undefined;
+  const pages = galleryPages({ width: 340, height: 800 });
   let page: Page;
-  let problems: string[];
+  beforeEach(() => ({ page } = pages));
 
-  before(async function () {
-    try {
-      gallery = await openGallery();
-    } catch (thrown) {
-      process.stdout.write(`      ${String(thrown)}\n`);
-      return this.skip();
-    }
-  });
-  after(() => gallery?.close());
-  beforeEach(async () => {
-    page = await gallery!.browser.newPage({ viewport: { width: 340, height: 800 } });
-    problems = watchProblems(page);
-  });
-  afterEach(async () => {
-    await page.close();
-    assert.deepEqual(problems, [], 'errors or policy violations in the page');
-  });
-
-  const open = async (state: string, theme = 'dark', more = ''): Promise<void> => {
-    await page.goto(`${gallery!.origin}/?view=attention&state=${state}&theme=${theme}${more}`);
-    await page.getByRole('toolbar').first().waitFor();
-    if (state === 'loading') await page.getByText('Cancel').waitFor();
-  };
+  const open = (state: string, theme?: string, more?: string): Promise<void> =>
+    pages.open('attention', state, theme, more);
   const requests = (method: string): Promise<unknown[]> => requestsOf(page, method);
   const grid = (name: RegExp) => page.getByRole('grid', { name });
   /** What the cell at the cursor says. */
   const cell = async (name: RegExp): Promise<string> => (await grid(name).getByRole('gridcell').textContent()) ?? '';
-  const painted = (): Promise<void> =>
-    page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done()))));
 
   for (const state of STATES)
     it(`${state}: no accessibility violation in any theme, nothing cut at 300 px`, async () => {
       for (const theme of THEMES) {
         await page.setViewportSize({ width: 300, height: 800 });
         await open(state, theme);
-        await painted();
+        await painted(page);
         const overflow = await overflowOf(page);
         assert.ok(overflow <= 0, `${overflow} px too wide in ${theme}`);
         await page.screenshot({ path: join(SHOTS, `attention-${state}-${theme}-narrow.png`), fullPage: true });
         assert.deepEqual(await violationsOf(page, state === 'loading'), [], theme);
         if (theme === 'hclight') continue;
         await page.setViewportSize({ width: 900, height: 800 });
-        await painted();
+        await painted(page);
         await page.screenshot({ path: join(SHOTS, `attention-${state}-${theme}-wide.png`), fullPage: true });
       }
     });
@@ -77,13 +54,13 @@ describe('attention view', function () {
     it(`${state}: the same with 512 tokens`, async () => {
       await page.setViewportSize({ width: 300, height: 800 });
       await open(state);
-      await painted();
+      await painted(page);
       assert.ok((await overflowOf(page)) <= 0);
       assert.deepEqual(await violationsOf(page, false), []);
       for (const theme of ['dark', 'light', 'hc']) {
         await page.setViewportSize({ width: 900, height: 800 });
         await open(state, theme);
-        await painted();
+        await painted(page);
         await page.screenshot({ path: join(SHOTS, `attention-${state}-${theme}-wide.png`), fullPage: true });
       }
     });
@@ -117,7 +94,7 @@ describe('attention view', function () {
   it('Alt+click switches a head off, and Ctrl+click adds one', async () => {
     await page.setViewportSize({ width: 900, height: 1000 });
     await open('heads');
-    await painted();
+    await painted(page);
     const box = (await grid(/^Heads/).boundingBox())!;
     const head = { x: box.x + 50, y: box.y + 45 };
     await page.keyboard.down('Alt');
@@ -212,11 +189,11 @@ describe('attention view', function () {
     assert.equal((await requests('thumbnails')).length, 1);
     await page.getByRole('combobox', { name: 'What of the attention' }).selectOption('Head');
     await grid(/rows are queries/).waitFor();
-    await painted();
+    await painted(page);
     assert.ok((await requests('maps')).length <= 2);
     const before = (await requests('maps')).length;
     await grid(/rows are queries/).hover();
-    await painted();
+    await painted(page);
     assert.equal((await requests('maps')).length, before, 'pointing asks for nothing');
   });
 
@@ -224,18 +201,18 @@ describe('attention view', function () {
     await open('head-512');
     const box = grid(/rows are queries/);
     await box.focus();
-    await painted();
+    await painted(page);
     const height = (): Promise<number> => box.evaluate((element) => element.scrollHeight);
     const before = await height();
     for (let press = 0; press < 10; press++) await page.keyboard.press('+');
-    await painted();
+    await painted(page);
     assert.ok((await height()) > 3 * before);
     await page.keyboard.press('Control+End');
-    await painted();
+    await painted(page);
     assert.ok(await box.evaluate((element) => element.scrollTop > 0 && element.scrollLeft > 0));
     await page.screenshot({ path: join(SHOTS, 'attention-head-512-zoomed.png') });
     await page.keyboard.press('0');
-    await painted();
+    await painted(page);
     assert.equal(await height(), before);
   });
 
@@ -322,10 +299,10 @@ describe('attention view', function () {
   ])
     it(`${state}: exported pages and pictures stand alone, and have no script`, async () => {
       await open(state);
-      await painted();
+      await painted(page);
       const html = (await saved('Page as HTML…')).toString('utf8');
       assert.doesNotMatch(html, /<script|<img|javascript:/i);
-      const alone = await gallery!.browser.newPage();
+      const alone = await pages.gallery.browser.newPage();
       const asked: string[] = [];
       const wrong = watchProblems(alone);
       alone.on('request', ({ url }) => asked.push(url()));
@@ -343,7 +320,7 @@ describe('attention view', function () {
       assert.equal(await alone.locator('script, img, iframe').count(), 0);
       await alone.close();
       await open(state);
-      await painted();
+      await painted(page);
       const svg = (await saved('Picture as SVG…')).toString('utf8');
       const parsed = await page.evaluate((text) => {
         const file = new DOMParser().parseFromString(text, 'image/svg+xml');
@@ -351,7 +328,7 @@ describe('attention view', function () {
       }, svg);
       assert.deepEqual(parsed, { root: 'svg', scripts: 0 });
       await open(state);
-      await painted();
+      await painted(page);
       const png = await saved('Picture as PNG…');
       assert.deepEqual([...png.subarray(0, 4)], [0x89, 0x50, 0x4e, 0x47]);
       assert.ok(png.length > 2000);

@@ -2,16 +2,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
-import {
-  openGallery,
-  overflowOf,
-  requestsOf,
-  SHOTS,
-  THEMES,
-  violationsOf,
-  watchProblems,
-  type Gallery,
-} from '../support/gallery';
+import { galleryPages, overflowOf, painted, requestsOf, SHOTS, THEMES, violationsOf } from '../support/gallery';
 
 const STATES = [
   ...['word', 'word-middle', 'word-empty', 'occurrences', 'occurrences-label', 'occurrences-static', 'occurrences-3d'],
@@ -23,48 +14,25 @@ const FRAME = 33;
 
 describe('embeddings view', function () {
   this.timeout(180_000);
-  let gallery: Gallery | undefined;
+  const pages = galleryPages({ width: 340, height: 800 });
   let page: Page;
-  let problems: string[];
+  beforeEach(() => ({ page } = pages));
 
-  before(async function () {
-    try {
-      gallery = await openGallery();
-    } catch (thrown) {
-      process.stdout.write(`      ${String(thrown)}\n`);
-      return this.skip();
-    }
-  });
-  after(() => gallery?.close());
-  beforeEach(async () => {
-    page = await gallery!.browser.newPage({ viewport: { width: 340, height: 800 } });
-    problems = watchProblems(page);
-  });
-  afterEach(async () => {
-    await page.close();
-    assert.deepEqual(problems, [], 'errors or policy violations in the page');
-  });
-
-  const open = async (state: string, theme = 'dark'): Promise<void> => {
-    await page.goto(`${gallery!.origin}/?view=embeddings&state=${state}&theme=${theme}`);
-    await page.getByRole('toolbar').first().waitFor();
-  };
-  const painted = (): Promise<void> =>
-    page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done()))));
+  const open = (state: string, theme?: string): Promise<void> => pages.open('embeddings', state, theme);
 
   for (const state of STATES)
     it(`${state}: no accessibility violation in any theme, nothing cut at 300 px`, async () => {
       for (const theme of THEMES) {
         await page.setViewportSize({ width: 300, height: 800 });
         await open(state, theme);
-        await painted();
+        await painted(page);
         assert.ok((await overflowOf(page)) <= 0, `${state} ${theme} is wider than its window`);
         assert.deepEqual(await violationsOf(page, state === 'loading'), [], `${state} ${theme}`);
         await page.screenshot({ path: join(SHOTS, `embeddings-${state}-${theme}.png`), fullPage: true });
       }
       await page.setViewportSize({ width: 1100, height: 800 });
       await open(state, 'dark');
-      await painted();
+      await painted(page);
       await page.screenshot({ path: join(SHOTS, `embeddings-${state}-wide.png`), fullPage: true });
     });
 
@@ -139,7 +107,7 @@ describe('embeddings view', function () {
 
   it(`draws 20,000 points in less than ${FRAME} ms`, async () => {
     await open('occurrences-20000');
-    await painted();
+    await painted(page);
     const times = await page.evaluate(() => {
       const view = document.querySelector('onnx-lens-embeddings')!.shadowRoot!;
       const cloud = view.querySelector('lens-occurrences-page')!.shadowRoot!.querySelector('lens-point-cloud')!;

@@ -4,16 +4,7 @@ import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import type { ProbeRow } from '../../extension/protocol/probesView';
 import { visibleRows } from '../../webviews/probes/rows';
-import {
-  openGallery,
-  overflowOf,
-  requestsOf,
-  SHOTS,
-  THEMES,
-  violationsOf,
-  watchProblems,
-  type Gallery,
-} from '../support/gallery';
+import { galleryPages, overflowOf, requestsOf, SHOTS, THEMES, violationsOf } from '../support/gallery';
 
 const STATES = [
   ...['facts', 'relations', 'compare', 'compare-empty', 'layers', 'runs'],
@@ -22,33 +13,11 @@ const STATES = [
 
 describe('probes view', function () {
   this.timeout(120_000);
-  let gallery: Gallery | undefined;
+  const pages = galleryPages({ width: 900, height: 800 });
   let page: Page;
-  let problems: string[];
+  beforeEach(() => ({ page } = pages));
 
-  before(async function () {
-    try {
-      gallery = await openGallery();
-    } catch (thrown) {
-      process.stdout.write(`      ${String(thrown)}\n`);
-      return this.skip();
-    }
-  });
-  after(() => gallery?.close());
-  beforeEach(async () => {
-    page = await gallery!.browser.newPage({ viewport: { width: 900, height: 800 } });
-    problems = watchProblems(page);
-  });
-  afterEach(async () => {
-    await page.close();
-    assert.deepEqual(problems, [], 'errors or policy violations in the page');
-  });
-
-  const open = async (state: string, theme = 'dark'): Promise<void> => {
-    await page.goto(`${gallery!.origin}/?view=probes&state=${state}&theme=${theme}`);
-    await page.getByRole('toolbar').waitFor();
-    if (state === 'loading') await page.getByText('Cancel').waitFor();
-  };
+  const open = (state: string, theme?: string): Promise<void> => pages.open('probes', state, theme);
 
   for (const state of STATES)
     it(`${state}: no accessibility violation in any theme, nothing cut at 300 px`, async () => {

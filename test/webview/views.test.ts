@@ -2,16 +2,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
-import {
-  openGallery,
-  overflowOf,
-  requestsOf,
-  SHOTS,
-  THEMES,
-  violationsOf,
-  watchProblems,
-  type Gallery,
-} from '../support/gallery';
+import { galleryPages, overflowOf, requestsOf, SHOTS, THEMES, violationsOf } from '../support/gallery';
 
 const STATES: [view: string, state: string][] = [
   ...[
@@ -38,35 +29,11 @@ const STATES: [view: string, state: string][] = [
 
 describe('webviews', function () {
   this.timeout(120_000);
-  let gallery: Gallery | undefined;
-  let origin: string;
+  const pages = galleryPages({ width: 340, height: 800 });
   let page: Page;
-  let problems: string[];
+  beforeEach(() => ({ page } = pages));
 
-  before(async function () {
-    try {
-      gallery = await openGallery();
-    } catch (thrown) {
-      process.stdout.write(`      ${String(thrown)}\n`);
-      return this.skip();
-    }
-    ({ origin } = gallery);
-  });
-  after(() => gallery?.close());
-  beforeEach(async () => {
-    page = await gallery!.browser.newPage({ viewport: { width: 340, height: 800 } });
-    problems = watchProblems(page);
-  });
-  afterEach(async () => {
-    await page.close();
-    assert.deepEqual(problems, [], 'errors or policy violations in the page');
-  });
-
-  const open = async (view: string, state: string, theme = 'dark', more = ''): Promise<void> => {
-    await page.goto(`${origin}/?view=${view}&state=${state}&theme=${theme}${more}`);
-    await page.getByRole('toolbar').waitFor();
-    if (state === 'loading') await page.getByText('Cancel').waitFor();
-  };
+  const { open } = pages;
   const requests = (method: string): Promise<unknown[]> => requestsOf(page, method);
 
   for (const [view, state] of STATES)
@@ -336,7 +303,7 @@ describe('webviews', function () {
   it('waits under 150 ms are not shown', async () => {
     await page.clock.install({ time: 0 });
     await page.clock.pauseAt(1000);
-    await page.goto(`${origin}/?view=cloze&state=loading-first`);
+    await page.goto(`${pages.gallery.origin}/?view=cloze&state=loading-first`);
     const bar = page.locator('lens-progress');
     await bar.waitFor({ state: 'attached' });
     await page.clock.runFor(149);
