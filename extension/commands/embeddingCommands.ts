@@ -27,6 +27,10 @@ export function embeddingCommands(parts: EmbeddingsParts) {
       shared.showSelection(activeEditor());
       await beside(embeddings.find('document'));
     },
+    [COMMANDS.findNeighbours]: async () => {
+      shared.showSelection(activeEditor());
+      await beside(embeddings.show('neighbours'));
+    },
     [COMMANDS.compareSentences]: () => beside(embeddings.compareSentences(activeEditor())),
     [COMMANDS.openEmbeddingsInEditor]: () => parts.view.openInEditor(),
   } satisfies Partial<Record<CommandId, CommandHandler>>;

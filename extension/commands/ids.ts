@@ -39,6 +39,7 @@ export const COMMANDS = {
   openProbesInEditor: 'onnxLens.openProbesInEditor',
   showEmbeddings: 'onnxLens.showEmbeddings',
   findOccurrences: 'onnxLens.findOccurrences',
+  findNeighbours: 'onnxLens.findNeighbours',
   compareSentences: 'onnxLens.compareSentences',
   openEmbeddingsInEditor: 'onnxLens.openEmbeddingsInEditor',
   toggleFollow: 'onnxLens.toggleFollow',

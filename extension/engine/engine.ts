@@ -21,8 +21,10 @@ import { attentionSteps } from './analysis/attention/steps';
 import { headWeights } from './analysis/attention/weights';
 import { analogies, askTable, ownTable, tableWords } from './analysis/embeddings/analogies';
 import { contextuality } from './analysis/embeddings/contextuality';
+import { indexState, updateIndex } from './analysis/embeddings/corpusIndex';
 import { corpusNeighbours } from './analysis/embeddings/corpusNeighbours';
 import { embed } from './analysis/embeddings/embed';
+import { IndexMemory } from './analysis/embeddings/indexMemory';
 import { learnMix } from './analysis/embeddings/learnMix';
 import { occurrences } from './analysis/embeddings/occurrences';
 import { sentenceSimilarity } from './analysis/embeddings/sentences';
@@ -51,7 +53,7 @@ import { fingerprint } from './session/fingerprint';
 import type { Internals } from './session/internals';
 import type { LanguageModel, RunContext } from './session/languageModel';
 import { openModel, type OrtModel } from './session/ortModel';
-import { rowProducts } from './session/rowProducts';
+import { withRowProducts } from './session/rowProducts';
 import { TraceCache } from './session/traceCache';
 import { tokensOf } from './text/encoding';
 import { loadTokenizer } from './text/huggingFaceTokenizer';
@@ -68,6 +70,7 @@ export class Engine {
   private readonly turns = new Turns();
   private readonly models: OpenModels;
   private tables: { key: string; table: StaticTable } | null = null;
+  private readonly indexes = new IndexMemory();
   private readonly traces = new WeakMap<OrtModel, TraceCache>();
   /** Of models that are not loaded. One is kept: a person tries texts with one model after the other. */
   private tokenizer: { folder: string; tokenizer: Promise<LensTokenizer> } | null = null;
@@ -178,10 +181,18 @@ export class Engine {
       ),
     contextuality: ({ model, ...params }, context) =>
       this.run(model, 'inside batch', context, (loaded) => contextuality(loaded, params, context)),
+    indexState: async ({ model, folder, layer, pool }) =>
+      indexState({ folder, layer, pool, fingerprint: (await fingerprint(model)).sha256 }),
+    updateIndex: ({ model, folder, layer, pool, sources }, context) =>
+      this.run(model, 'inside batch', context, async (loaded, opened) => {
+        const place = { folder, layer, pool, fingerprint: (await fingerprint(model)).sha256 };
+        return (await updateIndex(this.withWeights(loaded, opened), place, sources, this.indexes, context)).info;
+      }),
     corpusNeighbours: ({ model, ...params }, context) =>
       this.run(model, 'inside batch', context, async (loaded, opened) => {
         const { sha256 } = await fingerprint(model);
-        return corpusNeighbours(this.withWeights(loaded, opened), sha256, rowProducts, params, context);
+        const searching = { fingerprint: sha256, memory: this.indexes, withProducts: withRowProducts };
+        return corpusNeighbours(this.withWeights(loaded, opened), searching, params, context);
       }),
     learnMix: ({ model, ...params }, context) =>
       this.run(model, 'inside batch', context, (loaded, opened) =>

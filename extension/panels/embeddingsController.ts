@@ -2,18 +2,26 @@
  * The Embeddings view without its HTML. Follows what all views look at together: the word of it, from layer to layer. Occurrences,
  * sentences and contextuality are computed when they are asked for, and stay until others are.
  */
-import { basename } from 'node:path';
 import * as vscode from 'vscode';
 import { COMMANDS } from '../commands/ids';
 import { documentName, rangeOf } from '../editor/document';
 import type { EngineService } from '../models/engineService';
 import type { ModelLibrary } from '../models/library';
 import type { CorpusSource } from '../protocol/attention';
-import type { ContextualityResult, OccurrencesResult, VectorLayer, WordResult } from '../protocol/embeddings';
+import type {
+  ContextualityResult,
+  CorpusNeighboursResult,
+  IndexInfo,
+  IndexParams,
+  OccurrencesResult,
+  VectorLayer,
+  WordResult,
+} from '../protocol/embeddings';
 import type {
   EmbeddingsLook,
   EmbeddingsMethods,
   EmbeddingsState,
+  IndexSummary,
   OccurrenceScope,
   SentenceComparison,
 } from '../protocol/embeddingsView';
@@ -21,22 +29,23 @@ import type { TextRange } from '../protocol/engine';
 import { LensError } from '../protocol/errors';
 import { Answer } from './answer';
 import { embeddingsExport } from './embeddingsExport';
+import { IndexStore, type IndexRoots } from './indexStore';
 import type { WorkOptions } from './latest';
 import type { ViewPlaces } from './lensView';
 import { exportAs } from './save';
 import { requirePlace, type SharedSubject } from './sharedSubject';
+import { askForFiles, sourcesOf, textFiles } from './textFiles';
 import type { Handlers } from './viewHost';
 
 const NEIGHBOURS = 10;
+const CORPUS_NEIGHBOURS = 30;
 const MOST_OCCURRENCES = 2_000;
-const MOST_FILES = 5_000;
 /** Larger matrices cannot be read. */
 const MOST_SENTENCES = 60;
 const MOST_MEASURED = 1_000;
 const LEAST_CONTEXTS = 5;
 const SAMPLES = 1_000;
 const SEED = 0;
-const TEXTS = { glob: '**/*.{txt,md,tsv,conllu}', extensions: ['txt', 'md', 'tsv', 'conllu'] };
 const SEGMENTER = new Intl.Segmenter('en', { granularity: 'sentence' });
 
 export const FIRST_LOOK: EmbeddingsLook = {
@@ -65,6 +74,11 @@ export class EmbeddingsController implements vscode.Disposable {
   private readonly fire = (): void => this.changed.fire();
   private readonly word = new Answer<WordResult>(this.fire);
   private readonly occurrences = new Answer<OccurrencesResult>(this.fire);
+  private readonly neighbours = new Answer<CorpusNeighboursResult>(this.fire);
+  /** Other words are looked at while it is made. */
+  private readonly building = new Answer<IndexInfo>(this.fire);
+  private readonly indexes: IndexStore;
+  private index: Pick<IndexSummary, 'files' | 'state'> = { files: null, state: null };
   private readonly sentences = new Answer<SentenceComparison>(this.fire);
   private readonly contextuality = new Answer<ContextualityResult>(this.fire);
   private look: EmbeddingsLook = FIRST_LOOK;
@@ -79,9 +93,14 @@ export class EmbeddingsController implements vscode.Disposable {
     private readonly library: ModelLibrary,
     private readonly shared: SharedSubject,
     private readonly view: ViewPlaces,
+    roots: IndexRoots,
   ) {
+    this.indexes = new IndexStore(roots, library, () => {
+      if (this.look.page === 'neighbours') this.refreshIfSeen();
+    });
     this.lastModel = library.selected?.ref.id;
     this.subscriptions = [
+      this.indexes,
       shared.onDidChange((change) => {
         if (change === 'place' || change === 'target') this.refreshIfSeen();
         else this.fire();
@@ -91,7 +110,7 @@ export class EmbeddingsController implements vscode.Disposable {
   }
 
   get state(): EmbeddingsState {
-    const answer = this[this.look.page];
+    const answer = this.pageAnswer;
     const { place } = this.shared;
     const model = this.library.selected;
     const status = answer.loading
@@ -109,13 +128,23 @@ export class EmbeddingsController implements vscode.Disposable {
       subject: place === null ? null : { ...place.subject.summary(), stale: place.stale },
       word: this.wordText,
       look: this.look,
+      layers: model?.info?.layers ?? null,
+      index: { ...this.index, folder: this.indexes.folder, stored: this.indexes.stored },
       revision: {
         word: this.word.revision,
         occurrences: this.occurrences.revision,
+        neighbours: this.neighbours.revision,
         sentences: this.sentences.revision,
         contextuality: this.contextuality.revision,
       },
     };
+  }
+
+  /** What the page waits for: an index is made before it is searched. */
+  private get pageAnswer(): Answer<unknown> {
+    const { page } = this.look;
+    if (page === 'neighbours' && (this.building.loading || this.building.error !== null)) return this.building;
+    return this[page];
   }
 
   readonly handlers: Handlers<EmbeddingsMethods> = {
@@ -128,16 +157,24 @@ export class EmbeddingsController implements vscode.Disposable {
     },
     word: () => this.word.result,
     occurrences: () => this.occurrences.result,
+    neighbours: () => this.neighbours.result,
     sentences: () => this.sentences.result,
     contextuality: () => this.contextuality.result,
     find: ({ scope }) => this.find(scope),
     compareSentences: () => this.compareSentences(),
     measure: () => this.measure(),
+    buildIndex: () => {
+      // The state says what becomes of it.
+      void this.buildIndex();
+    },
+    deleteIndex: ({ index }) => this.deleteIndex(index),
+    indexWhat: ({ what }) => this.indexWhat(what),
+    openNeighbour: ({ index }) => this.openNeighbour(index),
     openOccurrence: ({ index }) => this.openOccurrence(index),
     openSentence: ({ index }) => this.openSentence(index),
     reveal: ({ range }) => this.shared.reveal(requirePlace(this.shared.place), { text: 0, range }),
     refresh: () => this.refresh(),
-    cancel: () => this[this.look.page].cancel(),
+    cancel: () => this.pageAnswer.cancel(),
     selectModel: () => this.command(COMMANDS.selectModel),
     export: ({ format }) => this.export(format),
     openInEditor: () => this.view.openInEditor(),
@@ -166,10 +203,7 @@ export class EmbeddingsController implements vscode.Disposable {
       document = open.uri;
       sources = [{ name: documentName(open.uri), text: open.getText() }];
     } else {
-      const files =
-        scope === 'workspace'
-          ? await vscode.workspace.findFiles(TEXTS.glob, undefined, MOST_FILES)
-          : await askForFiles();
+      const files = scope === 'workspace' ? await textFiles() : await askForFiles();
       if (files === undefined) return;
       sources = sourcesOf(files);
     }
@@ -207,7 +241,8 @@ export class EmbeddingsController implements vscode.Disposable {
   }
 
   dispose(): void {
-    for (const answer of [this.word, this.occurrences, this.sentences, this.contextuality]) answer.clear();
+    for (const answer of [this.word, this.occurrences, this.neighbours, this.building]) answer.clear();
+    for (const answer of [this.sentences, this.contextuality]) answer.clear();
     for (const subscription of this.subscriptions) subscription.dispose();
     this.changed.dispose();
   }
@@ -230,6 +265,7 @@ export class EmbeddingsController implements vscode.Disposable {
   }
 
   private async refresh(): Promise<void> {
+    this.building.clear();
     this[this.look.page].forget();
     if (this.look.page === 'word' && this.shared.place?.stale === true) await this.shared.recapture();
     await this.update();
@@ -242,6 +278,7 @@ export class EmbeddingsController implements vscode.Disposable {
       // Layers of another model are others, and what was measured is of the old one.
       this.look = { ...this.look, layer: null };
       this.contextuality.clear();
+      this.building.clear();
       this.refreshIfSeen();
     } else this.fire();
   }
@@ -258,6 +295,8 @@ export class EmbeddingsController implements vscode.Disposable {
         return this.updateWord();
       case 'occurrences':
         return this.updateOccurrences();
+      case 'neighbours':
+        return this.updateNeighbours();
       case 'sentences':
         return this.updateSentences();
       case 'contextuality':
@@ -302,6 +341,94 @@ export class EmbeddingsController implements vscode.Disposable {
         options,
       );
     });
+  }
+
+  /** The index of the layer that is looked at. */
+  private async indexParams(): Promise<IndexParams> {
+    const { ref: model } = this.library.require();
+    const [layer] = await this.layersFor(this.look.layer);
+    const sources = await this.indexes.sources();
+    return { model, layer: layer as VectorLayer, pool: 'word', folder: this.indexes.root, sources };
+  }
+
+  /** Looks for the word in the index when there is one; what the person began is brought up to date. */
+  private async updateNeighbours(): Promise<void> {
+    const { place, target } = this.shared;
+    const revision = this.indexes.revision;
+    let params: IndexParams;
+    let state: IndexSummary['state'];
+    try {
+      params = await this.indexParams();
+      state = await this.engine.request('indexState', { ...params, sources: [] });
+    } catch (thrown) {
+      // Without a model there is no index; the error stands where its neighbours would.
+      await this.neighbours.want(this.key('neighbours', this.questions), () => Promise.reject(LensError.from(thrown)));
+      return;
+    }
+    this.index = { files: params.sources.length, state };
+    await this.indexes.list();
+    if (this.building.loading) return;
+    if (place === null || target === null || this.wordText === null || state !== 'finished') {
+      this.neighbours.clear();
+      this.fire();
+      return;
+    }
+    const { text } = place.subject;
+    const { range } = target;
+    const key = this.key('neighbours', place.id, range, params.layer, params.folder, revision);
+    await this.neighbours.want(key, (options) =>
+      this.engine.request('corpusNeighbours', { ...params, text, range, topK: CORPUS_NEIGHBOURS }, options),
+    );
+    if ((this.neighbours.result?.index.built ?? 0) > 0) await this.indexes.list();
+  }
+
+  /** Goes on with what is there. Resolves when it is done, was stopped, or failed. */
+  async buildIndex(): Promise<void> {
+    const params = await this.indexParams();
+    const { layer, folder } = params;
+    this.building.forget();
+    await this.building.want(this.key('index', layer, folder), (options) =>
+      this.engine.request('updateIndex', params, options),
+    );
+    if (this.building.error === null) this.building.clear();
+    await this.update();
+  }
+
+  private async deleteIndex(index: number | null): Promise<void> {
+    const { stored } = this.indexes;
+    const chosen = index === null ? stored : stored.slice(index, index + 1);
+    this.building.clear();
+    await this.indexes.remove(chosen);
+    this.neighbours.clear();
+    await this.update();
+  }
+
+  private async indexWhat(what: 'workspace' | 'folder'): Promise<void> {
+    if (what === 'workspace') this.indexes.choose(null);
+    else {
+      const [folder] =
+        (await vscode.window.showOpenDialog({
+          canSelectFiles: false,
+          canSelectFolders: true,
+          openLabel: vscode.l10n.t('Look in Folder'),
+        })) ?? [];
+      if (folder === undefined) return;
+      this.indexFolder(folder);
+    }
+    await this.update();
+  }
+
+  /** Neighbours are looked for in the texts of this folder. */
+  indexFolder(folder: vscode.Uri): void {
+    this.building.clear();
+    this.indexes.choose(folder);
+  }
+
+  private async openNeighbour(index: number): Promise<void> {
+    const found = this.neighbours.result?.neighbours[index];
+    if (found === undefined)
+      throw new LensError('bad-input', 'There is no such neighbour any more.', 'Look for them again.');
+    await openPlace(vscode.Uri.file(found.file), found);
   }
 
   private async layersFor(only: EmbeddingsLook['layer'] | 'all'): Promise<VectorLayer[]> {
@@ -372,13 +499,7 @@ export class EmbeddingsController implements vscode.Disposable {
       throw new LensError('bad-input', 'There is no such occurrence any more.', 'Look for the word again.');
     const uri = 'file' in source ? vscode.Uri.file(source.file) : search.document;
     if (uri === null) return;
-    const at = new vscode.Position(found.line - 1, found.column);
-    const end = at.translate(0, found.range.end - found.range.start);
-    await vscode.window.showTextDocument(uri, {
-      selection: new vscode.Range(at, end),
-      preserveFocus: true,
-      preview: true,
-    });
+    await openPlace(uri, found);
   }
 
   private async openSentence(index: number): Promise<void> {
@@ -401,25 +522,18 @@ export class EmbeddingsController implements vscode.Disposable {
         occurrences: this.occurrences.result,
         sentences: this.sentences.result,
         contextuality: this.contextuality.result,
+        neighbours: this.neighbours.result,
       }),
     );
   }
 }
 
-const askForFiles = async (): Promise<vscode.Uri[] | undefined> =>
-  vscode.window.showOpenDialog({
-    canSelectFiles: true,
-    canSelectMany: true,
-    openLabel: vscode.l10n.t('Read'),
-    filters: { [vscode.l10n.t('Texts')]: TEXTS.extensions },
-  });
-
-/** In the order of their names. Throws `bad-input` when there is none. */
-function sourcesOf(uris: readonly vscode.Uri[]): CorpusSource[] {
-  const files = uris.filter(({ scheme }) => scheme === 'file');
-  if (files.length === 0)
-    throw new LensError('bad-input', `There is no file ${TEXTS.glob} here.`, 'Choose text files on this machine.');
-  return files
-    .map(({ fsPath }) => ({ name: vscode.workspace.asRelativePath(fsPath) || basename(fsPath), file: fsPath }))
-    .sort((one, other) => (one.name < other.name ? -1 : one.name > other.name ? 1 : 0));
+/** Shows what a range of a sentence is of. `line` from 1, `column` from 0. */
+async function openPlace(
+  uri: vscode.Uri,
+  { line, column, range }: { line: number; column: number; range: TextRange },
+): Promise<void> {
+  const at = new vscode.Position(line - 1, column);
+  const selection = new vscode.Range(at, at.translate(0, range.end - range.start));
+  await vscode.window.showTextDocument(uri, { selection, preserveFocus: true, preview: true });
 }

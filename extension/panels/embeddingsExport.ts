@@ -1,5 +1,10 @@
 /** What is exported of a page of the Embeddings view. Pure. */
-import type { ContextualityResult, OccurrencesResult, WordResult } from '../protocol/embeddings';
+import type {
+  ContextualityResult,
+  CorpusNeighboursResult,
+  OccurrencesResult,
+  WordResult,
+} from '../protocol/embeddings';
 import type { EmbeddingsPage, SentenceComparison } from '../protocol/embeddingsView';
 import { LensError } from '../protocol/errors';
 import type { Rows } from './export';
@@ -8,16 +13,19 @@ import type { Exportable } from './save';
 export interface EmbeddingsResults {
   word: WordResult | null;
   occurrences: OccurrencesResult | null;
+  neighbours: CorpusNeighboursResult | null;
   sentences: SentenceComparison | null;
   contextuality: ContextualityResult | null;
 }
 
 /** Throws `bad-input` when there is nothing on the page. */
 export function embeddingsExport(page: EmbeddingsPage, results: EmbeddingsResults): Exportable {
-  const { word, occurrences, sentences, contextuality } = results;
+  const { word, occurrences, neighbours, sentences, contextuality } = results;
   if (page === 'word' && word !== null) return { name: `word-${page}`, json: word, rows: wordRows(word) };
   if (page === 'occurrences' && occurrences !== null)
     return { name: page, json: occurrences, rows: occurrenceRows(occurrences) };
+  if (page === 'neighbours' && neighbours !== null)
+    return { name: page, json: neighbours, rows: neighbourRows(neighbours) };
   if (page === 'sentences' && sentences !== null) return { name: page, json: sentences, rows: sentenceRows(sentences) };
   if (page === 'contextuality' && contextuality !== null)
     return { name: page, json: contextuality, rows: contextualityRows(contextuality) };
@@ -44,6 +52,13 @@ const occurrenceRows = ({ occurrences, sources, layers }: OccurrencesResult): Ro
       const at = (axis: number): number | '' => (axis < axes ? (places[index * axes + axis] as number) : '');
       return [at(0), at(1), at(2), clusters[index] as number];
     }),
+  ]),
+];
+
+const neighbourRows = ({ neighbours }: CorpusNeighboursResult): Rows => [
+  ['cosine', 'word', 'part of speech', 'file', 'line', 'column', 'sentence'],
+  ...neighbours.map(({ cosine, word, tag, source, line, column, sentence }) => [
+    ...[cosine, word, tag ?? '', source, line, column, sentence],
   ]),
 ];
 

@@ -223,19 +223,56 @@ export interface ContextualityResult {
   elapsed: number;
 }
 
-export interface CorpusNeighboursParams {
-  model: ModelRef;
-  text: string;
-  /** The word. */
-  range: TextRange;
-  topK: number;
-  layer: VectorLayer;
-  /** Absolute: where the index is kept, and brought up to date. */
-  folder: string;
-  sources: { name: string; file: string }[];
+/** What an index has vectors of: every word, or whole sentences. */
+export const INDEX_POOLS = ['word', 'mean', 'cls', 'pooler', 'own'] as const;
+export type IndexPool = (typeof INDEX_POOLS)[number];
+
+export interface IndexSource {
+  name: string;
+  file: string;
 }
 
-export interface IndexedWord {
+/** An index, and what belongs into it. */
+export interface IndexParams {
+  model: ModelRef;
+  layer: VectorLayer;
+  pool: IndexPool;
+  /** Absolute: where indexes are kept. */
+  folder: string;
+  sources: IndexSource[];
+}
+
+export interface IndexInfo {
+  /** Vectors. */
+  words: number;
+  files: number;
+  /** Files that were read for this, and files that were taken out. */
+  built: number;
+  removed: number;
+  bytes: number;
+  skipped: { name: string; why: string }[];
+}
+
+/** An index as it lies on disk. */
+export interface StoredIndex {
+  folder: string;
+  model: { id: string; folder: string };
+  fingerprint: string;
+  layer: VectorLayer;
+  pool: IndexPool;
+  bytes: number;
+  /** It was brought to its end once, in the present form. */
+  finished: boolean;
+}
+
+export interface CorpusNeighboursParams extends IndexParams {
+  text: string;
+  /** The word; of indexes of sentences, the text to compare. */
+  range: TextRange;
+  topK: number;
+}
+
+export interface IndexedPlace {
   /** Name of its file, and the file. */
   source: string;
   file: string;
@@ -245,24 +282,20 @@ export interface IndexedWord {
   sentence: string;
   range: TextRange;
   word: string;
+  /** Part of speech, where the corpus has it. */
+  tag: string | null;
 }
 
 export interface CorpusNeighboursResult {
   model: string;
   word: string;
+  layer: VectorLayer;
   /** Nearest first. */
-  neighbours: (IndexedWord & { cosine: number })[];
-  /** How many of them are the same word. */
+  neighbours: (IndexedPlace & { cosine: number })[];
+  /** How many of them are the same word, and of which part of speech those are that have one (most frequent first). */
   sameWord: number;
-  index: {
-    words: number;
-    files: number;
-    /** Files that were read for this, and parts that were taken out. */
-    built: number;
-    removed: number;
-    bytes: number;
-    skipped: { name: string; why: string }[];
-  };
+  tags: { name: string; count: number }[];
+  index: IndexInfo;
   /** Milliseconds of the search itself. */
   searched: number;
   elapsed: number;
@@ -366,6 +399,9 @@ export interface EmbeddingEngineMethods {
   sentenceSimilarity: [SentencesParams, SentencesResult];
   occurrences: [OccurrencesParams, OccurrencesResult];
   contextuality: [ContextualityParams, ContextualityResult];
+  /** Whether there is an index already: `begun` was stopped before its end. */
+  indexState: [IndexParams, 'none' | 'begun' | 'finished'];
+  updateIndex: [IndexParams, IndexInfo];
   corpusNeighbours: [CorpusNeighboursParams, CorpusNeighboursResult];
   learnMix: [LearnMixParams, LearnMixResult];
   askTable: [{ table: TableRef } & TableQuestion, TableAnswer];

@@ -1,16 +1,19 @@
 /** What the Embeddings view and the extension host say to each other. */
 import type {
   ContextualityResult,
+  CorpusNeighboursResult,
   OccurrencesResult,
   PROJECTIONS,
   SentencesParams,
   SentencesResult,
+  StoredIndex,
   WordResult,
 } from './embeddings';
 import type { TextRange } from './engine';
 import type { LoadState, ModelSummary, SubjectSummary } from './view';
 
-export type EmbeddingsPage = 'word' | 'occurrences' | 'sentences' | 'contextuality';
+export const EMBEDDINGS_PAGES = ['word', 'occurrences', 'neighbours', 'sentences', 'contextuality'] as const;
+export type EmbeddingsPage = (typeof EMBEDDINGS_PAGES)[number];
 export const COLOURS = ['cluster', 'file', 'label'] as const;
 
 /** Kept by the host, since a hidden webview keeps nothing. */
@@ -37,12 +40,27 @@ export interface SentenceComparison extends SentencesResult {
   truncated: boolean;
 }
 
+/** The index that neighbours are looked for in. */
+export interface IndexSummary {
+  /** Null: the workspace. */
+  folder: string | null;
+  /** Texts there; null: not counted yet. */
+  files: number | null;
+  /** Of the layer that is looked at; null: not looked for yet. */
+  state: 'none' | 'begun' | 'finished' | null;
+  /** All of the same files, of whatever model and layer. */
+  stored: readonly StoredIndex[];
+}
+
 export interface EmbeddingsState extends LoadState {
   model: ModelSummary | null;
   subject: SubjectSummary | null;
   /** The word that is looked at. */
   word: string | null;
   look: EmbeddingsLook;
+  /** L; null: not known. */
+  layers: number | null;
+  index: IndexSummary;
   /** Another number for every other result; 0: there is none. */
   revision: Record<EmbeddingsPage, number>;
 }
@@ -54,6 +72,7 @@ export interface EmbeddingsMethods {
   /** The results of the present revision; null when there is none. */
   word: [null, WordResult | null];
   occurrences: [null, OccurrencesResult | null];
+  neighbours: [null, CorpusNeighboursResult | null];
   sentences: [null, SentenceComparison | null];
   contextuality: [null, ContextualityResult | null];
   /** Occurrences of the word. */
@@ -62,6 +81,13 @@ export interface EmbeddingsMethods {
   compareSentences: [null, null];
   /** Contextuality over files. */
   measure: [null, null];
+  /** Of the layer that is looked at; goes on where it was stopped. */
+  buildIndex: [null, null];
+  /** Index among the stored ones; null: all of them. */
+  deleteIndex: [{ index: number | null }, null];
+  /** What is indexed: the workspace, or a folder that the person chooses. */
+  indexWhat: [{ what: 'workspace' | 'folder' }, null];
+  openNeighbour: [{ index: number }, null];
   openOccurrence: [{ index: number }, null];
   openSentence: [{ index: number }, null];
   reveal: [{ range: TextRange }, null];

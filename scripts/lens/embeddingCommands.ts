@@ -113,7 +113,15 @@ export const neighboursCommand: Command = {
       const layer = (await layerOf({ ...context, model })) ?? (await lastLayer(context, model));
       const files = sourcesOf([String(options['corpus'])], CORPUS).flatMap((each) => ('file' in each ? [each] : []));
       const found = await ask('corpusNeighbours', {
-        ...{ model, text: whole, range: { start, end: start + word.length }, topK, layer, sources: files },
+        ...{
+          model,
+          text: whole,
+          range: { start, end: start + word.length },
+          topK,
+          layer,
+          pool: 'word',
+          sources: files,
+        },
         folder: resolve(String(options['index'] ?? join(cacheFolder(), 'index'))),
       });
       return { json: found, text: corpusText(found) };

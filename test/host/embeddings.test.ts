@@ -1,5 +1,8 @@
 /** Embeddings inside the real VS Code: the word at the caret, its occurrences in the document, sentences. */
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import * as vscode from 'vscode';
 import type { LensApi } from '../../extension/extension';
 import { FIRST_LOOK } from '../../extension/panels/embeddingsController';
@@ -57,6 +60,43 @@ describe('Embeddings', () => {
     assert.equal(activeTextEditor?.document.getText(activeTextEditor.selection), 'bank');
     assert.equal(activeTextEditor?.selection.start.character, TEXT.indexOf('bank refused'));
     await assert.rejects(Promise.resolve(handlers().openOccurrence({ index: 99 })), /no such occurrence/u);
+  });
+
+  it('builds an index of a folder, finds neighbours in it, follows its files, and deletes it', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'lens-host-'));
+    writeFileSync(join(folder, 'river.txt'), 'They walked along the bank of the river. A dog slept.');
+    writeFileSync(join(folder, 'money.txt'), 'The bank raised its fees.');
+    try {
+      const editor = await open(TEXT);
+      caret(editor, TEXT.indexOf('bank') + 1);
+      api.embeddings.indexFolder(vscode.Uri.file(folder));
+      await run('onnxLens.findNeighbours');
+      assert.deepEqual(
+        [api.embeddings.state.look.page, api.embeddings.state.index.state, api.embeddings.state.index.files],
+        ['neighbours', 'none', 2],
+      );
+      assert.equal(await handlers().neighbours(null), null);
+      await api.embeddings.buildIndex();
+      const result = await handlers().neighbours(null);
+      assert.deepEqual([result?.index.files, result?.neighbours[0]?.word], [2, 'bank']);
+      await handlers().openNeighbour({ index: 0 });
+      const { activeTextEditor } = vscode.window;
+      assert.equal(activeTextEditor?.document.getText(activeTextEditor.selection), 'bank');
+      const [index] = api.embeddings.state.index.stored;
+      assert.ok(index !== undefined && index.bytes > 10_000 && index.finished);
+      // A file that comes later is looked at with the next question.
+      writeFileSync(join(folder, 'more.txt'), 'She sat on the bank of the stream.');
+      await until('the new file', async () => {
+        await api.embeddings.show('neighbours');
+        return (await handlers().neighbours(null))?.index.files === 3;
+      });
+      await handlers().deleteIndex({ index: null });
+      assert.deepEqual([api.embeddings.state.index.stored.length, api.embeddings.state.index.state], [0, 'none']);
+      assert.equal(await handlers().neighbours(null), null);
+    } finally {
+      rmSync(folder, { recursive: true });
+      await handlers().indexWhat({ what: 'workspace' });
+    }
   });
 
   it('compares the sentences of the document, or those that are selected', async () => {

@@ -7,6 +7,7 @@ import { galleryPages, overflowOf, painted, requestsOf, SHOTS, THEMES, violation
 const STATES = [
   ...['word', 'word-middle', 'word-empty', 'occurrences', 'occurrences-label', 'occurrences-static', 'occurrences-3d'],
   ...['occurrences-empty', 'sentences', 'sentences-60', 'sentences-empty', 'contextuality', 'contextuality-empty'],
+  ...['neighbours', 'neighbours-none', 'neighbours-building', 'neighbours-no-text'],
   ...['hostile', 'stale', 'loading', 'error'],
 ];
 /** Of one picture of 20,000 points, in milliseconds. */
@@ -72,6 +73,33 @@ describe('embeddings view', function () {
         if ((await requestsOf(page, 'openOccurrence')).length > 1) break search;
       }
     assert.equal((await requestsOf(page, 'openOccurrence')).length, 2);
+  });
+
+  it('shows neighbours with their sentences, and opens one', async () => {
+    await open('neighbours');
+    const first = page.getByRole('button', { name: /They tied the boat/ }).first();
+    assert.equal(await first.locator('mark').textContent(), 'bank');
+    await first.focus();
+    await page.keyboard.press('Enter');
+    assert.deepEqual(await requestsOf(page, 'openNeighbour'), [{ index: 0 }]);
+    await page.getByText('3 of 15 are the same word').waitFor();
+    await page.getByRole('button', { name: /Delete the index of bert-base-cased, words, layer 12/ }).click();
+    assert.deepEqual(await requestsOf(page, 'deleteIndex'), [{ index: 1 }]);
+    const layer = page.getByLabel('Layer');
+    await layer.focus();
+    await page.keyboard.press('ArrowLeft');
+    assert.deepEqual(await requestsOf(page, 'look'), [{ layer: 7 }]);
+  });
+
+  it('builds an index, goes on with it, and stops', async () => {
+    await open('neighbours-none');
+    await page.getByRole('button', { name: 'Build Index of 312 Files' }).click();
+    assert.deepEqual(await requestsOf(page, 'buildIndex'), [null]);
+    await page.getByRole('button', { name: 'Folder…' }).click();
+    assert.deepEqual(await requestsOf(page, 'indexWhat'), [{ what: 'folder' }]);
+    await open('neighbours-building');
+    await page.getByRole('button', { name: 'Cancel' }).click();
+    assert.deepEqual(await requestsOf(page, 'cancel'), [null]);
   });
 
   it('plays the layers from static to the last', async () => {

@@ -1,7 +1,12 @@
 /** The Embeddings view: a word, its occurrences, sentences and whole texts as vectors, from layer to layer. */
 import { css, html, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
-import type { ContextualityResult, OccurrencesResult, WordResult } from '../../extension/protocol/embeddings';
+import type {
+  ContextualityResult,
+  CorpusNeighboursResult,
+  OccurrencesResult,
+  WordResult,
+} from '../../extension/protocol/embeddings';
 import type {
   EmbeddingsLook,
   EmbeddingsMethods,
@@ -15,6 +20,7 @@ import { Kept, PendingLook } from '../common/kept';
 import '../common/tabs';
 import { View } from '../common/view';
 import './contextualityPage';
+import './neighboursPage';
 import './occurrencesPage';
 import { cosineText, layerText, type Host } from './page';
 import './sentencesPage';
@@ -23,6 +29,7 @@ import './wordPage';
 const PAGES: { name: EmbeddingsPage; label: string }[] = [
   { name: 'word', label: 'Word' },
   { name: 'occurrences', label: 'Occurrences' },
+  { name: 'neighbours', label: 'Neighbours' },
   { name: 'sentences', label: 'Sentences' },
   { name: 'contextuality', label: 'Contextuality' },
 ];
@@ -31,6 +38,7 @@ const PAGES: { name: EmbeddingsPage; label: string }[] = [
 interface Results {
   word: WordResult | null;
   occurrences: OccurrencesResult | null;
+  neighbours: CorpusNeighboursResult | null;
   sentences: SentenceComparison | null;
   contextuality: ContextualityResult | null;
 }
@@ -55,7 +63,7 @@ export class EmbeddingsView extends View<EmbeddingsState, EmbeddingsMethods> {
   ];
   private readonly results = new Kept<Results>(
     this,
-    { word: null, occurrences: null, sentences: null, contextuality: null },
+    { word: null, occurrences: null, neighbours: null, sentences: null, contextuality: null },
     (name) => this.fetch(name, null),
   );
   private readonly pending = new PendingLook<EmbeddingsLook>(this, (change) => this.fetch('look', change));
@@ -137,6 +145,13 @@ export class EmbeddingsView extends View<EmbeddingsState, EmbeddingsMethods> {
           .look=${look}
           .result=${kept.occurrences}
         ></lens-occurrences-page>`;
+      case 'neighbours':
+        return html`<lens-neighbours-page
+          .host=${host}
+          .state=${state}
+          .look=${look}
+          .result=${kept.neighbours}
+        ></lens-neighbours-page>`;
       case 'sentences':
         return html`<lens-sentences-page
           .host=${host}
@@ -171,13 +186,15 @@ export class EmbeddingsView extends View<EmbeddingsState, EmbeddingsMethods> {
 
   /** For the screen reader: the result in a sentence. */
   private said({ page }: EmbeddingsLook): string {
-    const { word, occurrences, sentences, contextuality } = this.results.values;
+    const { word, occurrences, neighbours, sentences, contextuality } = this.results.values;
     if (page === 'word' && word !== null) {
       const last = word.layers.at(-1);
       return `${word.word.text} at ${layerText(last?.layer)}: cosine with its static row ${cosineText(last?.toStatic)}.`;
     }
     if (page === 'occurrences' && occurrences !== null)
       return `${counted(occurrences.occurrences.length, 'occurrence')} of ${occurrences.word}.`;
+    if (page === 'neighbours' && neighbours !== null)
+      return `${counted(neighbours.neighbours.length, 'neighbour')} of ${neighbours.word}, ${neighbours.sameWord} of them the same word.`;
     if (page === 'sentences' && sentences !== null)
       return `${counted(sentences.sentences.length, 'sentence')} compared.`;
     if (page === 'contextuality' && contextuality !== null)

@@ -1,8 +1,10 @@
 /** The Embeddings view in every look, on numbers that are made by rules: like those of a trained model, the same every time. */
 import type {
   ContextualityResult,
+  CorpusNeighboursResult,
   OccurrenceLayer,
   OccurrencesResult,
+  StoredIndex,
   WordResult,
 } from '../../extension/protocol/embeddings';
 import type { EmbeddingsLook, EmbeddingsState, SentenceComparison } from '../../extension/protocol/embeddingsView';
@@ -126,6 +128,40 @@ function occurrences(count: number, axes: 2 | 3, labelled: boolean): Occurrences
   };
 }
 
+function neighbours(): CorpusNeighboursResult {
+  const found = [
+    ['They tied the boat at the bank and slept in the grass.', 'bank', 'NOUN'],
+    ['The river had left its banks in the night, and nobody knew how far the water would come.', 'banks', 'NOUN'],
+    ['Willows grew on the shore.', 'shore', 'NOUN'],
+    ['She would bank the fire before she slept.', 'bank', 'VERB'],
+    [`${HOSTILE} on the bank \u202e]]>`, 'bank', null],
+  ] as const;
+  return {
+    ...{ model: 'bert-base-cased', word: 'bank', layer: 8, sameWord: 3, searched: 11.6, elapsed: 150 },
+    neighbours: Array.from({ length: 15 }, (_, index) => {
+      const [sentence, word, tag] = found[index % found.length]!;
+      const start = sentence.indexOf(word);
+      return {
+        ...{ sentence, word, tag, range: { start, end: start + word.length }, cosine: 0.82 - 0.021 * index },
+        ...{ source: 'notes/river.md', file: '/notes/river.md', line: 3 * index + 1, column: start },
+      };
+    }),
+    tags: [
+      { name: 'NOUN', count: 9 },
+      { name: 'VERB', count: 3 },
+    ],
+    index: {
+      ...{ words: 48_210, files: 312, built: 2, removed: 0, bytes: 151_000_000 },
+      skipped: [{ name: 'photo.txt', why: 'it is binary' }],
+    },
+  };
+}
+
+const stored = (layer: number, finished = true): StoredIndex => ({
+  ...{ folder: `/index/${layer}`, model: { id: 'bert-base-cased', folder: '/models/bert-base-cased' } },
+  ...{ fingerprint: '00', layer, pool: 'word', bytes: 151_000_000, finished },
+});
+
 function sentences(count: number): SentenceComparison {
   const texts = [
     'The river had risen over its banks in the night.',
@@ -177,13 +213,17 @@ interface Parts {
   state?: Partial<EmbeddingsState>;
   word?: WordResult | null;
   occurrences?: OccurrencesResult | null;
+  neighbours?: CorpusNeighboursResult | null;
   sentences?: SentenceComparison | null;
   contextuality?: ContextualityResult | null;
 }
 
 /** A host that keeps the look. */
 function shown({ look = {}, state = {}, ...results }: Parts): Shown {
-  const kept = { word: null, occurrences: null, sentences: null, contextuality: null, ...results };
+  const kept = {
+    ...{ word: null, occurrences: null, neighbours: null, sentences: null, contextuality: null },
+    ...results,
+  };
   let present: EmbeddingsState = {
     status: 'ready',
     model: { id: 'bert-base-cased', kind: 'masked', state: 'ready' },
@@ -193,9 +233,12 @@ function shown({ look = {}, state = {}, ...results }: Parts): Shown {
       ...{ page: 'word', layer: null, centre: false, projection: 'pca', axes: 2, colour: 'cluster', pool: 'mean' },
       ...look,
     },
+    layers: LAYERS,
+    index: { folder: null, files: 312, state: 'finished', stored: [stored(8), stored(12, false)] },
     revision: {
       word: Number(kept.word !== null),
       occurrences: Number(kept.occurrences !== null),
+      neighbours: Number(kept.neighbours !== null),
       sentences: Number(kept.sentences !== null),
       contextuality: Number(kept.contextuality !== null),
     },
@@ -206,6 +249,7 @@ function shown({ look = {}, state = {}, ...results }: Parts): Shown {
     answers: {
       word: () => kept.word,
       occurrences: () => kept.occurrences,
+      neighbours: () => kept.neighbours,
       sentences: () => kept.sentences,
       contextuality: () => kept.contextuality,
       look: (change) => {
@@ -231,6 +275,26 @@ export const EMBEDDINGS_STATES: Record<string, () => Shown> = {
   'occurrences-20000': () =>
     shown({ look: { page: 'occurrences', layer: 8 }, occurrences: occurrences(20_000, 2, false) }),
   'occurrences-empty': () => shown({ look: { page: 'occurrences' }, state: empty }),
+  neighbours: () => shown({ look: { page: 'neighbours', layer: 8 }, neighbours: neighbours() }),
+  'neighbours-none': () =>
+    shown({
+      look: { page: 'neighbours', layer: 8 },
+      state: { ...empty, index: { folder: null, files: 312, state: 'none', stored: [] } },
+    }),
+  'neighbours-building': () =>
+    shown({
+      look: { page: 'neighbours', layer: 8 },
+      state: {
+        status: 'loading',
+        progress: { message: 'notes/river.md: 512 sentences at layer.8', fraction: 0.4 },
+        index: { folder: '/texts/corpus', files: 312, state: 'begun', stored: [stored(8, false)] },
+      },
+    }),
+  'neighbours-no-text': () =>
+    shown({
+      look: { page: 'neighbours' },
+      state: { ...empty, word: null, index: { folder: null, files: 0, state: 'none', stored: [] } },
+    }),
   sentences: () => shown({ look: { page: 'sentences' }, sentences: sentences(6) }),
   'sentences-60': () => shown({ look: { page: 'sentences' }, sentences: sentences(60) }),
   'sentences-empty': () => shown({ look: { page: 'sentences' }, state: empty }),

@@ -1,8 +1,10 @@
 /** What may be asked of vectors, checked. */
 import {
+  INDEX_POOLS,
   POOLS,
   PROJECTIONS,
   type EmbeddingEngineMethods,
+  type IndexParams,
   type LayerMix,
   type MixExample,
   type TableRef,
@@ -69,6 +71,17 @@ const tableOf = (params: Fields): TableRef => {
   return { file: pathOf(table['file'], 'table.file') };
 };
 
+const indexOf = (params: Fields): IndexParams => ({
+  model: modelOf(params),
+  layer: layerOf(params['layer'], 'layer'),
+  pool: oneOf(params['pool'], 'pool', INDEX_POOLS),
+  folder: pathOf(params['folder'], 'folder'),
+  sources: list(params['sources'], 'sources', MOST_SOURCES).map((source, index) => {
+    const { name, file } = fields(source, `sources[${index}]`);
+    return { name: textOf(name, `sources[${index}].name`), file: pathOf(file, `sources[${index}].file`) };
+  }),
+});
+
 const examplesOf = (value: unknown, name: string): MixExample[] =>
   list(value, name, MOST_TEXTS).map((example, index) => {
     const at = `${name}[${index}]`;
@@ -129,17 +142,13 @@ export const EMBEDDING_READERS: { [M in keyof EmbeddingEngineMethods]: Reader<M>
     samples: integer(params['samples'], 'samples', 2, MOST_NEIGHBOURS),
     seed: seedOf(params),
   }),
+  indexState: indexOf,
+  updateIndex: indexOf,
   corpusNeighbours: (params) => ({
-    model: modelOf(params),
+    ...indexOf(params),
     text: textOf(params['text'], 'text'),
     range: rangeOf(params['range'], 'range'),
     topK: integer(params['topK'], 'topK', 1, MOST_NEIGHBOURS),
-    layer: layerOf(params['layer'], 'layer'),
-    folder: pathOf(params['folder'], 'folder'),
-    sources: list(params['sources'], 'sources', MOST_SOURCES).map((source, index) => {
-      const { name, file } = fields(source, `sources[${index}]`);
-      return { name: textOf(name, `sources[${index}].name`), file: pathOf(file, `sources[${index}].file`) };
-    }),
   }),
   learnMix: (params) => ({
     model: modelOf(params),

@@ -18,16 +18,22 @@ function productModel(): Uint8Array {
   return concat([integerField(1, IR_VERSION), bytesField(8, integerField(2, OPSET)), bytesField(7, graph)]);
 }
 
-export async function rowProducts(rows: Float32Array, vector: Float32Array): Promise<Float32Array> {
+/** rows [n,D], vector [D] → [n]. */
+export type RowProducts = (rows: Float32Array, vector: Float32Array) => Promise<Float32Array>;
+
+/** Work with as many products as it needs. */
+export async function withRowProducts<T>(work: (products: RowProducts) => Promise<T>): Promise<T> {
   // Made in a millisecond, and not held: a process may not end while the runtime holds one.
   const session = await InferenceSession.create(productModel(), { executionProviders: ['cpu'] });
-  const width = vector.length;
   try {
-    const results = await session.run({
-      rows: new Tensor('float32', rows, [rows.length / width, width]),
-      vector: new Tensor('float32', vector, [width, 1]),
+    return await work(async (rows, vector) => {
+      const width = vector.length;
+      const results = await session.run({
+        rows: new Tensor('float32', rows, [rows.length / width, width]),
+        vector: new Tensor('float32', vector, [width, 1]),
+      });
+      return floats(results['products'] as Tensor);
     });
-    return floats(results['products'] as Tensor);
   } finally {
     await session.release();
   }
