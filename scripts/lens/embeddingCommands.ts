@@ -140,7 +140,7 @@ export const neighboursCommand: Command = {
 const cacheFolder = (): string =>
   join(process.env['XDG_CACHE_HOME'] ?? process.env['LOCALAPPDATA'] ?? join(homedir(), '.cache'), 'onnx-lens');
 
-function corpusText({ word, neighbours, sameWord, index, searched }: CorpusNeighboursResult): string {
+function corpusText({ word, neighbours, sameWord, tags, index, searched }: CorpusNeighboursResult): string {
   return [
     table(
       ['cosine', 'word', 'at', 'sentence'],
@@ -149,7 +149,7 @@ function corpusText({ word, neighbours, sameWord, index, searched }: CorpusNeigh
       ]),
       [right, left, left, left],
     ),
-    `${sameWord} of ${neighbours.length} are “${visible(word)}”. Sought among ${counted(index.words, 'word')} of ${counted(index.files, 'file')} in ${searched.toFixed(0)} ms; ` +
+    `${sameWord} of ${neighbours.length} are “${visible(word)}”${tags.length === 0 ? '' : `; parts of speech: ${tags.map((tag) => `${tag.count} ${visible(tag.name)}`).join(', ')}`}. Sought among ${counted(index.words, 'word')} of ${counted(index.files, 'file')} in ${searched.toFixed(0)} ms; ` +
       `the index has ${fileSize(index.bytes)}, ${counted(index.built, 'file')} read for this`,
     ...index.skipped.map(({ name, why }) => `Left out: ${visible(name)}: ${visible(why)}`),
   ].join('\n');

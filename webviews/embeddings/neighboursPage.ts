@@ -10,12 +10,12 @@ export class NeighboursPage extends Page {
   static override styles = [
     Page.styles,
     css`
-      ol {
+      :is(ol, ul) {
         margin: 4px 0;
         padding: 0;
         list-style: none;
       }
-      li button {
+      ol button {
         display: grid;
         grid-template-columns: 38px minmax(0, 1fr);
         column-gap: 8px;
@@ -27,10 +27,10 @@ export class NeighboursPage extends Page {
         white-space: normal;
         border-radius: 0;
       }
-      li button:hover {
+      ol button:hover {
         background: var(--vscode-list-hoverBackground);
       }
-      li .number {
+      ol .number {
         text-align: right;
       }
       .found {
@@ -39,8 +39,9 @@ export class NeighboursPage extends Page {
       .at {
         margin-left: 6px;
       }
-      .stored td:first-child {
-        width: 40%;
+      .stored {
+        flex-wrap: wrap;
+        column-gap: 8px;
       }
       @media (min-width: 820px) {
         .columns {
@@ -67,7 +68,7 @@ export class NeighboursPage extends Page {
         ? this.stored()
         : html`<div class="columns">
             <div>${this.list(result)}</div>
-            <div>${this.summary(result)} ${this.stored()}</div>
+            <div>${this.stored()}</div>
           </div>`
     }`;
   }
@@ -118,10 +119,12 @@ export class NeighboursPage extends Page {
       </p>`;
   }
 
-  private list({ neighbours, layer }: CorpusNeighboursResult): TemplateResult {
+  private list(result: CorpusNeighboursResult): TemplateResult {
+    const { neighbours, layer } = result;
     return html`<h2>
         <span class="title">Used like it</span><span class="what">cosine at ${layerText(layer)}; opens the place</span>
       </h2>
+      ${this.summary(result)}
       <ol>
         ${neighbours.map(
           ({ cosine, sentence, range, source, line, tag }, index) =>
@@ -144,15 +147,11 @@ export class NeighboursPage extends Page {
 
   private summary({ word, neighbours, sameWord, tags, index, searched }: CorpusNeighboursResult): TemplateResult {
     const tagged = tags.reduce((sum, tag) => sum + tag.count, 0);
-    return html`<h2><span class="title">What they share</span></h2>
-      <p class="number">${sameWord} of ${neighbours.length} are the same word, ${visible(word)}.</p>
-      ${
-        tagged === 0
-          ? nothing
-          : html`<p class="number">
-              Part of speech, known of ${tagged}: ${tags.map((tag) => `${tag.count} ${visible(tag.name)}`).join(', ')}.
-            </p>`
-      }
+    const parts = tags.map((tag) => `${tag.count} ${visible(tag.name)}`).join(', ');
+    return html`<p class="number">
+        ${sameWord} of ${neighbours.length} are the same word,
+        ${visible(word)}${tagged === 0 ? '' : `; part of speech, known of ${tagged}: ${parts}`}.
+      </p>
       <p class="quiet number">
         Among ${count(index.words)} words of ${counted(index.files, 'file')}, exactly, in ${searched.toFixed(0)} ms.
         Each sentence went into the model by itself.
@@ -165,29 +164,23 @@ export class NeighboursPage extends Page {
     if (stored.length === 0) return nothing;
     const bytes = stored.reduce((sum, each) => sum + each.bytes, 0);
     return html`<h2><span class="title">Indexes on disk</span><span class="what">${fileSize(bytes)}</span></h2>
-      <div class="table stored">
-        <table aria-label="Indexes on disk">
-          <tbody>
-            ${stored.map(
-              (each, index) =>
-                html`<tr>
-                  <td title=${visible(each.model.folder)}>${visible(each.model.id)}</td>
-                  <td>${describe(each)}</td>
-                  <td>${fileSize(each.bytes)}</td>
-                  <td>
-                    <button
-                      class="link"
-                      aria-label="Delete the index of ${visible(each.model.id)}, ${describe(each)}"
-                      @click=${() => this.host.ask('deleteIndex', { index })}
-                    >
-                      Delete
-                    </button>
-                  </td>
-                </tr>`,
-            )}
-          </tbody>
-        </table>
-      </div>
+      <ul aria-label="Indexes on disk">
+        ${stored.map(
+          (each, index) =>
+            html`<li class="row stored">
+              <span title=${visible(each.model.folder)}>${visible(each.model.id)}</span>
+              <span class="quiet">${describe(each)}</span>
+              <span class="number">${fileSize(each.bytes)}</span>
+              <button
+                class="link"
+                aria-label="Delete the index of ${visible(each.model.id)}, ${describe(each)}"
+                @click=${() => this.host.ask('deleteIndex', { index })}
+              >
+                Delete
+              </button>
+            </li>`,
+        )}
+      </ul>
       ${
         stored.length > 1
           ? html`<p>

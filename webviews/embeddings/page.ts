@@ -19,7 +19,7 @@ export abstract class Page extends LitElement {
     pageStyles,
     css`
       mark {
-        color: inherit;
+        color: var(--vscode-editor-selectionForeground, inherit);
         background: var(--vscode-editor-selectionBackground);
         outline: 1px solid var(--vscode-contrastActiveBorder, transparent);
         font-weight: 600;
