@@ -31,6 +31,10 @@ export function embeddingCommands(parts: EmbeddingsParts) {
       shared.showSelection(activeEditor());
       await beside(embeddings.show('neighbours'));
     },
+    [COMMANDS.showLayerMix]: async () => {
+      shared.showSelection(activeEditor());
+      await beside(embeddings.show('mix'));
+    },
     [COMMANDS.compareSentences]: () => beside(embeddings.compareSentences(activeEditor())),
     [COMMANDS.openEmbeddingsInEditor]: () => parts.view.openInEditor(),
   } satisfies Partial<Record<CommandId, CommandHandler>>;

@@ -40,6 +40,7 @@ export const COMMANDS = {
   showEmbeddings: 'onnxLens.showEmbeddings',
   findOccurrences: 'onnxLens.findOccurrences',
   findNeighbours: 'onnxLens.findNeighbours',
+  showLayerMix: 'onnxLens.showLayerMix',
   compareSentences: 'onnxLens.compareSentences',
   openEmbeddingsInEditor: 'onnxLens.openEmbeddingsInEditor',
   toggleFollow: 'onnxLens.toggleFollow',

@@ -30,6 +30,7 @@ import { occurrences } from './analysis/embeddings/occurrences';
 import { sentenceSimilarity } from './analysis/embeddings/sentences';
 import { readStaticTable, type StaticTable } from './analysis/embeddings/staticTable';
 import { wordInContext } from './analysis/embeddings/word';
+import { mixedWord } from './analysis/embeddings/wordMix';
 import { corrupt } from './analysis/corrupt';
 import { logitLens, logitLensTable } from './analysis/ffn/logitLens';
 import { intervene } from './analysis/ffn/intervene';
@@ -170,6 +171,10 @@ export class Engine {
     wordInContext: ({ model, ...params }, context) =>
       this.run(model, 'inside', context, (loaded, opened) =>
         wordInContext(this.remembering(loaded, opened), params, context),
+      ),
+    wordMix: ({ model, ...params }, context) =>
+      this.run(model, 'inside', context, (loaded, opened) =>
+        mixedWord(this.remembering(loaded, opened), params, context),
       ),
     sentenceSimilarity: ({ model, ...params }, context) =>
       this.run(model, 'inside', context, (loaded, opened) =>

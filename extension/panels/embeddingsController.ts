@@ -8,14 +8,18 @@ import { documentName, rangeOf } from '../editor/document';
 import type { EngineService } from '../models/engineService';
 import type { ModelLibrary } from '../models/library';
 import type { CorpusSource } from '../protocol/attention';
-import type {
-  ContextualityResult,
-  CorpusNeighboursResult,
-  IndexInfo,
-  IndexParams,
-  OccurrencesResult,
-  VectorLayer,
-  WordResult,
+import {
+  MIX_COLUMNS,
+  type ContextualityResult,
+  type CorpusNeighboursResult,
+  type ExampleFile,
+  type IndexInfo,
+  type IndexParams,
+  type LearnMixResult,
+  type OccurrencesResult,
+  type VectorLayer,
+  type WordMixResult,
+  type WordResult,
 } from '../protocol/embeddings';
 import type {
   EmbeddingsLook,
@@ -27,6 +31,7 @@ import type {
 } from '../protocol/embeddingsView';
 import type { TextRange } from '../protocol/engine';
 import { LensError } from '../protocol/errors';
+import { equalMix, mixOf } from '../protocol/mix';
 import { Answer } from './answer';
 import { embeddingsExport } from './embeddingsExport';
 import { IndexStore, type IndexRoots } from './indexStore';
@@ -39,6 +44,10 @@ import type { Handlers } from './viewHost';
 
 const NEIGHBOURS = 10;
 const CORPUS_NEIGHBOURS = 30;
+/** Of the cross-validation, and of the optimiser. */
+const FOLDS = 5;
+const LEARNING = { steps: 200, rate: 0.01, decay: 0.001 };
+const EXAMPLES = ['tsv', 'txt', 'csv', 'jsonl', 'conllu'];
 const MOST_OCCURRENCES = 2_000;
 /** Larger matrices cannot be read. */
 const MOST_SENTENCES = 60;
@@ -50,6 +59,7 @@ const SEGMENTER = new Intl.Segmenter('en', { granularity: 'sentence' });
 
 export const FIRST_LOOK: EmbeddingsLook = {
   ...{ page: 'word', layer: null, centre: false, projection: 'pca', axes: 2, colour: 'cluster', pool: 'mean' },
+  mix: null,
 };
 
 /** What was asked of occurrences, and where they can be opened. */
@@ -77,6 +87,8 @@ export class EmbeddingsController implements vscode.Disposable {
   private readonly neighbours = new Answer<CorpusNeighboursResult>(this.fire);
   /** Other words are looked at while it is made. */
   private readonly building = new Answer<IndexInfo>(this.fire);
+  private readonly mix = new Answer<WordMixResult>(this.fire);
+  private readonly learned = new Answer<LearnMixResult>(this.fire);
   private readonly indexes: IndexStore;
   private index: Pick<IndexSummary, 'files' | 'state'> = { files: null, state: null };
   private readonly sentences = new Answer<SentenceComparison>(this.fire);
@@ -134,16 +146,19 @@ export class EmbeddingsController implements vscode.Disposable {
         word: this.word.revision,
         occurrences: this.occurrences.revision,
         neighbours: this.neighbours.revision,
+        mix: this.mix.revision,
+        learned: this.learned.revision,
         sentences: this.sentences.revision,
         contextuality: this.contextuality.revision,
       },
     };
   }
 
-  /** What the page waits for: an index is made before it is searched. */
+  /** What the page waits for: an index is made before it is searched, and a mix is learned while another is looked at. */
   private get pageAnswer(): Answer<unknown> {
     const { page } = this.look;
     if (page === 'neighbours' && (this.building.loading || this.building.error !== null)) return this.building;
+    if (page === 'mix' && (this.learned.loading || this.learned.error !== null)) return this.learned;
     return this[page];
   }
 
@@ -158,6 +173,8 @@ export class EmbeddingsController implements vscode.Disposable {
     word: () => this.word.result,
     occurrences: () => this.occurrences.result,
     neighbours: () => this.neighbours.result,
+    mix: () => this.mix.result,
+    learned: () => this.learned.result,
     sentences: () => this.sentences.result,
     contextuality: () => this.contextuality.result,
     find: ({ scope }) => this.find(scope),
@@ -170,6 +187,7 @@ export class EmbeddingsController implements vscode.Disposable {
     deleteIndex: ({ index }) => this.deleteIndex(index),
     indexWhat: ({ what }) => this.indexWhat(what),
     openNeighbour: ({ index }) => this.openNeighbour(index),
+    learnMix: () => this.askAndLearn(),
     openOccurrence: ({ index }) => this.openOccurrence(index),
     openSentence: ({ index }) => this.openSentence(index),
     reveal: ({ range }) => this.shared.reveal(requirePlace(this.shared.place), { text: 0, range }),
@@ -242,7 +260,7 @@ export class EmbeddingsController implements vscode.Disposable {
 
   dispose(): void {
     for (const answer of [this.word, this.occurrences, this.neighbours, this.building]) answer.clear();
-    for (const answer of [this.sentences, this.contextuality]) answer.clear();
+    for (const answer of [this.mix, this.learned, this.sentences, this.contextuality]) answer.clear();
     for (const subscription of this.subscriptions) subscription.dispose();
     this.changed.dispose();
   }
@@ -265,7 +283,9 @@ export class EmbeddingsController implements vscode.Disposable {
   }
 
   private async refresh(): Promise<void> {
+    // What failed is not shown any more; what was learned stays.
     this.building.clear();
+    if (this.learned.error !== null) this.learned.clear();
     this[this.look.page].forget();
     if (this.look.page === 'word' && this.shared.place?.stale === true) await this.shared.recapture();
     await this.update();
@@ -276,7 +296,8 @@ export class EmbeddingsController implements vscode.Disposable {
     if (id !== this.lastModel) {
       this.lastModel = id;
       // Layers of another model are others, and what was measured is of the old one.
-      this.look = { ...this.look, layer: null };
+      this.look = { ...this.look, layer: null, mix: null };
+      this.learned.clear();
       this.contextuality.clear();
       this.building.clear();
       this.refreshIfSeen();
@@ -297,6 +318,8 @@ export class EmbeddingsController implements vscode.Disposable {
         return this.updateOccurrences();
       case 'neighbours':
         return this.updateNeighbours();
+      case 'mix':
+        return this.updateMix();
       case 'sentences':
         return this.updateSentences();
       case 'contextuality':
@@ -431,10 +454,73 @@ export class EmbeddingsController implements vscode.Disposable {
     await openPlace(vscode.Uri.file(found.file), found);
   }
 
-  private async layersFor(only: EmbeddingsLook['layer'] | 'all'): Promise<VectorLayer[]> {
-    if (only !== null && only !== 'all') return [only];
+  private async updateMix(): Promise<void> {
+    const { place, target } = this.shared;
+    if (place === null || target === null || this.wordText === null) {
+      this.mix.clear();
+      return;
+    }
+    const { centre, mix } = this.look;
+    const { text } = place.subject;
+    const { range } = target;
+    await this.mix.want(this.key('mix', place.id, range, centre, mix), async (options) => {
+      const { ref: model } = this.library.require();
+      const setting = mix ?? equalMix(await this.lastLayer());
+      return this.engine.request(
+        'wordMix',
+        { model, text, range, topK: NEIGHBOURS, centre, mix: mixOf(setting) },
+        options,
+      );
+    });
+  }
+
+  /** Asks for labelled lines, how to test what is learned, and of treebanks which column. */
+  private async askAndLearn(): Promise<void> {
+    const [train] = (await askForFiles(EXAMPLES, false)) ?? [];
+    if (train === undefined) return;
+    const treebank = train.path.endsWith('.conllu');
+    const column = treebank
+      ? await vscode.window.showQuickPick([...MIX_COLUMNS], { title: vscode.l10n.t('Label of Each Word') })
+      : MIX_COLUMNS[0];
+    if (column === undefined) return;
+    const parts = vscode.l10n.t('Cross-validate in {0} parts', FOLDS);
+    const file = vscode.l10n.t('Test with another file…');
+    const choice = await vscode.window.showQuickPick([parts, file], {
+      title: vscode.l10n.t('How to Measure Accuracy'),
+    });
+    if (choice === undefined) return;
+    const [test] = choice === file ? ((await askForFiles(EXAMPLES, false)) ?? []) : [];
+    if (choice === file && test === undefined) return;
+    await this.learn(train, test ?? null, column as ExampleFile['column']);
+  }
+
+  /** The mix that labelled examples want; tested on others, or cross-validated. The state says what becomes of it. */
+  async learn(train: vscode.Uri, test: vscode.Uri | null, column: ExampleFile['column']): Promise<void> {
+    this.look = { ...this.look, page: 'mix' };
+    this.learned.forget();
+    await this.learned.want(this.key('learn', (this.questions += 1)), (options) =>
+      this.engine.request(
+        'learnMix',
+        {
+          model: this.library.require().ref,
+          train: { file: train.fsPath, column },
+          test: test === null ? [] : { file: test.fsPath, column },
+          ...{ folds: FOLDS, seed: SEED, ...LEARNING },
+        },
+        options,
+      ),
+    );
+  }
+
+  private async lastLayer(): Promise<number> {
     const { layers, id } = await this.engine.info(this.library.require().ref);
     if (layers === null) throw new LensError('model-unsupported', `The layers of ${id} are not known.`);
+    return layers;
+  }
+
+  private async layersFor(only: EmbeddingsLook['layer'] | 'all'): Promise<VectorLayer[]> {
+    if (only !== null && only !== 'all') return [only];
+    const layers = await this.lastLayer();
     if (only === null) return [layers];
     return ['static', ...Array.from({ length: layers + 1 }, (_, layer) => layer)];
   }
@@ -523,6 +609,7 @@ export class EmbeddingsController implements vscode.Disposable {
         sentences: this.sentences.result,
         contextuality: this.contextuality.result,
         neighbours: this.neighbours.result,
+        mix: this.mix.result,
       }),
     );
   }

@@ -3,6 +3,7 @@ import type {
   ContextualityResult,
   CorpusNeighboursResult,
   OccurrencesResult,
+  WordMixResult,
   WordResult,
 } from '../protocol/embeddings';
 import type { EmbeddingsPage, SentenceComparison } from '../protocol/embeddingsView';
@@ -14,18 +15,20 @@ export interface EmbeddingsResults {
   word: WordResult | null;
   occurrences: OccurrencesResult | null;
   neighbours: CorpusNeighboursResult | null;
+  mix: WordMixResult | null;
   sentences: SentenceComparison | null;
   contextuality: ContextualityResult | null;
 }
 
 /** Throws `bad-input` when there is nothing on the page. */
 export function embeddingsExport(page: EmbeddingsPage, results: EmbeddingsResults): Exportable {
-  const { word, occurrences, neighbours, sentences, contextuality } = results;
+  const { word, occurrences, neighbours, mix, sentences, contextuality } = results;
   if (page === 'word' && word !== null) return { name: `word-${page}`, json: word, rows: wordRows(word) };
   if (page === 'occurrences' && occurrences !== null)
     return { name: page, json: occurrences, rows: occurrenceRows(occurrences) };
   if (page === 'neighbours' && neighbours !== null)
     return { name: page, json: neighbours, rows: neighbourRows(neighbours) };
+  if (page === 'mix' && mix !== null) return { name: page, json: mix, rows: mixRows(mix) };
   if (page === 'sentences' && sentences !== null) return { name: page, json: sentences, rows: sentenceRows(sentences) };
   if (page === 'contextuality' && contextuality !== null)
     return { name: page, json: contextuality, rows: contextualityRows(contextuality) };
@@ -59,6 +62,17 @@ const neighbourRows = ({ neighbours }: CorpusNeighboursResult): Rows => [
   ['cosine', 'word', 'part of speech', 'file', 'line', 'column', 'sentence'],
   ...neighbours.map(({ cosine, word, tag, source, line, column, sentence }) => [
     ...[cosine, word, tag ?? '', source, line, column, sentence],
+  ]),
+];
+
+const mixRows = ({ mix, words, cosines, places }: WordMixResult): Rows => [
+  ['layer', 'weight'],
+  ...mix.weights.map((weight, layer) => [layer, weight]),
+  ['gamma', mix.gamma],
+  ['word', 'start', 'cosine', 'x', 'y'],
+  ...words.map(({ label, range }, index) => [
+    ...[label, range.start, cosines[index] as number],
+    ...[places[2 * index] as number, places[2 * index + 1] as number],
   ]),
 ];
 

@@ -99,6 +99,23 @@ export interface WordResult {
   elapsed: number;
 }
 
+export interface WordMixParams extends WordParams {
+  mix: LayerMix;
+}
+
+export interface WordMixResult extends Pick<WordResult, 'model' | 'word' | 'window' | 'words' | 'notes' | 'elapsed'> {
+  mix: LayerMix;
+  norm: number;
+  /** As those of a layer. */
+  neighbours: VocabularyNeighbour[];
+  rank: number | null;
+  /** Of this word with each word of the window. */
+  cosines: Float32Array;
+  /** Principal components of the words of the window [words,2], and their shares of the variance. */
+  places: Float32Array;
+  explained: number[];
+}
+
 export interface SentencesParams {
   model: ModelRef;
   texts: string[];
@@ -309,11 +326,19 @@ export interface MixExample {
   label: string;
 }
 
+export const MIX_COLUMNS = ['upos', 'xpos', 'deprel'] as const;
+
+/** .tsv and .txt: text TAB label; .csv and .jsonl: text and label; .conllu: every word, by a column of it. */
+export interface ExampleFile {
+  file: string;
+  column: (typeof MIX_COLUMNS)[number];
+}
+
 export interface LearnMixParams {
   model: ModelRef;
-  train: MixExample[];
+  train: MixExample[] | ExampleFile;
   /** Empty: accuracies are cross-validated on `train`. */
-  test: MixExample[];
+  test: MixExample[] | ExampleFile;
   folds: number;
   seed: number;
   /** Of Adam, on all examples at once. */
@@ -396,6 +421,7 @@ export interface AnalogiesResult {
 export interface EmbeddingEngineMethods {
   embed: [EmbedParams, EmbedResult];
   wordInContext: [WordParams, WordResult];
+  wordMix: [WordMixParams, WordMixResult];
   sentenceSimilarity: [SentencesParams, SentencesResult];
   occurrences: [OccurrencesParams, OccurrencesResult];
   contextuality: [ContextualityParams, ContextualityResult];

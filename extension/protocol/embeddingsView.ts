@@ -2,18 +2,23 @@
 import type {
   ContextualityResult,
   CorpusNeighboursResult,
+  LearnMixResult,
   OccurrencesResult,
   PROJECTIONS,
   SentencesParams,
   SentencesResult,
   StoredIndex,
+  WordMixResult,
   WordResult,
 } from './embeddings';
 import type { TextRange } from './engine';
+import type { MixSetting } from './mix';
 import type { LoadState, ModelSummary, SubjectSummary } from './view';
 
-export const EMBEDDINGS_PAGES = ['word', 'occurrences', 'neighbours', 'sentences', 'contextuality'] as const;
+export const EMBEDDINGS_PAGES = ['word', 'occurrences', 'neighbours', 'mix', 'sentences', 'contextuality'] as const;
 export type EmbeddingsPage = (typeof EMBEDDINGS_PAGES)[number];
+/** Results that the host keeps: of each page, and what a page has beside it. */
+export type EmbeddingsPart = EmbeddingsPage | 'learned';
 export const COLOURS = ['cluster', 'file', 'label'] as const;
 
 /** Kept by the host, since a hidden webview keeps nothing. */
@@ -27,6 +32,8 @@ export interface EmbeddingsLook {
   axes: 2 | 3;
   colour: (typeof COLOURS)[number];
   pool: SentencesParams['pool'];
+  /** Null: all layers alike. */
+  mix: MixSetting | null;
 }
 
 /** Where occurrences are looked for. */
@@ -62,7 +69,7 @@ export interface EmbeddingsState extends LoadState {
   layers: number | null;
   index: IndexSummary;
   /** Another number for every other result; 0: there is none. */
-  revision: Record<EmbeddingsPage, number>;
+  revision: Record<EmbeddingsPart, number>;
 }
 
 /** method → [parameters, result] */
@@ -73,6 +80,8 @@ export interface EmbeddingsMethods {
   word: [null, WordResult | null];
   occurrences: [null, OccurrencesResult | null];
   neighbours: [null, CorpusNeighboursResult | null];
+  mix: [null, WordMixResult | null];
+  learned: [null, LearnMixResult | null];
   sentences: [null, SentenceComparison | null];
   contextuality: [null, ContextualityResult | null];
   /** Occurrences of the word. */
@@ -88,6 +97,8 @@ export interface EmbeddingsMethods {
   /** What is indexed: the workspace, or a folder that the person chooses. */
   indexWhat: [{ what: 'workspace' | 'folder' }, null];
   openNeighbour: [{ index: number }, null];
+  /** Asks for labelled lines, and learns which layers they want. */
+  learnMix: [null, null];
   openOccurrence: [{ index: number }, null];
   openSentence: [{ index: number }, null];
   reveal: [{ range: TextRange }, null];

@@ -284,6 +284,52 @@ describe('embeddings', function () {
     near(static_[8], 1);
   });
 
+  it('a word in a mix: cosines of mixed vectors, their principal components, and no run for another mix', async () => {
+    const text = 'the house was on the hill and the house was old';
+    const range = { start: 4, end: 9 };
+    const mix = { weights: [0.1, 0.2, 0.3, 0.4], gamma: 2 };
+    const ask = (wanted: typeof mix) =>
+      engine.handle('wordMix', { model: fixture('bert'), text, range, topK: 5, centre: false, mix: wanted }, quiet());
+    const found = await ask(mix);
+    const { vectors, units } = await embed(fixture('bert'), { texts: [text], layers: [0, 1, 2, 3], pool: 'word' });
+    const rows = units.map((_, unit) =>
+      Array.from({ length: 48 }, (__, at) =>
+        vectors.reduce(
+          (sum, { data }, layer) => sum + 2 * (mix.weights[layer] ?? NaN) * (data[unit * 48 + at] as number),
+          0,
+        ),
+      ),
+    );
+    const dot = (a: number[], b: number[]): number => a.reduce((sum, value, at) => sum + value * (b[at] ?? 0), 0);
+    const own = rows[1] as number[];
+    assert.ok(Math.abs(found.norm - Math.hypot(...own)) <= 1e-4);
+    rows.forEach((row, unit) => {
+      const wanted = dot(row, own) / (Math.hypot(...row) * Math.hypot(...own));
+      assert.ok(Math.abs((found.cosines[unit] ?? NaN) - wanted) <= 1e-5);
+    });
+    // Two axes cannot hold more of the distances than there is, and their variance is what is said.
+    const mean = Array.from(
+      { length: 48 },
+      (_, at) => rows.reduce((sum, row) => sum + (row[at] ?? 0), 0) / rows.length,
+    );
+    const total = rows.reduce((sum, row) => sum + dot(row, row), 0) - rows.length * dot(mean, mean);
+    const axes = found.places.reduce((sum, value) => sum + value * value, 0);
+    assert.ok(Math.abs(axes / total - ((found.explained[0] ?? NaN) + (found.explained[1] ?? NaN))) <= 1e-4);
+    // One layer alone is that layer, whatever γ.
+    const alone = await ask({ weights: [0, 0, 1, 0], gamma: 0.5 });
+    const { layers } = await engine.handle(
+      'wordInContext',
+      { model: fixture('bert'), text, range, topK: 5, centre: false },
+      quiet(),
+    );
+    assert.deepEqual(
+      alone.neighbours.map(({ id }) => id),
+      layers[3]?.neighbours.map(({ id }) => id),
+    );
+    assert.equal(alone.rank, layers[3]?.rank);
+    await assert.rejects(ask({ weights: [1, 1], gamma: 1 }), fails('bad-input', /2 weights.*4 hidden states/u));
+  });
+
   it('a word that has no token, and one of many pieces', async () => {
     const ask = (text: string, start: number, end: number) =>
       engine.handle(

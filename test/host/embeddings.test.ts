@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import * as vscode from 'vscode';
 import type { LensApi } from '../../extension/extension';
 import { FIRST_LOOK } from '../../extension/panels/embeddingsController';
@@ -96,6 +96,41 @@ describe('Embeddings', () => {
     } finally {
       rmSync(folder, { recursive: true });
       await handlers().indexWhat({ what: 'workspace' });
+    }
+  });
+
+  it('mixes the layers of the word, and learns the mix that labelled lines want', async () => {
+    const editor = await open(TEXT);
+    caret(editor, TEXT.indexOf('bank') + 1);
+    await run('onnxLens.showLayerMix');
+    assert.equal(ready().look.page, 'mix');
+    const equal = await handlers().mix(null);
+    near(equal?.mix.weights[0], 1 / 13, TOLERANCE, 'weight of a layer among 13 alike');
+    handlers().look({ mix: { logits: Array.from({ length: 13 }, (_, layer) => (layer === 8 ? 20 : 0)), gamma: 1 } });
+    await until(
+      'the other mix',
+      () => api.embeddings.state.status === 'ready' && api.embeddings.state.revision.mix > 1,
+    );
+    const eighth = await handlers().mix(null);
+    const inContext = await api.embeddings.show('word').then(() => handlers().word(null));
+    near(eighth?.norm, inContext?.layers[9]?.norm ?? NaN, 1e-2, 'norm at layer 8');
+    const lines = Array.from({ length: 12 }, (_, at) =>
+      at % 2 === 0 ? `The bank lent ${at} of them money.\tmoney` : `They fished ${at} times from the bank.\triver`,
+    );
+    const file = join(mkdtempSync(join(tmpdir(), 'lens-mix-')), 'lines.tsv');
+    writeFileSync(file, lines.join('\n'));
+    try {
+      await api.embeddings.learn(vscode.Uri.file(file), null, 'upos');
+      ready();
+      const learned = await handlers().learned(null);
+      assert.deepEqual([learned?.labels, learned?.train, learned?.folds], [['money', 'river'], 12, 5]);
+      assert.ok((learned?.accuracy ?? 0) > 0.8 && learned?.single.length === 14);
+      writeFileSync(file, 'a text\tone\nanother\tone');
+      await api.embeddings.learn(vscode.Uri.file(file), null, 'upos');
+      assert.match(api.embeddings.state.error?.message ?? '', /one label only/u);
+    } finally {
+      rmSync(dirname(file), { recursive: true });
+      await handlers().refresh(null);
     }
   });
 

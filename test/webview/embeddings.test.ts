@@ -8,6 +8,7 @@ const STATES = [
   ...['word', 'word-middle', 'word-empty', 'occurrences', 'occurrences-label', 'occurrences-static', 'occurrences-3d'],
   ...['occurrences-empty', 'sentences', 'sentences-60', 'sentences-empty', 'contextuality', 'contextuality-empty'],
   ...['neighbours', 'neighbours-none', 'neighbours-building', 'neighbours-no-text'],
+  ...['mix', 'mix-learned', 'mix-empty'],
   ...['hostile', 'stale', 'loading', 'error'],
 ];
 /** Of one picture of 20,000 points, in milliseconds. */
@@ -28,7 +29,11 @@ describe('embeddings view', function () {
         await open(state, theme);
         await painted(page);
         assert.ok((await overflowOf(page)) <= 0, `${state} ${theme} is wider than its window`);
-        assert.deepEqual(await violationsOf(page, state === 'loading' || state === 'neighbours-building'), [], `${state} ${theme}`);
+        assert.deepEqual(
+          await violationsOf(page, state === 'loading' || state === 'neighbours-building'),
+          [],
+          `${state} ${theme}`,
+        );
         await page.screenshot({ path: join(SHOTS, `embeddings-${state}-${theme}.png`), fullPage: true });
       }
       await page.setViewportSize({ width: 1100, height: 800 });
@@ -100,6 +105,27 @@ describe('embeddings view', function () {
     await open('neighbours-building');
     await page.getByRole('button', { name: 'Cancel' }).click();
     assert.deepEqual(await requestsOf(page, 'cancel'), [null]);
+  });
+
+  it('mixes layers with sliders, and puts a learned mix on them', async () => {
+    await open('mix-learned');
+    const first = page.getByRole('slider', { name: 'Weight of layer 0', exact: true });
+    await first.focus();
+    await page.keyboard.press('ArrowRight');
+    const [moved] = (await requestsOf(page, 'look')) as { mix: { logits: number[]; gamma: number } }[];
+    assert.deepEqual([moved?.mix.logits[0]?.toFixed(2), moved?.mix.logits[12], moved?.mix.gamma], ['-2.95', 3, 2]);
+    await page.getByRole('button', { name: 'Put on the Sliders' }).click();
+    const { mix } = ((await requestsOf(page, 'look')) as { mix: { logits: number[]; gamma: number } }[])[1]!;
+    const powers = mix.logits.map(Math.exp);
+    const sum = powers.reduce((a, b) => a + b);
+    const wanted = Array.from({ length: 13 }, (_, layer) => Math.exp(-((layer - 5) ** 2) / 9));
+    const total = wanted.reduce((a, b) => a + b);
+    powers.forEach((power, at) => assert.ok(Math.abs(power / sum - wanted[at]! / total) < 1e-9));
+    assert.equal(mix.gamma, 1.312);
+    await page.getByRole('button', { name: 'Learn from File…' }).click();
+    assert.deepEqual(await requestsOf(page, 'learnMix'), [null]);
+    await page.getByRole('listbox', { name: 'Nearest words of the text' }).getByRole('option').first().click();
+    assert.equal((await requestsOf(page, 'reveal')).length, 1);
   });
 
   it('plays the layers from static to the last', async () => {

@@ -4,7 +4,9 @@ import { customElement } from 'lit/decorators.js';
 import type {
   ContextualityResult,
   CorpusNeighboursResult,
+  LearnMixResult,
   OccurrencesResult,
+  WordMixResult,
   WordResult,
 } from '../../extension/protocol/embeddings';
 import type {
@@ -20,6 +22,7 @@ import { Kept, PendingLook } from '../common/kept';
 import '../common/tabs';
 import { View } from '../common/view';
 import './contextualityPage';
+import './mixPage';
 import './neighboursPage';
 import './occurrencesPage';
 import { cosineText, layerText, type Host } from './page';
@@ -30,6 +33,7 @@ const PAGES: { name: EmbeddingsPage; label: string }[] = [
   { name: 'word', label: 'Word' },
   { name: 'occurrences', label: 'Occurrences' },
   { name: 'neighbours', label: 'Neighbours' },
+  { name: 'mix', label: 'Layer Mix' },
   { name: 'sentences', label: 'Sentences' },
   { name: 'contextuality', label: 'Contextuality' },
 ];
@@ -39,6 +43,8 @@ interface Results {
   word: WordResult | null;
   occurrences: OccurrencesResult | null;
   neighbours: CorpusNeighboursResult | null;
+  mix: WordMixResult | null;
+  learned: LearnMixResult | null;
   sentences: SentenceComparison | null;
   contextuality: ContextualityResult | null;
 }
@@ -63,7 +69,10 @@ export class EmbeddingsView extends View<EmbeddingsState, EmbeddingsMethods> {
   ];
   private readonly results = new Kept<Results>(
     this,
-    { word: null, occurrences: null, neighbours: null, sentences: null, contextuality: null },
+    {
+      ...{ word: null, occurrences: null, neighbours: null, mix: null, learned: null },
+      ...{ sentences: null, contextuality: null },
+    },
     (name) => this.fetch(name, null),
   );
   private readonly pending = new PendingLook<EmbeddingsLook>(this, (change) => this.fetch('look', change));
@@ -79,6 +88,7 @@ export class EmbeddingsView extends View<EmbeddingsState, EmbeddingsMethods> {
     if (changed.has('state')) this.pending.settle();
     const { page } = this.look(state);
     this.results.need(page, state.revision[page]);
+    if (page === 'mix') this.results.need('learned', state.revision.learned);
   }
 
   private look({ look }: EmbeddingsState): EmbeddingsLook {
@@ -152,6 +162,14 @@ export class EmbeddingsView extends View<EmbeddingsState, EmbeddingsMethods> {
           .look=${look}
           .result=${kept.neighbours}
         ></lens-neighbours-page>`;
+      case 'mix':
+        return html`<lens-mix-page
+          .host=${host}
+          .state=${state}
+          .look=${look}
+          .result=${kept.mix}
+          .learned=${kept.learned}
+        ></lens-mix-page>`;
       case 'sentences':
         return html`<lens-sentences-page
           .host=${host}
@@ -186,7 +204,7 @@ export class EmbeddingsView extends View<EmbeddingsState, EmbeddingsMethods> {
 
   /** For the screen reader: the result in a sentence. */
   private said({ page }: EmbeddingsLook): string {
-    const { word, occurrences, neighbours, sentences, contextuality } = this.results.values;
+    const { word, occurrences, neighbours, mix, sentences, contextuality } = this.results.values;
     if (page === 'word' && word !== null) {
       const last = word.layers.at(-1);
       return `${word.word.text} at ${layerText(last?.layer)}: cosine with its static row ${cosineText(last?.toStatic)}.`;
@@ -195,6 +213,8 @@ export class EmbeddingsView extends View<EmbeddingsState, EmbeddingsMethods> {
       return `${counted(occurrences.occurrences.length, 'occurrence')} of ${occurrences.word}.`;
     if (page === 'neighbours' && neighbours !== null)
       return `${counted(neighbours.neighbours.length, 'neighbour')} of ${neighbours.word}, ${neighbours.sameWord} of them the same word.`;
+    if (page === 'mix' && mix !== null)
+      return `${mix.word.text} in this mix is nearest to ${mix.neighbours[0]?.text ?? 'no row of the table'}.`;
     if (page === 'sentences' && sentences !== null)
       return `${counted(sentences.sentences.length, 'sentence')} compared.`;
     if (page === 'contextuality' && contextuality !== null)

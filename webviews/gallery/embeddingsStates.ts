@@ -3,8 +3,10 @@ import type {
   ContextualityResult,
   CorpusNeighboursResult,
   OccurrenceLayer,
+  LearnMixResult,
   OccurrencesResult,
   StoredIndex,
+  WordMixResult,
   WordResult,
 } from '../../extension/protocol/embeddings';
 import type { EmbeddingsLook, EmbeddingsState, SentenceComparison } from '../../extension/protocol/embeddingsView';
@@ -157,6 +159,42 @@ function neighbours(): CorpusNeighboursResult {
   };
 }
 
+function mix(text = TEXT): WordMixResult {
+  const { model, word: own, window, words, cosines, layers } = word(text);
+  const size = words.length;
+  const random = chances(9);
+  const weights = Array.from({ length: LAYERS + 1 }, () => 1 / (LAYERS + 1));
+  return {
+    ...{ model, word: own, window, words, mix: { weights, gamma: 1 }, norm: 12.4, rank: 3 },
+    neighbours: layers[6]?.neighbours ?? [],
+    cosines: cosines.slice(6 * size, 7 * size),
+    places: Float32Array.from({ length: 2 * size }, () => random() - 0.5),
+    ...{ explained: [0.31, 0.18], notes: [], elapsed: 40 },
+  };
+}
+
+function learned(folds: number): LearnMixResult {
+  const weights = Array.from({ length: LAYERS + 1 }, (_, layer) => Math.exp(-((layer - 5) ** 2) / 9));
+  const sum = weights.reduce((a, b) => a + b);
+  return {
+    ...{
+      model: 'bert-base-cased',
+      labels: ['bank (money)', 'bank (river)', HOSTILE],
+      train: 240,
+      test: 60,
+      folds,
+      seed: 0,
+    },
+    mix: { weights: weights.map((weight) => weight / sum), gamma: 1.312 },
+    ...{ loss: 0.2, accuracy: 0.942, trainAccuracy: 0.991, elapsed: 9_000 },
+    single: [
+      { layer: 'static', name: 'static', accuracy: 0.5 },
+      ...weights.map((weight, layer) => ({ layer, name: `layer.${layer}`, accuracy: 0.6 + 0.3 * weight })),
+    ],
+    majority: { label: HOSTILE, accuracy: 0.5 },
+  };
+}
+
 const stored = (layer: number, finished = true): StoredIndex => ({
   ...{ folder: `/index/${layer}`, model: { id: 'bert-base-cased', folder: '/models/bert-base-cased' } },
   ...{ fingerprint: '00', layer, pool: 'word', bytes: 151_000_000, finished },
@@ -214,6 +252,8 @@ interface Parts {
   word?: WordResult | null;
   occurrences?: OccurrencesResult | null;
   neighbours?: CorpusNeighboursResult | null;
+  mix?: WordMixResult | null;
+  learned?: LearnMixResult | null;
   sentences?: SentenceComparison | null;
   contextuality?: ContextualityResult | null;
 }
@@ -221,7 +261,8 @@ interface Parts {
 /** A host that keeps the look. */
 function shown({ look = {}, state = {}, ...results }: Parts): Shown {
   const kept = {
-    ...{ word: null, occurrences: null, neighbours: null, sentences: null, contextuality: null },
+    ...{ word: null, occurrences: null, neighbours: null, mix: null, learned: null },
+    ...{ sentences: null, contextuality: null },
     ...results,
   };
   let present: EmbeddingsState = {
@@ -231,6 +272,7 @@ function shown({ look = {}, state = {}, ...results }: Parts): Shown {
     word: 'bank',
     look: {
       ...{ page: 'word', layer: null, centre: false, projection: 'pca', axes: 2, colour: 'cluster', pool: 'mean' },
+      mix: null,
       ...look,
     },
     layers: LAYERS,
@@ -239,6 +281,8 @@ function shown({ look = {}, state = {}, ...results }: Parts): Shown {
       word: Number(kept.word !== null),
       occurrences: Number(kept.occurrences !== null),
       neighbours: Number(kept.neighbours !== null),
+      mix: Number(kept.mix !== null),
+      learned: Number(kept.learned !== null),
       sentences: Number(kept.sentences !== null),
       contextuality: Number(kept.contextuality !== null),
     },
@@ -250,6 +294,8 @@ function shown({ look = {}, state = {}, ...results }: Parts): Shown {
       word: () => kept.word,
       occurrences: () => kept.occurrences,
       neighbours: () => kept.neighbours,
+      mix: () => kept.mix,
+      learned: () => kept.learned,
       sentences: () => kept.sentences,
       contextuality: () => kept.contextuality,
       look: (change) => {
@@ -295,6 +341,13 @@ export const EMBEDDINGS_STATES: Record<string, () => Shown> = {
       look: { page: 'neighbours' },
       state: { ...empty, word: null, index: { folder: null, files: 0, state: 'none', stored: [] } },
     }),
+  mix: () => shown({ look: { page: 'mix' }, mix: mix() }),
+  'mix-learned': () =>
+    shown({
+      look: { page: 'mix', mix: { logits: Array.from({ length: LAYERS + 1 }, (_, layer) => layer / 2 - 3), gamma: 2 } },
+      ...{ mix: mix(`${HOSTILE} bank </script> bank`), learned: learned(5) },
+    }),
+  'mix-empty': () => shown({ look: { page: 'mix' }, learned: learned(0), state: { ...empty, word: null } }),
   sentences: () => shown({ look: { page: 'sentences' }, sentences: sentences(6) }),
   'sentences-60': () => shown({ look: { page: 'sentences' }, sentences: sentences(60) }),
   'sentences-empty': () => shown({ look: { page: 'sentences' }, state: empty }),

@@ -1,14 +1,17 @@
 /** What may be asked of vectors, checked. */
 import {
   INDEX_POOLS,
+  MIX_COLUMNS,
   POOLS,
   PROJECTIONS,
   type EmbeddingEngineMethods,
+  type ExampleFile,
   type IndexParams,
   type LayerMix,
   type MixExample,
   type TableRef,
   type VectorLayer,
+  type WordParams,
 } from '../../protocol/embeddings';
 import { MOST_SOURCES, sourcesOf } from './attention';
 import {
@@ -71,6 +74,14 @@ const tableOf = (params: Fields): TableRef => {
   return { file: pathOf(table['file'], 'table.file') };
 };
 
+const wordOf = (params: Fields): WordParams => ({
+  model: modelOf(params),
+  text: textOf(params['text'], 'text'),
+  range: rangeOf(params['range'], 'range'),
+  topK: integer(params['topK'], 'topK', 0, MOST_NEIGHBOURS),
+  centre: flag(params['centre'], 'centre'),
+});
+
 const indexOf = (params: Fields): IndexParams => ({
   model: modelOf(params),
   layer: layerOf(params['layer'], 'layer'),
@@ -93,6 +104,12 @@ const examplesOf = (value: unknown, name: string): MixExample[] =>
     };
   });
 
+const exampleSource = (value: unknown, name: string): MixExample[] | ExampleFile => {
+  if (Array.isArray(value)) return examplesOf(value, name);
+  const { file, column } = fields(value, name);
+  return { file: pathOf(file, `${name}.file`), column: oneOf(column, `${name}.column`, MIX_COLUMNS) };
+};
+
 const wordsOf = (value: unknown, name: string, most: number): string[] =>
   list(value, name, most).map((word, index) => textOf(word, `${name}[${index}]`, LONGEST_WORD));
 
@@ -109,13 +126,8 @@ export const EMBEDDING_READERS: { [M in keyof EmbeddingEngineMethods]: Reader<M>
     layers: layersOf(params['layers']),
     pool: oneOf(params['pool'], 'pool', POOLS),
   }),
-  wordInContext: (params) => ({
-    model: modelOf(params),
-    text: textOf(params['text'], 'text'),
-    range: rangeOf(params['range'], 'range'),
-    topK: integer(params['topK'], 'topK', 0, MOST_NEIGHBOURS),
-    centre: flag(params['centre'], 'centre'),
-  }),
+  wordInContext: wordOf,
+  wordMix: (params) => ({ ...wordOf(params), mix: mixOf(params['mix'], 'mix') }),
   sentenceSimilarity: (params) => ({
     model: modelOf(params),
     texts: textsOf(params),
@@ -152,8 +164,8 @@ export const EMBEDDING_READERS: { [M in keyof EmbeddingEngineMethods]: Reader<M>
   }),
   learnMix: (params) => ({
     model: modelOf(params),
-    train: examplesOf(params['train'], 'train'),
-    test: examplesOf(params['test'], 'test'),
+    train: exampleSource(params['train'], 'train'),
+    test: exampleSource(params['test'], 'test'),
     folds: integer(params['folds'], 'folds', 2, MOST_NEIGHBOURS),
     seed: seedOf(params),
     steps: integer(params['steps'], 'steps', 1, MOST_SOURCES),
