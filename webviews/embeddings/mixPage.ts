@@ -48,7 +48,12 @@ export class MixPage extends Page {
         .columns {
           display: grid;
           grid-template-columns: minmax(0, 2fr) minmax(0, 3fr);
+          grid-template-rows: auto 1fr;
           column-gap: 40px;
+        }
+        .mixed {
+          grid-column: 2;
+          grid-row: 1 / 3;
         }
       }
     `,
@@ -68,8 +73,8 @@ export class MixPage extends Page {
 
   override render(): TemplateResult {
     return html`<div class="columns">
-      <div>${this.weights()} ${this.learning()}</div>
-      <div>
+      <div>${this.weights()}</div>
+      <div class="mixed">
         ${
           this.result === null
             ? html`<p class="quiet">
@@ -79,6 +84,7 @@ export class MixPage extends Page {
             : this.mixed(this.result)
         }
       </div>
+      <div>${this.learning()}</div>
     </div>`;
   }
 
@@ -209,7 +215,7 @@ export class MixPage extends Page {
     if (this.drawn?.result === result) return this.drawn.picture;
     const { words } = result;
     const picture: CloudPicture = {
-      ...{ places: turned(result.places, this.drawn?.picture.places), axes: 2 },
+      ...{ places: turned(result.places, this.drawn?.picture.places), axes: 2, named: true },
       category: (index) => (words[index]?.own === true ? 0 : words[index]?.same === true ? 1 : 2),
       label: (index) => visible(words[index]?.label ?? ''),
     };
@@ -234,11 +240,13 @@ export class MixPage extends Page {
     const alone = (layer: unknown): number | undefined => single.find((each) => each.layer === layer)?.accuracy;
     const fixed = alone('static');
     const best = single.reduce((a, b) => (b.accuracy > a.accuracy ? b : a));
-    const line = (name: string, value: number): TemplateResult =>
-      html`<tr>
-        <td>${name}</td>
-        <td title=${precise(value)}>${percent(value)}</td>
-      </tr>`;
+    const accuracies: [name: string, value: number | undefined][] = [
+      ['the mix', accuracy],
+      [`best layer, ${best.layer}`, best.accuracy],
+      ['static row', fixed],
+      [`always “${visible(majority.label)}”`, majority.accuracy],
+      ['the mix, in training', trainAccuracy],
+    ];
     return html`<h2>
         <span class="title">Learned weights</span><span class="what">s of each layer; accuracy of it alone</span>
       </h2>
@@ -258,16 +266,15 @@ export class MixPage extends Page {
       <p>
         <button class="bordered" @click=${() => this.set(settingOf(mix))}>Put on the Sliders</button>
       </p>
-      <div class="table">
-        <table aria-label="Accuracy">
-          <tbody>
-            ${line('the mix', accuracy)} ${line(`best single layer (${best.layer})`, best.accuracy)}
-            ${fixed === undefined ? nothing : line('static row', fixed)}
-            ${line(`always “${visible(majority.label)}”`, majority.accuracy)}
-            ${line('the mix, on what it was learned from', trainAccuracy)}
-          </tbody>
-        </table>
-      </div>
+      <h2><span class="title">Accuracy</span><span class="what">of examples that were not learned from</span></h2>
+      <lens-bar-list
+        long
+        label="Accuracy"
+        .columns=${['accuracy']}
+        .rows=${accuracies.flatMap(([label, value]): BarRow[] =>
+          value === undefined ? [] : [{ label, fraction: value, numbers: [percent(value)], title: precise(value) }],
+        )}
+      ></lens-bar-list>
       <p class="quiet number">
         ${counted(train, 'example')} of ${labels.length} classes;
         ${folds === 0 ? `tested on ${counted(test, 'other example')}` : `cross-validated in ${folds} parts`}, seed

@@ -4,7 +4,7 @@ import { customElement, property, state } from 'lit/decorators.js';
 import { CanvasElement, type Extent, type Viewport } from '../common/canvasElement';
 import { channels, type Palette } from '../common/colors';
 import { shapeAt } from '../common/shapes';
-import type { Surface } from '../common/surface';
+import { textWidth, type Surface } from '../common/surface';
 
 export interface CloudPicture {
   /** [n,axes]. */
@@ -13,6 +13,8 @@ export interface CloudPicture {
   /** Colour and shape of each. */
   category: (index: number) => number;
   label: (index: number) => string;
+  /** Labels stand beside the points, as many as have room. */
+  named?: boolean;
 }
 
 const EDGE = 14;
@@ -21,6 +23,8 @@ const RADIUS = 4;
 const MOST_SHAPES = 2_000;
 const SQUARE = 3;
 const REACH = 14;
+const NAME_SIZE = 10;
+const NAME_GAP = 8;
 const TURN_PER_PIXEL = 0.01;
 /** From one layer to the next. */
 const MOVE_MS = 450;
@@ -211,13 +215,14 @@ const between = (from: Float32Array, to: Float32Array, share: number): Float32Ar
 /** Gives x y of each point. */
 function drawCloud(
   surface: Surface,
-  { axes, category, label }: CloudPicture,
+  picture: CloudPicture,
   places: Float32Array,
   { width, height }: Extent,
   { yaw, pitch }: { yaw: number; pitch: number },
   near: number | null,
   theme: Palette,
 ): Float32Array {
+  const { axes, category, label } = picture;
   const background = `rgb(${theme.background.join(', ')})`;
   surface.rect(0, 0, width, height, background);
   surface.frame(0.5, 0.5, width - 1, height - 1, theme.border);
@@ -261,6 +266,7 @@ function drawCloud(
     );
   if (count <= MOST_SHAPES) for (const index of order) shape(index, RADIUS, background);
   else drawSquares(surface, drawn, order, category, { width, height }, theme);
+  if (picture.named === true) drawNames(surface, drawn, label, near, width, theme);
   if (near !== null && near < count) {
     shape(near, RADIUS + 3, theme.foreground);
     const [x, y] = [drawn[2 * near] as number, drawn[2 * near + 1] as number];
@@ -275,6 +281,33 @@ function widest(places: Float32Array, axis: 0 | 1): number {
   let most = 0;
   for (let at = axis; at < places.length; at += 2) most = Math.max(most, Math.abs(places[at] as number));
   return most;
+}
+
+/** Names beside points; one that would cover another is left out, and is read by pointing. */
+function drawNames(
+  surface: Surface,
+  drawn: Float32Array,
+  label: (index: number) => string,
+  near: number | null,
+  width: number,
+  theme: Palette,
+): void {
+  const taken: { left: number; right: number; y: number }[] = [];
+  for (let index = 0; 2 * index < drawn.length; index++) {
+    if (index === near) continue;
+    const [x, y] = [drawn[2 * index] as number, drawn[2 * index + 1] as number];
+    const size = textWidth(label(index), { size: NAME_SIZE }, theme);
+    const onLeft = x + NAME_GAP + size > width;
+    const left = onLeft ? x - NAME_GAP - size : x + NAME_GAP;
+    const right = left + size;
+    if (
+      left < 0 ||
+      taken.some((other) => left < other.right && right > other.left && Math.abs(y - other.y) < NAME_SIZE)
+    )
+      continue;
+    taken.push({ left, right, y });
+    surface.text(left, y, label(index), { size: NAME_SIZE, color: theme.quiet });
+  }
 }
 
 /** All points as squares of their colours. */
