@@ -35,6 +35,7 @@ export function embeddingCommands(parts: EmbeddingsParts) {
       shared.showSelection(activeEditor());
       await beside(embeddings.show('mix'));
     },
+    [COMMANDS.openWordVectors]: () => beside(embeddings.askForVectors()),
     [COMMANDS.compareSentences]: () => beside(embeddings.compareSentences(activeEditor())),
     [COMMANDS.openEmbeddingsInEditor]: () => parts.view.openInEditor(),
   } satisfies Partial<Record<CommandId, CommandHandler>>;

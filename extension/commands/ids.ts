@@ -41,6 +41,7 @@ export const COMMANDS = {
   findOccurrences: 'onnxLens.findOccurrences',
   findNeighbours: 'onnxLens.findNeighbours',
   showLayerMix: 'onnxLens.showLayerMix',
+  openWordVectors: 'onnxLens.openWordVectors',
   compareSentences: 'onnxLens.compareSentences',
   openEmbeddingsInEditor: 'onnxLens.openEmbeddingsInEditor',
   toggleFollow: 'onnxLens.toggleFollow',

@@ -19,7 +19,9 @@ import { relationExamples } from './analysis/attention/relationExamples';
 import { headRelations } from './analysis/attention/relations';
 import { attentionSteps } from './analysis/attention/steps';
 import { headWeights } from './analysis/attention/weights';
-import { analogies, askTable, ownTable, tableWords } from './analysis/embeddings/analogies';
+import { analogyQuestions, ratedPairs } from './analysis/corpora/questions';
+import { readText } from './analysis/corpora/textFile';
+import { analogies, askTable, ownTable, ratedWords, tableInfo, tableWords } from './analysis/embeddings/analogies';
 import { contextuality } from './analysis/embeddings/contextuality';
 import { indexState, updateIndex } from './analysis/embeddings/corpusIndex';
 import { corpusNeighbours } from './analysis/embeddings/corpusNeighbours';
@@ -205,8 +207,15 @@ export class Engine {
       ),
     askTable: async ({ table, ...question }, context) => askTable(await this.table(table, context), question),
     tableWords: async ({ table, words }, context) => ({ words: tableWords(await this.table(table, context), words) }),
-    analogies: async ({ table, questions, most }, context) =>
-      analogies(await this.table(table, context), questions, most, context),
+    analogies: async ({ table, questions, most }, context) => {
+      const asked = 'file' in questions ? analogyQuestions(readText(questions.file), questions.file) : questions;
+      return analogies(await this.table(table, context), asked, most, context);
+    },
+    openTable: async ({ table }, context) => tableInfo(await this.table(table, context)),
+    ratedWords: async ({ table, file }, context) => {
+      const pairs = ratedPairs(readText(file), file);
+      return ratedWords(await this.table(table, context), pairs);
+    },
     memories: ({ model, ...params }, context) =>
       this.run(model, 'inside', context, (loaded, opened) =>
         memories(this.remembering(loaded, opened), params, context),

@@ -2,6 +2,7 @@
  * The Embeddings view without its HTML. Follows what all views look at together: the word of it, from layer to layer. Occurrences,
  * sentences and contextuality are computed when they are asked for, and stay until others are.
  */
+import { basename } from 'node:path';
 import * as vscode from 'vscode';
 import { COMMANDS } from '../commands/ids';
 import { documentName, rangeOf } from '../editor/document';
@@ -17,6 +18,8 @@ import {
   type IndexParams,
   type LearnMixResult,
   type OccurrencesResult,
+  type TableInfo,
+  type TableRef,
   type VectorLayer,
   type WordMixResult,
   type WordResult,
@@ -28,6 +31,8 @@ import type {
   IndexSummary,
   OccurrenceScope,
   SentenceComparison,
+  StaticAnswers,
+  StaticScores,
 } from '../protocol/embeddingsView';
 import type { TextRange } from '../protocol/engine';
 import { LensError } from '../protocol/errors';
@@ -47,6 +52,10 @@ const CORPUS_NEIGHBOURS = 30;
 /** Of the cross-validation, and of the optimiser. */
 const FOLDS = 5;
 const LEARNING = { steps: 200, rate: 0.01, decay: 0.001 };
+/** Rows that may be answers to a file of analogies. */
+const MOST_ANSWERS = 30_000;
+const VECTORS = ['txt', 'vec', 'bin'];
+const QUESTIONS = ['txt', 'tsv', 'csv'];
 const EXAMPLES = ['tsv', 'txt', 'csv', 'jsonl', 'conllu'];
 const MOST_OCCURRENCES = 2_000;
 /** Larger matrices cannot be read. */
@@ -60,6 +69,7 @@ const SEGMENTER = new Intl.Segmenter('en', { granularity: 'sentence' });
 export const FIRST_LOOK: EmbeddingsLook = {
   ...{ page: 'word', layer: null, centre: false, projection: 'pca', axes: 2, colour: 'cluster', pool: 'mean' },
   mix: null,
+  question: null,
 };
 
 /** What was asked of occurrences, and where they can be opened. */
@@ -89,6 +99,11 @@ export class EmbeddingsController implements vscode.Disposable {
   private readonly building = new Answer<IndexInfo>(this.fire);
   private readonly mix = new Answer<WordMixResult>(this.fire);
   private readonly learned = new Answer<LearnMixResult>(this.fire);
+  private readonly opened = new Answer<TableInfo>(this.fire);
+  private readonly static = new Answer<StaticAnswers>(this.fire);
+  private readonly scores = new Answer<StaticScores>(this.fire);
+  /** Of static vectors. */
+  private tableFile: vscode.Uri | null = null;
   private readonly indexes: IndexStore;
   private index: Pick<IndexSummary, 'files' | 'state'> = { files: null, state: null };
   private readonly sentences = new Answer<SentenceComparison>(this.fire);
@@ -141,6 +156,7 @@ export class EmbeddingsController implements vscode.Disposable {
       word: this.wordText,
       look: this.look,
       layers: model?.info?.layers ?? null,
+      table: this.tableSummary,
       index: { ...this.index, folder: this.indexes.folder, stored: this.indexes.stored },
       revision: {
         word: this.word.revision,
@@ -148,6 +164,8 @@ export class EmbeddingsController implements vscode.Disposable {
         neighbours: this.neighbours.revision,
         mix: this.mix.revision,
         learned: this.learned.revision,
+        static: this.static.revision,
+        scores: this.scores.revision,
         sentences: this.sentences.revision,
         contextuality: this.contextuality.revision,
       },
@@ -157,6 +175,9 @@ export class EmbeddingsController implements vscode.Disposable {
   /** What the page waits for: an index is made before it is searched, and a mix is learned while another is looked at. */
   private get pageAnswer(): Answer<unknown> {
     const { page } = this.look;
+    const before = page === 'static' ? [this.opened, this.scores] : [];
+    const busy = before.find(({ loading, error }) => loading || error !== null);
+    if (busy !== undefined) return busy;
     if (page === 'neighbours' && (this.building.loading || this.building.error !== null)) return this.building;
     if (page === 'mix' && (this.learned.loading || this.learned.error !== null)) return this.learned;
     return this[page];
@@ -175,6 +196,8 @@ export class EmbeddingsController implements vscode.Disposable {
     neighbours: () => this.neighbours.result,
     mix: () => this.mix.result,
     learned: () => this.learned.result,
+    static: () => this.static.result,
+    scores: () => this.scores.result,
     sentences: () => this.sentences.result,
     contextuality: () => this.contextuality.result,
     find: ({ scope }) => this.find(scope),
@@ -188,6 +211,9 @@ export class EmbeddingsController implements vscode.Disposable {
     indexWhat: ({ what }) => this.indexWhat(what),
     openNeighbour: ({ index }) => this.openNeighbour(index),
     learnMix: () => this.askAndLearn(),
+    openVectors: () => this.askForVectors(),
+    closeVectors: () => this.closeVectors(),
+    score: ({ what }) => this.askAndScore(what),
     openOccurrence: ({ index }) => this.openOccurrence(index),
     openSentence: ({ index }) => this.openSentence(index),
     reveal: ({ range }) => this.shared.reveal(requirePlace(this.shared.place), { text: 0, range }),
@@ -261,6 +287,7 @@ export class EmbeddingsController implements vscode.Disposable {
   dispose(): void {
     for (const answer of [this.word, this.occurrences, this.neighbours, this.building]) answer.clear();
     for (const answer of [this.mix, this.learned, this.sentences, this.contextuality]) answer.clear();
+    for (const answer of [this.opened, this.static, this.scores]) answer.clear();
     for (const subscription of this.subscriptions) subscription.dispose();
     this.changed.dispose();
   }
@@ -285,7 +312,7 @@ export class EmbeddingsController implements vscode.Disposable {
   private async refresh(): Promise<void> {
     // What failed is not shown any more; what was learned stays.
     this.building.clear();
-    if (this.learned.error !== null) this.learned.clear();
+    for (const answer of [this.learned, this.scores]) if (answer.error !== null) answer.clear();
     this[this.look.page].forget();
     if (this.look.page === 'word' && this.shared.place?.stale === true) await this.shared.recapture();
     await this.update();
@@ -297,7 +324,7 @@ export class EmbeddingsController implements vscode.Disposable {
       this.lastModel = id;
       // Layers of another model are others, and what was measured is of the old one.
       this.look = { ...this.look, layer: null, mix: null };
-      this.learned.clear();
+      for (const answer of [this.learned, this.scores]) answer.clear();
       this.contextuality.clear();
       this.building.clear();
       this.refreshIfSeen();
@@ -320,6 +347,8 @@ export class EmbeddingsController implements vscode.Disposable {
         return this.updateNeighbours();
       case 'mix':
         return this.updateMix();
+      case 'static':
+        return this.updateStatic();
       case 'sentences':
         return this.updateSentences();
       case 'contextuality':
@@ -512,6 +541,111 @@ export class EmbeddingsController implements vscode.Disposable {
     );
   }
 
+  private get tableSummary(): EmbeddingsState['table'] {
+    const { tableFile } = this;
+    const info = this.opened.result;
+    return tableFile === null || info === null ? null : { ...info, name: basename(tableFile.fsPath) };
+  }
+
+  /** Asks for a file of GloVe or word2vec, and shows it. */
+  async askForVectors(): Promise<void> {
+    const [file] = (await askForFiles(VECTORS, false)) ?? [];
+    if (file !== undefined) await this.openVectors(file);
+  }
+
+  /** A file of static vectors beside the model. The state says what becomes of it. */
+  async openVectors(file: vscode.Uri): Promise<void> {
+    this.tableFile = file;
+    this.look = { ...this.look, page: 'static' };
+    this.opened.forget();
+    this.scores.clear();
+    await this.opened.want(this.key('table', file.fsPath, (this.questions += 1)), (options) =>
+      this.engine.request('openTable', { table: { file: file.fsPath } }, options),
+    );
+    await this.updateStatic();
+  }
+
+  private closeVectors(): void {
+    this.tableFile = null;
+    this.opened.clear();
+    this.scores.clear();
+    void this.updateStatic();
+  }
+
+  /** The file that is open, and the model's own input embeddings. */
+  private tables(): { name: string; table: TableRef }[] {
+    const { tableFile } = this;
+    const { ref: model } = this.library.require();
+    return [
+      ...(tableFile === null || this.opened.result === null
+        ? []
+        : [{ name: basename(tableFile.fsPath), table: { file: tableFile.fsPath } }]),
+      { name: model.id, table: { model } },
+    ];
+  }
+
+  private async updateStatic(): Promise<void> {
+    const { question } = this.look;
+    if (question === null || this.opened.loading) {
+      if (question === null) this.static.clear();
+      return;
+    }
+    const { words, exclude } = question;
+    await this.static.want(this.key('static', this.opened.changes, question), async (options) => ({
+      ...{ words, exclude },
+      tables: await this.eachTable(async (table) => ({
+        answer: await this.engine.request('askTable', { table, words, exclude, topK: NEIGHBOURS }, options),
+      })).then((tables) => tables.map((table) => ({ answer: null, ...table }))),
+    }));
+  }
+
+  /** A word that one table does not have is no reason to say nothing of the other. */
+  private async eachTable<T>(
+    ask: (table: TableRef) => Promise<T>,
+  ): Promise<({ name: string; why: string | null } & Partial<T>)[]> {
+    const answers: ({ name: string; why: string | null } & Partial<T>)[] = [];
+    for (const { name, table } of this.tables())
+      try {
+        answers.push({ name, why: null, ...(await ask(table)) });
+      } catch (thrown) {
+        const error = LensError.from(thrown);
+        if (error.code !== 'bad-input') throw error;
+        answers.push({ name, why: error.message } as (typeof answers)[number]);
+      }
+    return answers;
+  }
+
+  private async askAndScore(what: 'rated' | 'analogies'): Promise<void> {
+    const [file] = (await askForFiles(QUESTIONS, false)) ?? [];
+    if (file !== undefined) await this.score(what, file);
+  }
+
+  /** Pairs of words with ratings, or analogies, put to each table. The state says what becomes of it. */
+  async score(what: 'rated' | 'analogies', file: vscode.Uri): Promise<void> {
+    this.look = { ...this.look, page: 'static' };
+    this.scores.forget();
+    const path = file.fsPath;
+    await this.scores.want(this.key('scores', (this.questions += 1)), async (options) => {
+      const tables = await this.eachTable<Partial<StaticScores['tables'][number]>>(async (table) =>
+        what === 'rated'
+          ? { rated: await this.engine.request('ratedWords', { table, file: path }, options) }
+          : {
+              analogies: await this.engine.request(
+                'analogies',
+                { table, questions: { file: path }, most: MOST_ANSWERS },
+                options,
+              ),
+            },
+      );
+      return {
+        file: basename(path),
+        tables: tables.map(({ name, why, rated = null, analogies = null }) => ({
+          ...{ name, why, rated, analogies },
+        })),
+      };
+    });
+  }
+
   private async lastLayer(): Promise<number> {
     const { layers, id } = await this.engine.info(this.library.require().ref);
     if (layers === null) throw new LensError('model-unsupported', `The layers of ${id} are not known.`);
@@ -610,6 +744,7 @@ export class EmbeddingsController implements vscode.Disposable {
         contextuality: this.contextuality.result,
         neighbours: this.neighbours.result,
         mix: this.mix.result,
+        static: this.static.result,
       }),
     );
   }

@@ -6,7 +6,7 @@ import type {
   WordMixResult,
   WordResult,
 } from '../protocol/embeddings';
-import type { EmbeddingsPage, SentenceComparison } from '../protocol/embeddingsView';
+import type { EmbeddingsPage, SentenceComparison, StaticAnswers } from '../protocol/embeddingsView';
 import { LensError } from '../protocol/errors';
 import type { Rows } from './export';
 import type { Exportable } from './save';
@@ -16,19 +16,21 @@ export interface EmbeddingsResults {
   occurrences: OccurrencesResult | null;
   neighbours: CorpusNeighboursResult | null;
   mix: WordMixResult | null;
+  static: StaticAnswers | null;
   sentences: SentenceComparison | null;
   contextuality: ContextualityResult | null;
 }
 
 /** Throws `bad-input` when there is nothing on the page. */
 export function embeddingsExport(page: EmbeddingsPage, results: EmbeddingsResults): Exportable {
-  const { word, occurrences, neighbours, mix, sentences, contextuality } = results;
+  const { word, occurrences, neighbours, mix, static: fixed, sentences, contextuality } = results;
   if (page === 'word' && word !== null) return { name: `word-${page}`, json: word, rows: wordRows(word) };
   if (page === 'occurrences' && occurrences !== null)
     return { name: page, json: occurrences, rows: occurrenceRows(occurrences) };
   if (page === 'neighbours' && neighbours !== null)
     return { name: page, json: neighbours, rows: neighbourRows(neighbours) };
   if (page === 'mix' && mix !== null) return { name: page, json: mix, rows: mixRows(mix) };
+  if (page === 'static' && fixed !== null) return { name: 'word-vectors', json: fixed, rows: staticRows(fixed) };
   if (page === 'sentences' && sentences !== null) return { name: page, json: sentences, rows: sentenceRows(sentences) };
   if (page === 'contextuality' && contextuality !== null)
     return { name: page, json: contextuality, rows: contextualityRows(contextuality) };
@@ -74,6 +76,13 @@ const mixRows = ({ mix, words, cosines, places }: WordMixResult): Rows => [
     ...[label, range.start, cosines[index] as number],
     ...[places[2 * index] as number, places[2 * index + 1] as number],
   ]),
+];
+
+const staticRows = ({ words, tables }: StaticAnswers): Rows => [
+  ['asked', 'table', 'rank', 'word', 'cosine'],
+  ...tables.flatMap(({ name, answer }) =>
+    (answer?.neighbours ?? []).map(({ word, cosine }, index) => [words.join(' '), name, index + 1, word, cosine]),
+  ),
 ];
 
 const sentenceRows = ({ sentences, cosines }: SentenceComparison): Rows => [

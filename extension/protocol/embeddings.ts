@@ -390,6 +390,18 @@ export interface TableAnswer {
   told: { line: number; why: string }[];
 }
 
+/** A table as it was read. */
+export type TableInfo = Omit<TableAnswer, 'neighbours'>;
+
+/** Cosines of pairs of words against ratings. */
+export interface RatedResult {
+  pairs: number;
+  /** Pairs whose words are both in the table. */
+  covered: number;
+  spearman: number;
+  pearson: number;
+}
+
 export interface TableWord {
   word: string;
   vector: Float32Array | null;
@@ -433,5 +445,8 @@ export interface EmbeddingEngineMethods {
   askTable: [{ table: TableRef } & TableQuestion, TableAnswer];
   tableWords: [{ table: TableRef; words: string[] }, { words: TableWord[] }];
   /** `most`: only the first so many rows of the table. */
-  analogies: [{ table: TableRef; questions: AnalogyQuestion[]; most: number }, AnalogiesResult];
+  analogies: [{ table: TableRef; questions: AnalogyQuestion[] | { file: string }; most: number }, AnalogiesResult];
+  openTable: [{ table: TableRef }, TableInfo];
+  /** A file of pairs of words with ratings. */
+  ratedWords: [{ table: TableRef; file: string }, RatedResult];
 }

@@ -1,13 +1,17 @@
 /** What the Embeddings view and the extension host say to each other. */
 import type {
+  AnalogiesResult,
   ContextualityResult,
   CorpusNeighboursResult,
   LearnMixResult,
   OccurrencesResult,
   PROJECTIONS,
+  RatedResult,
   SentencesParams,
   SentencesResult,
   StoredIndex,
+  TableAnswer,
+  TableInfo,
   WordMixResult,
   WordResult,
 } from './embeddings';
@@ -15,10 +19,18 @@ import type { TextRange } from './engine';
 import type { MixSetting } from './mix';
 import type { LoadState, ModelSummary, SubjectSummary } from './view';
 
-export const EMBEDDINGS_PAGES = ['word', 'occurrences', 'neighbours', 'mix', 'sentences', 'contextuality'] as const;
+export const EMBEDDINGS_PAGES = [
+  'word',
+  'occurrences',
+  'neighbours',
+  'mix',
+  'sentences',
+  'contextuality',
+  'static',
+] as const;
 export type EmbeddingsPage = (typeof EMBEDDINGS_PAGES)[number];
 /** Results that the host keeps: of each page, and what a page has beside it. */
-export type EmbeddingsPart = EmbeddingsPage | 'learned';
+export type EmbeddingsPart = EmbeddingsPage | 'learned' | 'scores';
 export const COLOURS = ['cluster', 'file', 'label'] as const;
 
 /** Kept by the host, since a hidden webview keeps nothing. */
@@ -34,6 +46,8 @@ export interface EmbeddingsLook {
   pool: SentencesParams['pool'];
   /** Null: all layers alike. */
   mix: MixSetting | null;
+  /** Of static vectors; null: nothing was asked. One word: its neighbours. Three, a b c: b − a + c. */
+  question: { words: string[]; exclude: boolean } | null;
 }
 
 /** Where occurrences are looked for. */
@@ -45,6 +59,20 @@ export interface SentenceComparison extends SentencesResult {
   sentences: { text: string; line: number }[];
   /** There are more than were taken. */
   truncated: boolean;
+}
+
+/** The same question to each table: the file of vectors, where one is open, and the model's own input embeddings. */
+export interface StaticAnswers {
+  words: string[];
+  exclude: boolean;
+  /** `why`: a table has no answer. */
+  tables: { name: string; answer: TableAnswer | null; why: string | null }[];
+}
+
+/** A file of questions, put to each table. */
+export interface StaticScores {
+  file: string;
+  tables: { name: string; rated: RatedResult | null; analogies: AnalogiesResult | null; why: string | null }[];
 }
 
 /** The index that neighbours are looked for in. */
@@ -68,6 +96,8 @@ export interface EmbeddingsState extends LoadState {
   /** L; null: not known. */
   layers: number | null;
   index: IndexSummary;
+  /** The file of static vectors that is open. */
+  table: (TableInfo & { name: string }) | null;
   /** Another number for every other result; 0: there is none. */
   revision: Record<EmbeddingsPart, number>;
 }
@@ -82,6 +112,8 @@ export interface EmbeddingsMethods {
   neighbours: [null, CorpusNeighboursResult | null];
   mix: [null, WordMixResult | null];
   learned: [null, LearnMixResult | null];
+  static: [null, StaticAnswers | null];
+  scores: [null, StaticScores | null];
   sentences: [null, SentenceComparison | null];
   contextuality: [null, ContextualityResult | null];
   /** Occurrences of the word. */
@@ -99,6 +131,11 @@ export interface EmbeddingsMethods {
   openNeighbour: [{ index: number }, null];
   /** Asks for labelled lines, and learns which layers they want. */
   learnMix: [null, null];
+  /** Asks for a file of static vectors. */
+  openVectors: [null, null];
+  closeVectors: [null, null];
+  /** Asks for a file of rated pairs or of analogies. */
+  score: [{ what: 'rated' | 'analogies' }, null];
   openOccurrence: [{ index: number }, null];
   openSentence: [{ index: number }, null];
   reveal: [{ range: TextRange }, null];

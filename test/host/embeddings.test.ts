@@ -7,7 +7,7 @@ import * as vscode from 'vscode';
 import type { LensApi } from '../../extension/extension';
 import { FIRST_LOOK } from '../../extension/panels/embeddingsController';
 import type { EmbeddingsState } from '../../extension/protocol/embeddingsView';
-import { caret, closeAll, lens, near, open, run, select, until } from './support';
+import { caret, closeAll, fixture, lens, near, open, run, select, until } from './support';
 
 const TEXT =
   'She sat on the bank of the river. The bank refused the loan. They walked along the bank of the stream. His bank raised its fees.';
@@ -106,7 +106,9 @@ describe('Embeddings', () => {
     assert.equal(ready().look.page, 'mix');
     const equal = await handlers().mix(null);
     near(equal?.mix.weights[0], 1 / 13, TOLERANCE, 'weight of a layer among 13 alike');
-    handlers().look({ mix: { logits: Array.from({ length: 13 }, (_, layer) => (layer === 8 ? 20 : 0)), gamma: 1 } });
+    await handlers().look({
+      mix: { logits: Array.from({ length: 13 }, (_, layer) => (layer === 8 ? 20 : 0)), gamma: 1 },
+    });
     await until(
       'the other mix',
       () => api.embeddings.state.status === 'ready' && api.embeddings.state.revision.mix > 1,
@@ -130,6 +132,43 @@ describe('Embeddings', () => {
       assert.match(api.embeddings.state.error?.message ?? '', /one label only/u);
     } finally {
       rmSync(dirname(file), { recursive: true });
+      await handlers().refresh(null);
+    }
+  });
+
+  it('opens word vectors beside the model, asks both, and tests both on files', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'lens-vectors-'));
+    const file = (name: string, content: string): vscode.Uri => {
+      writeFileSync(join(folder, name), content);
+      return vscode.Uri.file(join(folder, name));
+    };
+    try {
+      await api.embeddings.openVectors(file('broken.txt', 'no numbers here'));
+      assert.match(api.embeddings.state.error?.message ?? '', /no words with vectors/u);
+      await api.embeddings.openVectors(vscode.Uri.file(fixture('embeddings', 'glove.txt')));
+      assert.deepEqual([api.embeddings.state.table?.name, api.embeddings.state.table?.width], ['glove.txt', 8]);
+      await handlers().look({ question: { words: ['man', 'king', 'woman'], exclude: true } });
+      await until('the answers', () => api.embeddings.state.revision.static > 0 && ready());
+      const answers = (await handlers().static(null))?.tables ?? [];
+      assert.deepEqual(
+        answers.map(({ name, answer }) => [name, answer?.width]),
+        [
+          ['glove.txt', 8],
+          ['bert-base-cased', 768],
+        ],
+      );
+      assert.equal(answers[0]?.answer?.neighbours[0]?.word, 'queen');
+      await api.embeddings.score('rated', file('pairs.tsv', 'king\tqueen\t9\nman\tw3\t1\nrome\titaly\t7\n'));
+      ready();
+      const [glove] = (await handlers().scores(null))?.tables ?? [];
+      assert.deepEqual([glove?.rated?.covered, glove?.rated?.spearman], [3, 1]);
+      await api.embeddings.score('analogies', file('questions.txt', ': royal\nman king woman queen\nman king woman\n'));
+      assert.match(api.embeddings.state.error?.message ?? '', /Line 3 of .* 3 words/u);
+      await handlers().closeVectors(null);
+      assert.equal(api.embeddings.state.table, null);
+    } finally {
+      rmSync(folder, { recursive: true });
+      await handlers().look({ question: null });
       await handlers().refresh(null);
     }
   });

@@ -9,6 +9,7 @@ const STATES = [
   ...['occurrences-empty', 'sentences', 'sentences-60', 'sentences-empty', 'contextuality', 'contextuality-empty'],
   ...['neighbours', 'neighbours-none', 'neighbours-building', 'neighbours-no-text'],
   ...['mix', 'mix-learned', 'mix-empty'],
+  ...['static', 'static-word', 'static-empty'],
   ...['hostile', 'stale', 'loading', 'error'],
 ];
 /** Of one picture of 20,000 points, in milliseconds. */
@@ -126,6 +127,33 @@ describe('embeddings view', function () {
     assert.deepEqual(await requestsOf(page, 'learnMix'), [null]);
     await page.getByRole('listbox', { name: 'Nearest words of the text' }).getByRole('option').first().click();
     assert.equal((await requestsOf(page, 'reveal')).length, 1);
+  });
+
+  it('asks static vectors for neighbours and analogies', async () => {
+    await open('static-empty');
+    await page.getByRole('textbox', { name: 'word' }).fill('king');
+    await page.keyboard.press('Enter');
+    await page.getByRole('button', { name: 'Analogy' }).click();
+    for (const [name, word] of [
+      ['a', 'man'],
+      ['b', 'king'],
+      ['c', 'woman'],
+    ] as const)
+      await page.getByRole('textbox', { name, exact: true }).fill(word);
+    await page.getByRole('button', { name: 'Ask' }).click();
+    await page.getByLabel('a, b and c may be answers').check();
+    assert.deepEqual(await requestsOf(page, 'look'), [
+      { question: { words: ['king'], exclude: true } },
+      { question: { words: ['man', 'king', 'woman'], exclude: true } },
+      { question: { words: ['man', 'king', 'woman'], exclude: false } },
+    ]);
+    for (const name of ['Open Word Vectors…', 'Rated Pairs…', 'Analogies…'])
+      await page.getByRole('button', { name }).click();
+    assert.deepEqual(await requestsOf(page, 'openVectors'), [null]);
+    assert.deepEqual(await requestsOf(page, 'score'), [{ what: 'rated' }, { what: 'analogies' }]);
+    await open('static');
+    await page.getByText('2 lines left out').click();
+    await page.getByText('line 3021: it has 299 numbers').waitFor();
   });
 
   it('plays the layers from static to the last', async () => {

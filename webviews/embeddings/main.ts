@@ -15,6 +15,8 @@ import type {
   EmbeddingsPage,
   EmbeddingsState,
   SentenceComparison,
+  StaticAnswers,
+  StaticScores,
 } from '../../extension/protocol/embeddingsView';
 import { counted, visible } from '../../extension/protocol/format';
 import { EXPORTS, type HeaderAction } from '../common/header';
@@ -27,6 +29,7 @@ import './neighboursPage';
 import './occurrencesPage';
 import { cosineText, layerText, type Host } from './page';
 import './sentencesPage';
+import './staticPage';
 import './wordPage';
 
 const PAGES: { name: EmbeddingsPage; label: string }[] = [
@@ -36,6 +39,7 @@ const PAGES: { name: EmbeddingsPage; label: string }[] = [
   { name: 'mix', label: 'Layer Mix' },
   { name: 'sentences', label: 'Sentences' },
   { name: 'contextuality', label: 'Contextuality' },
+  { name: 'static', label: 'Word Vectors' },
 ];
 
 /** What the host keeps until it is looked at. */
@@ -45,6 +49,8 @@ interface Results {
   neighbours: CorpusNeighboursResult | null;
   mix: WordMixResult | null;
   learned: LearnMixResult | null;
+  static: StaticAnswers | null;
+  scores: StaticScores | null;
   sentences: SentenceComparison | null;
   contextuality: ContextualityResult | null;
 }
@@ -71,7 +77,7 @@ export class EmbeddingsView extends View<EmbeddingsState, EmbeddingsMethods> {
     this,
     {
       ...{ word: null, occurrences: null, neighbours: null, mix: null, learned: null },
-      ...{ sentences: null, contextuality: null },
+      ...{ sentences: null, contextuality: null, static: null, scores: null },
     },
     (name) => this.fetch(name, null),
   );
@@ -89,6 +95,7 @@ export class EmbeddingsView extends View<EmbeddingsState, EmbeddingsMethods> {
     const { page } = this.look(state);
     this.results.need(page, state.revision[page]);
     if (page === 'mix') this.results.need('learned', state.revision.learned);
+    if (page === 'static') this.results.need('scores', state.revision.scores);
   }
 
   private look({ look }: EmbeddingsState): EmbeddingsLook {
@@ -184,6 +191,14 @@ export class EmbeddingsView extends View<EmbeddingsState, EmbeddingsMethods> {
           .look=${look}
           .result=${kept.contextuality}
         ></lens-contextuality-page>`;
+      case 'static':
+        return html`<lens-static-page
+          .host=${host}
+          .state=${state}
+          .look=${look}
+          .result=${kept.static}
+          .scores=${kept.scores}
+        ></lens-static-page>`;
     }
   }
 
@@ -204,7 +219,7 @@ export class EmbeddingsView extends View<EmbeddingsState, EmbeddingsMethods> {
 
   /** For the screen reader: the result in a sentence. */
   private said({ page }: EmbeddingsLook): string {
-    const { word, occurrences, neighbours, mix, sentences, contextuality } = this.results.values;
+    const { word, occurrences, neighbours, mix, static: fixed, sentences, contextuality } = this.results.values;
     if (page === 'word' && word !== null) {
       const last = word.layers.at(-1);
       return `${word.word.text} at ${layerText(last?.layer)}: cosine with its static row ${cosineText(last?.toStatic)}.`;
@@ -215,6 +230,10 @@ export class EmbeddingsView extends View<EmbeddingsState, EmbeddingsMethods> {
       return `${counted(neighbours.neighbours.length, 'neighbour')} of ${neighbours.word}, ${neighbours.sameWord} of them the same word.`;
     if (page === 'mix' && mix !== null)
       return `${mix.word.text} in this mix is nearest to ${mix.neighbours[0]?.text ?? 'no row of the table'}.`;
+    if (page === 'static' && fixed !== null)
+      return fixed.tables
+        .map(({ name, answer, why }) => `In ${name}: ${answer?.neighbours[0]?.word ?? why ?? 'nothing'}.`)
+        .join(' ');
     if (page === 'sentences' && sentences !== null)
       return `${counted(sentences.sentences.length, 'sentence')} compared.`;
     if (page === 'contextuality' && contextuality !== null)

@@ -9,7 +9,13 @@ import type {
   WordMixResult,
   WordResult,
 } from '../../extension/protocol/embeddings';
-import type { EmbeddingsLook, EmbeddingsState, SentenceComparison } from '../../extension/protocol/embeddingsView';
+import type {
+  EmbeddingsLook,
+  EmbeddingsState,
+  SentenceComparison,
+  StaticAnswers,
+  StaticScores,
+} from '../../extension/protocol/embeddingsView';
 import type { Shown } from './fakeHost';
 
 const LAYERS = 12;
@@ -173,6 +179,50 @@ function mix(text = TEXT): WordMixResult {
   };
 }
 
+function staticAnswers(words: string[], missing = false): StaticAnswers {
+  const answer = (
+    names: readonly string[],
+    size: number,
+    width: number,
+  ): StaticAnswers['tables'][number]['answer'] => ({
+    ...{ words: size, width, skipped: 0, told: [] },
+    neighbours: names.map((each, index) => ({ word: each, cosine: 0.78 - 0.06 * index })),
+  });
+  return {
+    ...{ words, exclude: words.length === 1 },
+    tables: [
+      {
+        name: 'glove.6B.300d.txt',
+        answer: answer(['queen', 'king', 'princess', HOSTILE, 'throne'], 400_000, 300),
+        why: null,
+      },
+      missing
+        ? { name: 'bert-base-cased', answer: null, why: 'The table has no word “kingx”.' }
+        : { name: 'bert-base-cased', answer: answer(['Queen', 'queen', 'princess'], 21_128, 768), why: null },
+    ],
+  };
+}
+
+const scores = (kind: 'rated' | 'analogies'): StaticScores => ({
+  file: kind === 'rated' ? 'wordsim353.tsv' : 'questions-words.txt',
+  tables: ['glove.6B.300d.txt', 'bert-base-cased'].map((name, index) => ({
+    ...{ name, why: null },
+    rated:
+      kind === 'rated'
+        ? { pairs: 353, covered: 353 - index * 20, spearman: 0.609 - 0.2 * index, pearson: 0.597 }
+        : null,
+    analogies:
+      kind === 'analogies'
+        ? {
+            ...{ words: 30_000, skipped: 0, elapsed: 60_000 },
+            sections: ['capital-common-countries', 'family', 'gram1-adjective-to-adverb'].map((section, at) => ({
+              ...{ section, questions: 506, covered: 400 + at, right: 380 - 90 * at, rightWithInputs: 90 },
+            })),
+          }
+        : null,
+  })),
+});
+
 function learned(folds: number): LearnMixResult {
   const weights = Array.from({ length: LAYERS + 1 }, (_, layer) => Math.exp(-((layer - 5) ** 2) / 9));
   const sum = weights.reduce((a, b) => a + b);
@@ -254,6 +304,8 @@ interface Parts {
   neighbours?: CorpusNeighboursResult | null;
   mix?: WordMixResult | null;
   learned?: LearnMixResult | null;
+  static?: StaticAnswers | null;
+  scores?: StaticScores | null;
   sentences?: SentenceComparison | null;
   contextuality?: ContextualityResult | null;
 }
@@ -262,7 +314,7 @@ interface Parts {
 function shown({ look = {}, state = {}, ...results }: Parts): Shown {
   const kept = {
     ...{ word: null, occurrences: null, neighbours: null, mix: null, learned: null },
-    ...{ sentences: null, contextuality: null },
+    ...{ sentences: null, contextuality: null, static: null, scores: null },
     ...results,
   };
   let present: EmbeddingsState = {
@@ -272,10 +324,10 @@ function shown({ look = {}, state = {}, ...results }: Parts): Shown {
     word: 'bank',
     look: {
       ...{ page: 'word', layer: null, centre: false, projection: 'pca', axes: 2, colour: 'cluster', pool: 'mean' },
-      mix: null,
+      ...{ mix: null, question: null },
       ...look,
     },
-    layers: LAYERS,
+    ...{ layers: LAYERS, table: null },
     index: { folder: null, files: 312, state: 'finished', stored: [stored(8), stored(12, false)] },
     revision: {
       word: Number(kept.word !== null),
@@ -283,6 +335,8 @@ function shown({ look = {}, state = {}, ...results }: Parts): Shown {
       neighbours: Number(kept.neighbours !== null),
       mix: Number(kept.mix !== null),
       learned: Number(kept.learned !== null),
+      static: Number(kept.static !== null),
+      scores: Number(kept.scores !== null),
       sentences: Number(kept.sentences !== null),
       contextuality: Number(kept.contextuality !== null),
     },
@@ -296,6 +350,8 @@ function shown({ look = {}, state = {}, ...results }: Parts): Shown {
       neighbours: () => kept.neighbours,
       mix: () => kept.mix,
       learned: () => kept.learned,
+      static: () => kept.static,
+      scores: () => kept.scores,
       sentences: () => kept.sentences,
       contextuality: () => kept.contextuality,
       look: (change) => {
@@ -348,6 +404,27 @@ export const EMBEDDINGS_STATES: Record<string, () => Shown> = {
       ...{ mix: mix(`${HOSTILE} bank </script> bank`), learned: learned(5) },
     }),
   'mix-empty': () => shown({ look: { page: 'mix' }, learned: learned(0), state: { ...empty, word: null } }),
+  static: () =>
+    shown({
+      look: { page: 'static', question: { words: ['man', 'king', 'woman'], exclude: false } },
+      static: staticAnswers(['man', 'king', 'woman']),
+      scores: scores('analogies'),
+      state: {
+        table: {
+          ...{ name: 'glove.6B.300d.txt', words: 400_000, width: 300, skipped: 2 },
+          told: [
+            { line: 3_021, why: 'it has 299 numbers instead of 300' },
+            { line: 9_400, why: `“${HOSTILE}” is there twice` },
+          ],
+        },
+      },
+    }),
+  'static-word': () =>
+    shown({
+      look: { page: 'static', question: { words: ['kingx'], exclude: true } },
+      ...{ static: staticAnswers(['kingx'], true), scores: scores('rated') },
+    }),
+  'static-empty': () => shown({ look: { page: 'static' }, state: empty }),
   sentences: () => shown({ look: { page: 'sentences' }, sentences: sentences(6) }),
   'sentences-60': () => shown({ look: { page: 'sentences' }, sentences: sentences(60) }),
   'sentences-empty': () => shown({ look: { page: 'sentences' }, state: empty }),

@@ -4,6 +4,7 @@ import {
   MIX_COLUMNS,
   POOLS,
   PROJECTIONS,
+  type AnalogyQuestion,
   type EmbeddingEngineMethods,
   type ExampleFile,
   type IndexParams,
@@ -119,6 +120,17 @@ const analogyWords = (value: unknown, name: string, counts: readonly number[]): 
   return words;
 };
 
+const questionsOf = (value: unknown): AnalogyQuestion[] | { file: string } => {
+  if (!Array.isArray(value)) return { file: pathOf(fields(value, 'questions')['file'], 'questions.file') };
+  return list(value, 'questions', MOST_SOURCES).map((question, index) => {
+    const { section, words } = fields(question, `questions[${index}]`);
+    return {
+      section: textOf(section, `questions[${index}].section`, LONGEST_WORD),
+      words: analogyWords(words, `questions[${index}].words`, [4]),
+    };
+  });
+};
+
 export const EMBEDDING_READERS: { [M in keyof EmbeddingEngineMethods]: Reader<M> } = {
   embed: (params) => ({
     model: modelOf(params),
@@ -181,13 +193,9 @@ export const EMBEDDING_READERS: { [M in keyof EmbeddingEngineMethods]: Reader<M>
   tableWords: (params) => ({ table: tableOf(params), words: wordsOf(params['words'], 'words', MOST_TEXTS) }),
   analogies: (params) => ({
     table: tableOf(params),
-    questions: list(params['questions'], 'questions', MOST_SOURCES).map((question, index) => {
-      const { section, words } = fields(question, `questions[${index}]`);
-      return {
-        section: textOf(section, `questions[${index}].section`, LONGEST_WORD),
-        words: analogyWords(words, `questions[${index}].words`, [4]),
-      };
-    }),
+    questions: questionsOf(params['questions']),
     most: integer(params['most'], 'most', 1, Number.MAX_SAFE_INTEGER),
   }),
+  openTable: (params) => ({ table: tableOf(params) }),
+  ratedWords: (params) => ({ table: tableOf(params), file: pathOf(params['file'], 'file') }),
 };

@@ -1,10 +1,9 @@
 /** Labelled examples of files: lines of text and label, or the words of a treebank. */
-import { readFileSync, statSync } from 'node:fs';
 import type { ExampleFile, MixExample } from '../../../protocol/embeddings';
 import { LensError } from '../../../protocol/errors';
 import { parseSentence } from './conllu';
+import { readText } from './textFile';
 
-const LARGEST_FILE = 64 * 2 ** 20;
 /** Columns of CoNLL-U that are classes. */
 const COLUMNS: Record<ExampleFile['column'], number> = { upos: 3, xpos: 4, deprel: 7 };
 
@@ -106,18 +105,4 @@ function treebank(text: string, column: ExampleFile['column']): MixExample[] {
         : [{ text: sentence.text, range, label: labels[index] }],
     );
   });
-}
-
-function readText(file: string): string {
-  try {
-    if (statSync(file).size > LARGEST_FILE) throw new Error('it is larger than 64 MB');
-    return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(file));
-  } catch (error) {
-    throw new LensError(
-      'bad-input',
-      `${file} could not be read: ${error instanceof Error ? error.message : String(error)}.`,
-      'Name a text file in UTF-8.',
-      { cause: error },
-    );
-  }
 }
