@@ -32,8 +32,18 @@ export class StaticPage extends Page {
         grid-template-columns: repeat(auto-fit, minmax(min(100%, 260px), 1fr));
         column-gap: 40px;
       }
-      .scores {
-        overflow-x: auto;
+      .asked {
+        font-family: var(--vscode-editor-font-family);
+        font-weight: 600;
+        text-transform: none;
+        letter-spacing: 0;
+        overflow-wrap: anywhere;
+      }
+      td:first-child {
+        max-width: 0;
+        width: 40%;
+        overflow: hidden;
+        text-overflow: ellipsis;
       }
       ul {
         margin: 0;
@@ -146,7 +156,7 @@ export class StaticPage extends Page {
         ({ name, answer, why }) =>
           html`<div>
             <h2>
-              <span class="title">${title}</span
+              <span class="title">Nearest to</span><span class="asked">${title}</span
               ><span class="what">in ${visible(name)}${exclude ? '' : ', inputs may be answers'}</span>
             </h2>
             ${
@@ -211,19 +221,19 @@ export class StaticPage extends Page {
           <thead>
             <tr>
               <th>${visible(name)}</th>
-              <th title="Questions all of whose words are there">covered</th>
               <th title="With a, b and c no answers">right</th>
               <th title="Where a, b and c may be answers">with inputs</th>
+              <th title="Questions all of whose words are there">covered</th>
             </tr>
           </thead>
           <tbody>
             ${[total, ...sections].map(
               (each) =>
                 html`<tr>
-                  <td>${visible(each.section)}</td>
-                  <td>${count(each.covered)} of ${count(each.questions)}</td>
+                  <td title=${visible(each.section)}>${visible(each.section)}</td>
                   <td>${percent(each.right, each.covered)}</td>
                   <td>${percent(each.rightWithInputs, each.covered)}</td>
+                  <td title="of ${count(each.questions)}">${count(each.covered)}</td>
                 </tr>`,
             )}
           </tbody>
