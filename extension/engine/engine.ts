@@ -213,6 +213,11 @@ export class Engine {
       this.run(model, 'inside batch', context, async (loaded) =>
         searchValues(loaded, indexFolder(cache, (await fingerprint(model)).sha256), params, context),
       ),
+    triggers: () => notYet('triggers'),
+    similarMemories: () => notYet('similarMemories'),
+    memoryStats: () => notYet('memoryStats'),
+    valueClusters: () => notYet('valueClusters'),
+    memoryGroups: () => notYet('memoryGroups'),
     probe: ({ model, ...params }, context) =>
       this.run(model, isShort(params) ? 'interactive' : 'batch', context, (loaded) =>
         probe(loaded, params, context, params.options.byLayer === true ? layerReader(loaded, context) : null),
@@ -286,3 +291,7 @@ export class Engine {
     }
   }
 }
+
+const notYet = (method: string): never => {
+  throw new LensError('internal', `${method} is being written.`);
+};
