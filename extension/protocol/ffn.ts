@@ -308,6 +308,9 @@ export interface DoneShard {
   next: number;
 }
 
+/** The largest |m| of a memory that is not active, where nobody says otherwise: GELU gives no less than −0.17, SiLU than −0.28. */
+export const ACTIVE_THRESHOLD = 0.3;
+
 export interface TriggersParams extends SentenceCorpus {
   neurons: NeuronRef[];
   /** Texts of each memory at either end. */
