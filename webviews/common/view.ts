@@ -5,6 +5,7 @@ import type { WindowInfo } from '../../extension/protocol/engine';
 import type { ErrorData } from '../../extension/protocol/errors';
 import type { LoadState, ModelSummary, SubjectSummary } from '../../extension/protocol/view';
 import { Bridge } from './bridge';
+import { palette } from './colors';
 import './header';
 import type { HeaderAction } from './header';
 import './icon';
@@ -57,6 +58,8 @@ export abstract class View<
     window.addEventListener('pointerdown', this.onPointer, true);
     window.addEventListener('blur', this.onBlur);
     this.ask('ready', null);
+    // Read while nobody waits: the first drawing has it then.
+    palette();
   }
 
   override disconnectedCallback(): void {
