@@ -41,6 +41,11 @@ export const COMMANDS = {
   findOccurrences: 'onnxLens.findOccurrences',
   compareSentences: 'onnxLens.compareSentences',
   openEmbeddingsInEditor: 'onnxLens.openEmbeddingsInEditor',
+  scaleParts: 'onnxLens.scaleParts',
+  clearInterventions: 'onnxLens.clearInterventions',
+  saveRecipe: 'onnxLens.saveRecipe',
+  applyRecipe: 'onnxLens.applyRecipe',
+  exportChangedModel: 'onnxLens.exportChangedModel',
   toggleFollow: 'onnxLens.toggleFollow',
   addModelFolder: 'onnxLens.addModelFolder',
   selectModel: 'onnxLens.selectModel',
@@ -83,6 +88,7 @@ export const CONTEXT_KEYS = {
   surprisalShown: 'onnxLens.surprisalShown',
   attentionShown: 'onnxLens.attentionShown',
   probesShown: 'onnxLens.probesShown',
+  modelChanged: 'onnxLens.modelChanged',
   noModels: 'onnxLens.noModels',
 } as const;
 export type ContextKey = (typeof CONTEXT_KEYS)[keyof typeof CONTEXT_KEYS];
