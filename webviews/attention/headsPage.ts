@@ -8,6 +8,7 @@ import { palette } from '../common/colors';
 import { shapeIcon } from '../common/shapes';
 import { exportedMultiples, type Multiple, type MultiplesPicture, type Tiles } from '../common/smallMultiples';
 import '../common/smallMultiples';
+import type { Picture } from '../common/pictureFiles';
 import {
   sameHead,
   scaleOf,
@@ -20,7 +21,7 @@ import {
   typeText,
   typeValue,
 } from './heads';
-import { Page, type Picture } from './page';
+import { Page } from './page';
 
 const SORTS: { name: AttentionLook['sort']; label: string }[] = [
   { name: 'layer', label: 'layer' },

@@ -146,6 +146,7 @@ function ablateOf(params: Fields): AblateParams {
 }
 
 export const ATTENTION_READERS: { [M in keyof AttentionEngineMethods]: Reader<M> } = {
+  inputTokens: textInputOf,
   attention: inputOf,
   attentionMaps: (params) => ({
     ...inputOf(params),
