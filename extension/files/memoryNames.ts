@@ -71,7 +71,7 @@ export const tagsOf = (text: string): string[] =>
 
 /** On one line, without tabs. */
 export const plainName = (text: string): string =>
-  Array.from(text.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ').trim())
+  Array.from(text.replace(/[\p{Cc}\s]+/gu, ' ').trim())
     .slice(0, MOST_WORDS)
     .join('');
 

@@ -35,7 +35,7 @@ export class LensPage extends Page {
       td.says {
         text-align: left;
         max-width: 0;
-        width: 70%;
+        width: 90%;
         overflow: hidden;
         text-overflow: ellipsis;
       }
@@ -62,6 +62,9 @@ export class LensPage extends Page {
       }
       td button svg {
         vertical-align: -1px;
+      }
+      td:first-child {
+        width: 1%;
       }
       td.marks {
         white-space: normal;
@@ -154,7 +157,7 @@ export class LensPage extends Page {
                 >
                   ${shapeIcon(index, categories[index] ?? '')} ${readable(token)}
                 </button>
-                ${id === target.id ? html`<span class="quiet">answer</span>` : nothing}
+                ${id === target.id ? html`<span title="What the model says in the end">· answer</span>` : nothing}
               </td>
               <td>${at(appears)}</td>
               <td>${at(saturates)}</td>

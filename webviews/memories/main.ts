@@ -32,7 +32,7 @@ const PAGES: { name: MemoriesPage; label: string }[] = [
   { name: 'lens', label: 'Logit Lens' },
   { name: 'text', label: 'Along the Text' },
   { name: 'search', label: 'Search' },
-  { name: 'memory', label: 'Memory' },
+  { name: 'memory', label: 'One Memory' },
   { name: 'names', label: 'Names' },
 ];
 const PICTURES = [
@@ -199,7 +199,7 @@ export class MemoriesView extends View<MemoriesState, MemoriesMethods> {
           ${placeText(state.subject, tokens)}
         </button>
         ${
-          mask === null || state.model?.kind !== 'masked' || page === 'text'
+          mask === null || state.model?.kind !== 'masked'
             ? nothing
             : html`<label title="A word that stands there would only be copied"
                 ><input

@@ -53,6 +53,12 @@ export class MemoriesPage extends Page {
         font-family: var(--vscode-editor-font-family);
         margin-right: 8px;
       }
+      .said[aria-pressed='true'] {
+        font-weight: 600;
+        color: inherit;
+        background: none;
+        border: 0 !important;
+      }
       .said .number {
         font-family: var(--vscode-font-family);
         color: var(--vscode-descriptionForeground);

@@ -84,7 +84,6 @@ export class MemoryList extends LitElement {
       }
       .words {
         grid-column: 1 / -1;
-        overflow-wrap: anywhere;
         font-family: var(--vscode-editor-font-family);
         line-height: 1.35;
       }
@@ -97,7 +96,12 @@ export class MemoryList extends LitElement {
         color: var(--vscode-descriptionForeground);
       }
       .word {
-        margin-right: 7px;
+        display: inline-block;
+        max-width: 100%;
+        overflow: hidden;
+        text-overflow: ellipsis;
+        white-space: nowrap;
+        vertical-align: bottom;
         unicode-bidi: isolate;
       }
       .word.is {
@@ -178,18 +182,22 @@ export class MemoryList extends LitElement {
       ${numbers.map(({ text, title }) => html`<span role="cell" class="number" title=${title}>${text}</span>`)}
       ${lists.map(
         ({ sign, words }, index) =>
-          html`<span role="cell" class="words"
-            >${
+          html`<span role="cell" class="words">
+            ${
               sign === ''
                 ? nothing
-                : html`<span class="sign" aria-label=${sign === '+' ? 'promotes' : 'suppresses'}>${sign} </span>`
-            }${words.map(
+                : html`<span class="sign" role="img" aria-label=${sign === '+' ? 'promotes' : 'suppresses'}
+                    >${sign}</span
+                  >`
+            }
+            ${words.map(
               ({ id, token, score }) =>
                 html`<span class="word ${this.marked.has(id) ? 'is' : ''}" title=${wordTitle(token, score)}
                   >${readable(token)}</span
-                >`,
-            )}${remark === undefined || index < lists.length - 1 ? nothing : html`<span class="remark">${remark}</span>`}</span
-          >`,
+                > `,
+            )}
+            ${remark === undefined || index < lists.length - 1 ? nothing : html`<span class="remark">${remark}</span>`}
+          </span>`,
       )}
       <span role="cell" class="menu"
         ><lens-menu
