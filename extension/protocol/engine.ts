@@ -404,13 +404,15 @@ export interface TraceParams {
   pair?: string;
   /** Names of hooks; `*` stands for any part of a name between dots, alone for everything. */
   hooks: string[];
+  /** Of every hook the largest so many along its last axis, largest first; the rest is never copied. */
+  top?: number;
 }
 
 export interface TraceResult {
   model: string;
   tokens: (Token & { text: 0 | 1 })[];
-  /** Float32, row-major, one batch row. */
-  activations: { hook: string; dims: number[]; data: Float32Array }[];
+  /** Float32, row-major, one batch row. With `top`, `indices` are their places along the whole last axis. */
+  activations: { hook: string; dims: number[]; data: Float32Array; indices?: Int32Array }[];
   elapsed: number;
 }
 

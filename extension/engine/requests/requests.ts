@@ -15,7 +15,7 @@ import { ATTENTION_READERS } from './attention';
 import { FFN_READERS } from './ffn';
 import { EMBEDDING_READERS } from './embeddings';
 import { PROBE_READERS } from './probes';
-import { fields, flag, integer, list, modelOf, oneOf, rangeOf, textOf, wrong, type Fields } from './fields';
+import { fields, flag, integer, list, modelOf, oneOf, optional, rangeOf, textOf, wrong, type Fields } from './fields';
 
 const MOST_PREDICTIONS = 1_000_000;
 const MOST_TARGETS = 512;
@@ -91,6 +91,7 @@ function traceParams(params: Fields): TraceParams {
     text: textOf(params['text'], 'text'),
     ...(pair === undefined ? {} : { pair: textOf(pair, 'pair') }),
     hooks: list(params['hooks'], 'hooks', MOST_HOOKS).map((hook) => textOf(hook, 'hooks', LONGEST_HOOK)),
+    ...optional(params, 'top', (top, name) => integer(top, name, 1, MOST_PREDICTIONS)),
   };
 }
 
