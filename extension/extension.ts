@@ -17,6 +17,7 @@ import {
   type CommandHandler,
   type CommandId,
 } from './commands/ids';
+import { interventionCommands } from './commands/interventionCommands';
 import { modelCommands } from './commands/modelCommands';
 import { log, notify } from './commands/notify';
 import { predictionCommands } from './commands/predictionCommands';
@@ -87,7 +88,8 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     onCrash: notify,
   });
   engine = service;
-  const probes = new ProbeRunner(service, models, version);
+  const shared = new SharedSubject(models);
+  const probes = new ProbeRunner(service, models, shared, version);
   const clozeDocuments = new ClozeDocuments();
   const lineResults = new LineResults(probes, clozeDocuments);
   const tests = new ProbeTests({ runner: probes, results: lineResults, documents: clozeDocuments, library: models });
@@ -120,10 +122,9 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     tab: { type: PROBES_PANEL, title: vscode.l10n.t('Probes') },
   });
 
-  const shared = new SharedSubject();
   const cloze = new ClozeController(service, models, shared, clozeView);
-  const objectives = new ObjectivesController(service, models);
-  const surprisal = new SurprisalController(service, models);
+  const objectives = new ObjectivesController(service, models, shared, objectivesView);
+  const surprisal = new SurprisalController(service, models, shared);
   const colors = new AttentionColors(service, models, shared);
   const attention = new AttentionController(service, models, shared, colors, attentionView);
   const embeddings = new EmbeddingsController(service, models, shared, embeddingsView);
@@ -132,7 +133,7 @@ export function activate(context: vscode.ExtensionContext): LensApi {
   const memories = new MemoriesController(service, models, shared, memoryNames, cache, memoriesView);
   const runs = context.storageUri;
   const history = new ProbeHistory(runs?.scheme === 'file' ? join(runs.fsPath, 'probes') : null);
-  const probeRuns = new ProbesController(probes, models, history, probesView);
+  const probeRuns = new ProbesController(probes, models, shared, history, probesView);
   const anatomy = new AnatomyPanels(service, models, { extensionUri, onError });
   clozeView.connect(cloze);
   objectivesView.connect(objectives);
@@ -146,6 +147,7 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     ...attentionCommands({ engine: service, models, shared, attention, colors, view: attentionView }),
     ...embeddingCommands({ shared, embeddings, view: embeddingsView }),
     ...memoryCommands({ shared, memories, view: memoriesView }),
+    ...interventionCommands({ engine: service, models, shared }),
     ...probeCommands({ runner: probes, results: lineResults, documents: clozeDocuments }),
     [COMMANDS.showProbes]: () => probesView.reveal(),
     [COMMANDS.openProbesInEditor]: () => probesView.openInEditor(),
@@ -167,10 +169,17 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     void vscode.commands.executeCommand('setContext', CONTEXT_KEYS.noModels, models.models.length === 0);
   };
   showWelcome();
+  const showChanged = (): void => {
+    void vscode.commands.executeCommand('setContext', CONTEXT_KEYS.modelChanged, shared.interventions.length > 0);
+  };
+  showChanged();
 
   subscriptions.push(
     models,
     models.onDidChange(showWelcome),
+    shared.onDidChange((change) => {
+      if (change === 'interventions') showChanged();
+    }),
     cloze,
     objectives,
     shared,
@@ -195,8 +204,8 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     embeddingsView,
     memoriesView,
     probesView,
-    createModelStatus(models),
-    registerHover(new ExpectationHover(service, models)),
+    createModelStatus(models, shared),
+    registerHover(new ExpectationHover(service, models, shared)),
     vscode.workspace.registerTextDocumentContentProvider(DETAILS_SCHEME, new ModelDetails(models)),
     vscode.window.registerTreeDataProvider(VIEWS.models, new ModelTree(models)),
     vscode.window.registerCustomEditorProvider(ONNX_EDITOR, anatomy, { supportsMultipleEditorsPerDocument: true }),

@@ -46,6 +46,11 @@ export const COMMANDS = {
   findMemories: 'onnxLens.findMemories',
   nameMemory: 'onnxLens.nameMemory',
   openMemoriesInEditor: 'onnxLens.openMemoriesInEditor',
+  scaleParts: 'onnxLens.scaleParts',
+  clearInterventions: 'onnxLens.clearInterventions',
+  saveRecipe: 'onnxLens.saveRecipe',
+  applyRecipe: 'onnxLens.applyRecipe',
+  exportChangedModel: 'onnxLens.exportChangedModel',
   toggleFollow: 'onnxLens.toggleFollow',
   addModelFolder: 'onnxLens.addModelFolder',
   selectModel: 'onnxLens.selectModel',
@@ -91,6 +96,7 @@ export const CONTEXT_KEYS = {
   surprisalShown: 'onnxLens.surprisalShown',
   attentionShown: 'onnxLens.attentionShown',
   probesShown: 'onnxLens.probesShown',
+  modelChanged: 'onnxLens.modelChanged',
   noModels: 'onnxLens.noModels',
 } as const;
 export type ContextKey = (typeof CONTEXT_KEYS)[keyof typeof CONTEXT_KEYS];

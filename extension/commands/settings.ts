@@ -59,7 +59,8 @@ export const attentionLook = (): Pick<AttentionLook, 'method' | 'words' | 'speci
 });
 
 /** What memories are ranked by until somebody changes it. */
-export const memoryMeasure = (): MemoryMeasure => oneOf('memories.measure', ['norm', 'activation', 'logit', 'ablation']);
+export const memoryMeasure = (): MemoryMeasure =>
+  oneOf('memories.measure', ['norm', 'activation', 'logit', 'ablation']);
 
 export interface ProbeSettings {
   inlayHints: boolean;

@@ -2,9 +2,9 @@
  * Names of memories as a file that a team shares: a line a memory, which says by itself of which model it is, so that lines of two people
  * can stand in any order and merge line by line. Plain Node, pure.
  */
-import type { NeuronRef } from '../protocol/ffn';
 import { LensError } from '../protocol/errors';
 import { neuronName } from '../protocol/format';
+import type { NeuronRef } from '../protocol/interventions';
 import type { MemoryName } from '../protocol/memoriesView';
 
 export interface NamedMemory extends MemoryName {

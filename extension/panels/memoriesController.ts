@@ -10,8 +10,9 @@ import type { ModelLibrary } from '../models/library';
 import type { InputTokens } from '../protocol/attention';
 import type { EngineParams, EngineResult } from '../protocol/engine';
 import { LensError } from '../protocol/errors';
-import type { FfnInput, LogitLens, LogitLensTable, NeuronRef, Scale, ValueSearch, ValueWords } from '../protocol/ffn';
+import type { FfnInput, LogitLens, LogitLensTable, ValueSearch, ValueWords } from '../protocol/ffn';
 import { neuronName } from '../protocol/format';
+import type { NeuronRef } from '../protocol/interventions';
 import type {
   MemoriesLook,
   MemoriesMethods,
@@ -22,6 +23,7 @@ import type {
 } from '../protocol/memoriesView';
 import { Answer } from './answer';
 import { placeOf, tokenAt } from './attentionPlan';
+import { interventionHandlers } from './interventionHandlers';
 import type { WorkOptions } from './latest';
 import type { ViewPlaces } from './lensView';
 import { memoriesExport } from './memoriesExport';
@@ -117,6 +119,7 @@ export class MemoriesController implements vscode.Disposable {
   }
 
   readonly handlers: Handlers<MemoriesMethods> = {
+    ...interventionHandlers(this.shared),
     ready: () => {
       void this.names.read(this.library.selected?.ref);
       this.refreshIfSeen();
@@ -134,7 +137,6 @@ export class MemoriesController implements vscode.Disposable {
     memory: () => this.answers.memory.result,
     addWord: ({ text, to }) => this.addWord(text, to),
     target: ({ index }) => this.setToken(index),
-    intervene: (change) => this.intervene(change),
     name: (memory) => this.askName(memory),
     openNames: () => this.names.open(),
     reveal: (target) => this.shared.reveal(requirePlace(this.shared.place), target),
@@ -252,10 +254,6 @@ export class MemoriesController implements vscode.Disposable {
     this.look = { ...this.look, layer: null, word: null, watch: [], steps: null, search: [], memory: null };
     void this.names.read(this.library.selected?.ref);
     this.refreshIfSeen();
-  }
-
-  private async intervene(change: Scale): Promise<void> {
-    this.shared.intervene(change);
   }
 
   private async setToken(index: number): Promise<void> {

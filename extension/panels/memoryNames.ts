@@ -10,7 +10,7 @@ import { replaceFile, storageError } from '../files/replaceFile';
 import type { EngineService } from '../models/engineService';
 import type { ModelRef } from '../protocol/engine';
 import { LensError, type ErrorData } from '../protocol/errors';
-import type { NeuronRef } from '../protocol/ffn';
+import type { NeuronRef } from '../protocol/interventions';
 import type { NamesState } from '../protocol/memoriesView';
 
 export const NAMES_FILE = '.vscode/onnx-lens-memories.tsv';

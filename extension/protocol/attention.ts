@@ -4,18 +4,9 @@
  * The formulas and where they come from stand beside the functions in engine/analysis/attention/.
  */
 import type { ModelRef, Prediction, TextRange, Token, WindowInfo } from './engine';
+import type { HeadRef, Scale } from './interventions';
 
-export interface HeadRef {
-  layer: number;
-  head: number;
-}
-
-/** The head's output times `scale`: 0 switches it off. Several changes of a head are multiplied. */
-export interface HeadScale extends HeadRef {
-  scale: number;
-  /** Only at this token; everywhere when absent. */
-  position?: number;
-}
+export type { HeadRef, HeadScale } from './interventions';
 
 /** The text that goes through the model. */
 export interface AttentionInput {
@@ -28,7 +19,7 @@ export interface AttentionInput {
   /** Tokens that touch these ranges of `text` are replaced by mask tokens, one each. */
   masked?: TextRange[];
   /** In force during the run. */
-  interventions?: HeadScale[];
+  interventions?: Scale[];
 }
 
 export interface AttentionToken extends Token {
@@ -199,7 +190,7 @@ export interface AblateParams extends AttentionInput {
   /** Absent: the first mask in the text, or, of a causal model, what comes after the text. */
   target?: PredictionTarget;
   /** Each head alone, in one batch; or these together as one change (with `scale`). */
-  ablate: { each: 'all' | HeadRef[] } | { together: HeadScale[] };
+  ablate: { each: 'all' | HeadRef[] } | { together: Scale[] };
   /** Replace a head's output by its mean over the text's tokens too, beside zero. */
   mean: boolean;
   /** Central difference (L(1+ε) − L(1−ε)) / 2ε through each head's gate (Michel et al. 2019), L = −log P(target). */
@@ -362,7 +353,7 @@ export interface HeadWeights {
 
 /** method → [parameters, result] */
 export interface AttentionEngineMethods {
-  inputTokens: [Omit<AttentionInput, 'interventions'>, InputTokens];
+  inputTokens: [AttentionInput, InputTokens];
   attention: [AttentionInput, AttentionOverview];
   attentionMaps: [AttentionInput & AttentionSelection, AttentionMaps];
   attentionSteps: [AttentionStepsParams, AttentionSteps];

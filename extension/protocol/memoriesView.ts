@@ -2,18 +2,9 @@
 import type { AttentionToken } from './attention';
 import type { TextRange, WindowInfo } from './engine';
 import type { ErrorData } from './errors';
-import type {
-  LayerWrites,
-  LogitLens,
-  LogitLensTable,
-  Memories,
-  MemoryMeasure,
-  NeuronRef,
-  Scale,
-  ValueSearch,
-  ValueWords,
-} from './ffn';
-import type { LoadState, ModelSummary, SubjectSummary } from './view';
+import type { LayerWrites, LogitLens, LogitLensTable, Memories, MemoryMeasure, ValueSearch, ValueWords } from './ffn';
+import type { NeuronRef, Scale } from './interventions';
+import type { InterventionMethods, LoadState, ModelSummary, SubjectSummary } from './view';
 
 /** `lens`: at the target; `text`: along the text. `memory`: one of them. */
 export type MemoriesPage = 'memories' | 'lens' | 'text' | 'search' | 'memory' | 'names';
@@ -89,7 +80,7 @@ export interface MemoriesState extends LoadState {
 }
 
 /** method → [parameters, result] */
-export interface MemoriesMethods {
+export interface MemoriesMethods extends InterventionMethods {
   ready: [null, null];
   look: [Partial<MemoriesLook>, null];
   /** The results of the present revision; null when there is none. */
@@ -102,7 +93,6 @@ export interface MemoriesMethods {
   addWord: [{ text: string; to: 'word' | 'watch' | 'search' }, null];
   /** A token of the text, by its index, is the target of all views. */
   target: [{ index: number }, null];
-  intervene: [Scale, null];
   /** Asks for a name and tags. */
   name: [NeuronRef, null];
   openNames: [null, null];

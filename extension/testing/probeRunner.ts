@@ -8,8 +8,10 @@ import { probeRequests, runFact, type ProbeQuestion } from '../cloze/plan';
 import { digestInTurns, newHeader, type Run, type RunFact, type RunHeader, type RunRelation } from '../cloze/runFile';
 import type { EngineService } from '../models/engineService';
 import type { ModelLibrary } from '../models/library';
+import type { SharedSubject } from '../panels/sharedSubject';
 import type { ModelRef } from '../protocol/engine';
 import { isSilent, LensError, type ErrorData } from '../protocol/errors';
+import type { Scale } from '../protocol/interventions';
 import type { ProbeFact } from '../protocol/probes';
 
 /** Where a fact stands. */
@@ -35,7 +37,9 @@ export interface ProbeJob {
   relations: readonly PlacedRelation[];
   /** Id in the library; the selected one without it. */
   model?: string;
-  options?: Partial<RunHeader['options']>;
+  options?: Partial<Omit<RunHeader['options'], 'interventions'>>;
+  /** Without it those in force, where the model is the selected one: heads and neurons are that one's. */
+  interventions?: readonly Scale[];
 }
 
 export type RunState = 'running' | 'finished' | 'cancelled' | 'failed';
@@ -89,9 +93,15 @@ export class ProbeRun {
   constructor(
     readonly job: ProbeJob,
     readonly model: ModelRef,
+    /** Heads and neurons that are scaled in it. */
+    readonly changes: readonly Scale[],
     work: (run: ProbeRun, signal: AbortSignal) => Promise<void>,
   ) {
-    this.options = { ...DEFAULT_OPTIONS, ...job.options };
+    this.options = {
+      ...DEFAULT_OPTIONS,
+      ...job.options,
+      ...(changes.length === 0 ? {} : { interventions: [...changes] }),
+    };
     this.total = job.relations.reduce((sum, { facts }) => sum + facts.length, 0);
     this.ended = work(this, this.controller.signal);
   }
@@ -119,6 +129,7 @@ export class ProbeRunner implements vscode.Disposable {
   constructor(
     private readonly engine: EngineService,
     private readonly library: ModelLibrary,
+    private readonly shared: SharedSubject,
     private readonly version: string,
   ) {}
 
@@ -130,8 +141,10 @@ export class ProbeRunner implements vscode.Disposable {
   /** Begins at once. Throws `model-not-found`; what fails later is in the run. */
   start(job: ProbeJob): ProbeRun {
     const { ref } = this.library.require(job.model);
+    const inForce = ref.id === this.library.selected?.ref.id ? this.shared.interventions : [];
+    const changes = job.interventions ?? inForce;
     // The run begins after it was told of.
-    const run = new ProbeRun(job, ref, async (own, signal) => {
+    const run = new ProbeRun(job, ref, changes, async (own, signal) => {
       await Promise.resolve();
       await this.work(own, signal);
     });

@@ -179,6 +179,7 @@ function shown({ look = {}, state = {}, ...results }: Parts): Shown {
   let present: EmbeddingsState = {
     status: 'ready',
     model: { id: 'bert-base-cased', kind: 'masked', state: 'ready' },
+    interventions: [],
     subject: { document: 'flood.md', line: 3, context: 'sentence', windowStart: 0, stale: false },
     word: 'bank',
     look: {

@@ -11,6 +11,7 @@ import type {
   ShownMemories,
 } from '../../extension/protocol/memoriesView';
 import { EXPORTS, type HeaderAction } from '../common/header';
+import { interventionsBar } from '../common/interventions';
 import { Kept, PendingLook } from '../common/kept';
 import { pngBytes, svgText } from '../common/pictureFiles';
 import '../common/tabs';
@@ -141,6 +142,7 @@ export class MemoriesView extends View<MemoriesState, MemoriesMethods> {
           >${OF_TEXT.includes(page) && state.status === 'empty' ? this.empty(state) : this.page(state, look)}</lens-tabs
         >`,
       said: this.said(look),
+      changes: interventionsBar(state.interventions, this.ask, state.input?.tokens),
     });
   }
 

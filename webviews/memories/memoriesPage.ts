@@ -3,6 +3,7 @@ import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
 import type { LayerWrites, Memory, MemoryMeasure } from '../../extension/protocol/ffn';
 import { count, neuronName, precise, probability, readable, signed, visible } from '../../extension/protocol/format';
+import { isNeuronScale } from '../../extension/protocol/interventions';
 import type { ShownMemories } from '../../extension/protocol/memoriesView';
 import type { MenuItem } from '../common/menu';
 import type { Picture } from '../common/pictureFiles';
@@ -10,7 +11,7 @@ import './layerBars';
 import { barsExtent, drawBars, type BarsPicture } from './layerBars';
 import './memoryList';
 import type { MemoryAction, MemoryRow } from './memoryList';
-import { changeOf, figure, nameOf, Page } from './page';
+import { changeOf, figure, nameOf, Page, sameNeuron } from './page';
 import './wordField';
 
 const MEASURES: Record<MemoryMeasure, { label: string; column: string; title: string }> = {
@@ -250,8 +251,7 @@ export class MemoriesPage extends Page {
       case 'restore':
         // Wherever it was changed: here, elsewhere, everywhere.
         for (const each of this.state.interventions)
-          if ('neuron' in each && each.layer === memory.layer && each.neuron === memory.neuron)
-            host.ask('intervene', { ...each, scale: 1 });
+          if (isNeuronScale(each) && sameNeuron(each, memory)) host.ask('intervene', { ...each, scale: 1 });
         return;
       case 'where': {
         const words = memories.find(

@@ -4,8 +4,9 @@
  */
 import { css, html, LitElement, nothing, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
-import type { NeuronRef, ScoredWord } from '../../extension/protocol/ffn';
+import type { ScoredWord } from '../../extension/protocol/ffn';
 import { neuronName, readable } from '../../extension/protocol/format';
+import type { NeuronRef } from '../../extension/protocol/interventions';
 import '../common/menu';
 import type { MenuItem } from '../common/menu';
 import { destination } from '../common/roving';

@@ -1,8 +1,9 @@
 /** What the pages of the view share. */
 import { LitElement, type CSSResultGroup } from 'lit';
 import { property } from 'lit/decorators.js';
-import type { LensPlace, NeuronRef, Scale } from '../../extension/protocol/ffn';
-import { neuronName, readable, signed } from '../../extension/protocol/format';
+import type { LensPlace } from '../../extension/protocol/ffn';
+import { neuronName, readable, scaleText, signed } from '../../extension/protocol/format';
+import { isNeuronScale, type NeuronRef, type Scale } from '../../extension/protocol/interventions';
 import type { MemoriesLook, MemoriesMethods, MemoriesState, MemoryName } from '../../extension/protocol/memoriesView';
 import { pageStyles } from '../common/pageStyles';
 import type { Picture } from '../common/pictureFiles';
@@ -43,10 +44,11 @@ export const nameOf = ({ names }: MemoriesState, memory: NeuronRef): MemoryName 
   names.names.find((each) => sameNeuron(each, memory));
 
 /** off, ×2: what is changed of it now, anywhere; empty where nothing is. */
-export function changeOf(interventions: readonly Scale[], memory: NeuronRef): string {
-  const own = interventions.filter((each) => 'neuron' in each && sameNeuron(each, memory) && each.scale !== 1);
-  return own.map(({ scale }) => (scale === 0 ? 'off' : `×${signed(scale, 2).replace(/\.?0+$/u, '')}`)).join(' ');
-}
+export const changeOf = (interventions: readonly Scale[], memory: NeuronRef): string =>
+  interventions
+    .filter((each) => isNeuronScale(each) && sameNeuron(each, memory))
+    .map(({ scale }) => scaleText(scale))
+    .join(' ');
 
 /** For people: “French”, with the piece's own form where that differs. */
 export const wordTitle = (token: string, score: number): string => {

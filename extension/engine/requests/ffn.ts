@@ -1,38 +1,12 @@
 /** What may be asked of a model's layers and memories, checked. */
-import { MEMORY_MEASURES, type FfnEngineMethods, type FfnInput, type NeuronRef, type Scale } from '../../protocol/ffn';
-import {
-  headOf,
-  MOST_LAYERS,
-  MOST_POSITIONS,
-  MOST_PREDICTIONS,
-  scaled,
-  targetOf,
-  textInputOf,
-  whole,
-} from './attention';
-import { fields, flag, integer, list, modelOf, oneOf, optional, pathOf, textOf, type Fields } from './fields';
+import { MEMORY_MEASURES, type FfnEngineMethods } from '../../protocol/ffn';
+import { inputOf, MOST_POSITIONS, MOST_PREDICTIONS, targetOf, whole } from './attention';
+import { fields, flag, integer, list, modelOf, oneOf, optional, pathOf, textOf } from './fields';
+import { MOST_LAYERS, neuronOf, scalesOf } from './interventions';
 import type { Reader } from './requests';
 
-const MOST_NEURONS = 1_000_000;
 const MOST_WATCHED = 100;
 const MOST_MEMORIES = 10_000;
-
-const neuronOf = (value: unknown, name: string): NeuronRef => {
-  const { layer, neuron } = fields(value, name);
-  return {
-    layer: integer(layer, `${name}.layer`, 0, MOST_LAYERS),
-    neuron: integer(neuron, `${name}.neuron`, 0, MOST_NEURONS),
-  };
-};
-
-const scalesOf: (value: unknown, name: string) => Scale[] = scaled((value, name) =>
-  fields(value, name)['neuron'] === undefined ? headOf(value, name) : neuronOf(value, name),
-);
-
-const inputOf = (params: Fields): FfnInput => ({
-  ...textInputOf(params),
-  ...optional(params, 'interventions', scalesOf),
-});
 
 export const FFN_READERS: { [M in keyof FfnEngineMethods]: Reader<M> } = {
   logitLens: (params) => ({

@@ -7,7 +7,7 @@ import { prepareInput } from './input';
 /** Throws as `prepareInput`. */
 export function inputTokens(
   model: Pick<Internals, 'info' | 'tokenizer'>,
-  params: Omit<AttentionInput, 'model' | 'interventions'>,
+  params: Omit<AttentionInput, 'model'>,
 ): InputTokens {
   const { tokens, window } = prepareInput(model, params);
   return { tokens, window, causal: isCausal(model), mask: model.tokenizer.maskToken };
