@@ -3,10 +3,12 @@ import { join } from 'node:path';
 import * as vscode from 'vscode';
 import { attentionCommands } from './commands/attentionCommands';
 import { embeddingCommands } from './commands/embeddingCommands';
+import { memoryCommands } from './commands/memoryCommands';
 import {
   ATTENTION_PANEL,
   CLOZE_PANEL,
   EMBEDDINGS_PANEL,
+  MEMORIES_PANEL,
   ONNX_EDITOR,
   PROBES_PANEL,
   COMMANDS,
@@ -38,6 +40,8 @@ import { AttentionController } from './panels/attentionController';
 import { ClozeController } from './panels/clozeController';
 import { EmbeddingsController } from './panels/embeddingsController';
 import { LensView } from './panels/lensView';
+import { MemoriesController } from './panels/memoriesController';
+import { MemoryNames } from './panels/memoryNames';
 import { ObjectivesController } from './panels/objectivesController';
 import { ProbeHistory } from './panels/probeHistory';
 import { ProbesController } from './panels/probesController';
@@ -45,6 +49,7 @@ import { SharedSubject } from './panels/sharedSubject';
 import type { AttentionMethods, AttentionState } from './protocol/attentionView';
 import type { EmbeddingsMethods, EmbeddingsState } from './protocol/embeddingsView';
 import { isSilent, type LensError } from './protocol/errors';
+import type { MemoriesMethods, MemoriesState } from './protocol/memoriesView';
 import type { ProbesMethods, ProbesState } from './protocol/probesView';
 import type { ClozeMethods, ClozeState, ObjectivesMethods, ObjectivesState } from './protocol/view';
 import { LineResults } from './testing/lineResults';
@@ -61,6 +66,7 @@ export interface LensApi {
   shared: SharedSubject;
   attention: AttentionController;
   embeddings: EmbeddingsController;
+  memories: MemoriesController;
   colors: AttentionColors;
   surprisal: SurprisalController;
   anatomy: AnatomyPanels;
@@ -107,6 +113,10 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     ...{ name: 'embeddings', title: 'Embeddings', view: VIEWS.embeddings, extensionUri, onError },
     tab: { type: EMBEDDINGS_PANEL, title: vscode.l10n.t('Embeddings') },
   });
+  const memoriesView = new LensView<MemoriesState, MemoriesMethods>({
+    ...{ name: 'memories', title: 'Memories', view: VIEWS.memories, extensionUri, onError },
+    tab: { type: MEMORIES_PANEL, title: vscode.l10n.t('Memories') },
+  });
   const probesView = new LensView<ProbesState, ProbesMethods>({
     ...{ name: 'probes', title: 'Probes', view: VIEWS.probes, extensionUri, onError },
     tab: { type: PROBES_PANEL, title: vscode.l10n.t('Probes') },
@@ -118,6 +128,9 @@ export function activate(context: vscode.ExtensionContext): LensApi {
   const colors = new AttentionColors(service, models, shared);
   const attention = new AttentionController(service, models, shared, colors, attentionView);
   const embeddings = new EmbeddingsController(service, models, shared, embeddingsView);
+  const memoryNames = new MemoryNames(service);
+  const cache = context.globalStorageUri.fsPath;
+  const memories = new MemoriesController(service, models, shared, memoryNames, cache, memoriesView);
   const runs = context.storageUri;
   const history = new ProbeHistory(runs?.scheme === 'file' ? join(runs.fsPath, 'probes') : null);
   const probeRuns = new ProbesController(probes, models, shared, history, probesView);
@@ -126,12 +139,14 @@ export function activate(context: vscode.ExtensionContext): LensApi {
   objectivesView.connect(objectives);
   attentionView.connect(attention);
   embeddingsView.connect(embeddings);
+  memoriesView.connect(memories);
   probesView.connect(probeRuns);
 
   const handlers: Record<CommandId, CommandHandler> = {
     ...predictionCommands({ engine: service, models, cloze, objectives, surprisal, clozeView }),
     ...attentionCommands({ engine: service, models, shared, attention, colors, view: attentionView }),
     ...embeddingCommands({ shared, embeddings, view: embeddingsView }),
+    ...memoryCommands({ shared, memories, view: memoriesView }),
     ...interventionCommands({ engine: service, models, shared }),
     ...probeCommands({ runner: probes, results: lineResults, documents: clozeDocuments }),
     [COMMANDS.showProbes]: () => probesView.reveal(),
@@ -170,6 +185,8 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     shared,
     attention,
     embeddings,
+    memoryNames,
+    memories,
     colors,
     surprisal,
     anatomy,
@@ -185,6 +202,7 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     objectivesView,
     attentionView,
     embeddingsView,
+    memoriesView,
     probesView,
     createModelStatus(models, shared),
     registerHover(new ExpectationHover(service, models, shared)),
@@ -206,6 +224,7 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     probesView: probeRuns,
     tests,
     embeddings,
+    memories,
   };
 }
 

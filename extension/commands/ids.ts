@@ -41,6 +41,11 @@ export const COMMANDS = {
   findOccurrences: 'onnxLens.findOccurrences',
   compareSentences: 'onnxLens.compareSentences',
   openEmbeddingsInEditor: 'onnxLens.openEmbeddingsInEditor',
+  showMemories: 'onnxLens.showMemories',
+  showLogitLens: 'onnxLens.showLogitLens',
+  findMemories: 'onnxLens.findMemories',
+  nameMemory: 'onnxLens.nameMemory',
+  openMemoriesInEditor: 'onnxLens.openMemoriesInEditor',
   scaleParts: 'onnxLens.scaleParts',
   clearInterventions: 'onnxLens.clearInterventions',
   saveRecipe: 'onnxLens.saveRecipe',
@@ -68,6 +73,7 @@ export const VIEWS = {
   attention: 'onnxLens.attention',
   probes: 'onnxLens.probes',
   embeddings: 'onnxLens.embeddings',
+  memories: 'onnxLens.memories',
   models: 'onnxLens.models',
 } as const;
 
@@ -79,6 +85,8 @@ export const ATTENTION_PANEL = 'onnxLens.attentionPanel';
 export const PROBES_PANEL = 'onnxLens.probesPanel';
 /** The same of the Embeddings view. */
 export const EMBEDDINGS_PANEL = 'onnxLens.embeddingsPanel';
+/** The same of the Memories view. */
+export const MEMORIES_PANEL = 'onnxLens.memoriesPanel';
 
 /** Type of the Anatomy view of a model in the library, and of the one that opens .onnx files. */
 export const ANATOMY_PANEL = 'onnxLens.anatomyPanel';

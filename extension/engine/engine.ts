@@ -12,6 +12,7 @@ import {
 import type { TableRef } from '../protocol/embeddings';
 import { LensError } from '../protocol/errors';
 import { ablate } from './analysis/attention/ablate';
+import { inputTokens } from './analysis/attention/inputTokens';
 import { headCorpus } from './analysis/attention/corpus';
 import { attentionMaps } from './analysis/attention/maps';
 import { attentionOverview } from './analysis/attention/overview';
@@ -148,6 +149,8 @@ export class Engine {
       this.run(model, 'inside', context, (loaded) =>
         underChanges(loaded, interventions, (changed) => traceText(changed, params)),
       ),
+    inputTokens: ({ model, ...params }, context) =>
+      this.run(model, 'inside', context, async (loaded) => inputTokens(loaded, params)),
     attention: ({ model, ...params }, context) =>
       this.run(model, 'inside', context, (loaded, opened) =>
         attentionOverview(this.remembering(loaded, opened), params, context),

@@ -29,6 +29,16 @@ export interface AttentionToken extends Token {
   word: number;
 }
 
+/** What a model reads of a text, before anything is computed of it. */
+export interface InputTokens {
+  tokens: AttentionToken[];
+  window: WindowInfo;
+  /** What is said at a token is about the next one. */
+  causal: boolean;
+  /** As it is written; null: the model has none. */
+  mask: string | null;
+}
+
 /** A row or column of a picture: a token, or the pieces of a word. */
 export interface AttentionUnit {
   label: string;
@@ -343,6 +353,7 @@ export interface HeadWeights {
 
 /** method → [parameters, result] */
 export interface AttentionEngineMethods {
+  inputTokens: [AttentionInput, InputTokens];
   attention: [AttentionInput, AttentionOverview];
   attentionMaps: [AttentionInput & AttentionSelection, AttentionMaps];
   attentionSteps: [AttentionStepsParams, AttentionSteps];

@@ -12,7 +12,7 @@ import type { SharedSubject } from '../panels/sharedSubject';
 import type { ModelRef } from '../protocol/engine';
 import { isSilent, LensError, type ErrorData } from '../protocol/errors';
 import type { Scale } from '../protocol/interventions';
-import type { ModelFingerprint, ProbeFact } from '../protocol/probes';
+import type { ProbeFact } from '../protocol/probes';
 
 /** Where a fact stands. */
 export interface FactPlace {
@@ -125,20 +125,13 @@ export class ProbeRunner implements vscode.Disposable {
   /** Finished, cancelled or failed; what was answered until then stays in the run. */
   readonly onDidFinish = this.finished.event;
   private known: ProbeRun[] = [];
-  /** Of loaded models: the files cannot be read anew for every line. */
-  private readonly fingerprints = new Map<string, Promise<ModelFingerprint>>();
-  private readonly subscription: vscode.Disposable;
 
   constructor(
     private readonly engine: EngineService,
     private readonly library: ModelLibrary,
     private readonly shared: SharedSubject,
     private readonly version: string,
-  ) {
-    this.subscription = library.onDidChange(() => {
-      for (const { ref, state } of library.models) if (state !== 'ready') this.fingerprints.delete(ref.folder);
-    });
-  }
+  ) {}
 
   /** Newest last. */
   get runs(): readonly ProbeRun[] {
@@ -162,7 +155,6 @@ export class ProbeRunner implements vscode.Disposable {
 
   dispose(): void {
     for (const run of this.known) run.cancel();
-    this.subscription.dispose();
     for (const emitter of [this.started, this.answered, this.finished]) emitter.dispose();
   }
 
@@ -218,7 +210,7 @@ export class ProbeRunner implements vscode.Disposable {
 
   private async headerOf({ model, options, job }: ProbeRun): Promise<RunHeader | null> {
     try {
-      const { versions, ...fingerprint } = await this.fingerprintOf(model);
+      const { versions, ...fingerprint } = await this.engine.fingerprint(model);
       return newHeader(
         model.id,
         { ...fingerprint, versions: { 'onnx-lens': this.version, ...versions } },
@@ -230,15 +222,6 @@ export class ProbeRunner implements vscode.Disposable {
     } catch {
       return null; // the model's files are not there; the run says so itself
     }
-  }
-
-  private fingerprintOf(model: ModelRef): Promise<ModelFingerprint> {
-    const known = this.fingerprints.get(model.folder);
-    if (known !== undefined) return known;
-    const asked = this.engine.request('fingerprint', { model });
-    this.fingerprints.set(model.folder, asked);
-    asked.catch(() => this.fingerprints.delete(model.folder));
-    return asked;
   }
 }
 

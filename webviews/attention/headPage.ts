@@ -12,12 +12,13 @@ import '../common/matrix';
 import { drawMatrix, matrixLayout, type MatrixMarks, type MatrixPicture } from '../common/matrixPicture';
 import { shapeIcon } from '../common/shapes';
 import { lowered } from '../common/surface';
+import type { Picture } from '../common/pictureFiles';
 import './headPicker';
 import { headColor } from './headPicker';
 import { dividers, scaleOf, typeIndex, typeText } from './heads';
 import './lines';
 import { drawLines, linesLayout, type Focus, type LinesPicture } from './linesPicture';
-import { Page, type Picture } from './page';
+import { Page } from './page';
 import { isShown, strongest, visibilityOf, type Visibility } from './visibility';
 
 const METHODS: { name: AttentionMethod; label: string; title: string }[] = [

@@ -8,8 +8,9 @@ import { palette } from '../common/colors';
 import { shapeIcon } from '../common/shapes';
 import { exportedMultiples, type Multiple, type MultiplesPicture, type Tiles } from '../common/smallMultiples';
 import '../common/smallMultiples';
+import type { Picture } from '../common/pictureFiles';
 import { sameHead, scaleOf, shortType, sortedHeads, STATISTICS, typeIndex, TYPES, typeText, typeValue } from './heads';
-import { Page, type Picture } from './page';
+import { Page } from './page';
 
 const SORTS: { name: AttentionLook['sort']; label: string }[] = [
   { name: 'layer', label: 'layer' },

@@ -17,7 +17,6 @@ import type {
   HeadRelationsResult,
 } from '../../extension/protocol/attention';
 import { changeText, counted, headName, visible } from '../../extension/protocol/format';
-import type { ContextKind } from '../../extension/protocol/view';
 import { EXPORTS, type HeaderAction } from '../common/header';
 import { interventionsBar } from '../common/interventions';
 import { Kept, PendingLook } from '../common/kept';
@@ -25,6 +24,8 @@ import '../common/tabs';
 import '../common/tokenStrip';
 import { stripTokens } from '../common/tokens';
 import { View } from '../common/view';
+import { placeText } from '../common/where';
+import { htmlText, pngBytes, svgText } from '../common/pictureFiles';
 import './comparePage';
 import './corpusPage';
 import type { Effects } from './effectsPage';
@@ -32,11 +33,9 @@ import './effectsPage';
 import './headPage';
 import './headsPage';
 import type { Host, Page } from './page';
-import { htmlText, pngBytes, svgText } from './pictureFiles';
 import './relationsPage';
 import './stepsPage';
 
-const CONTEXT: Record<ContextKind, string> = { sentence: 'Sentence', paragraph: 'Paragraph', window: 'Window' };
 const PAGES: { name: AttentionPage; label: string }[] = [
   { name: 'heads', label: 'Heads' },
   { name: 'head', label: 'Head' },
@@ -356,14 +355,7 @@ export class AttentionView extends View<AttentionState, AttentionMethods> {
   }
 }
 
-/** Sentence · 12 tokens · line 14 */
-const placeOf = ({ subject, overview }: AttentionState): string =>
-  [
-    ...(subject === null ? [] : [CONTEXT[subject.context]]),
-    ...(overview?.tokens.some(({ text }) => text === 1) === true ? ['pair'] : []),
-    counted(overview?.tokens.length ?? 0, 'token'),
-    ...(subject === null ? [] : [`line ${subject.line}`]),
-  ].join(' · ');
+const placeOf = ({ subject, overview }: AttentionState): string => placeText(subject, overview?.tokens ?? []);
 
 /** L7H9 off */
 const changesOf = ({ interventions }: AttentionState): string[] => interventions.map((each) => changeText(each));

@@ -103,6 +103,7 @@ function ablateOf(params: Fields): AblateParams {
 }
 
 export const ATTENTION_READERS: { [M in keyof AttentionEngineMethods]: Reader<M> } = {
+  inputTokens: inputOf,
   attention: inputOf,
   attentionMaps: (params) => ({
     ...inputOf(params),
