@@ -16,8 +16,9 @@ import type {
   WordResult,
 } from './embeddings';
 import type { TextRange } from './engine';
+import type { Scale } from './interventions';
 import type { MixSetting } from './mix';
-import type { LoadState, ModelSummary, SubjectSummary } from './view';
+import type { InterventionMethods, LoadState, ModelSummary, SubjectSummary } from './view';
 
 export const EMBEDDINGS_PAGES = [
   'word',
@@ -89,6 +90,7 @@ export interface IndexSummary {
 
 export interface EmbeddingsState extends LoadState {
   model: ModelSummary | null;
+  interventions: Scale[];
   subject: SubjectSummary | null;
   /** The word that is looked at. */
   word: string | null;
@@ -103,7 +105,7 @@ export interface EmbeddingsState extends LoadState {
 }
 
 /** method → [parameters, result] */
-export interface EmbeddingsMethods {
+export interface EmbeddingsMethods extends InterventionMethods {
   ready: [null, null];
   look: [Partial<EmbeddingsLook>, null];
   /** The results of the present revision; null when there is none. */

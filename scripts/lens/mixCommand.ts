@@ -2,11 +2,10 @@
 import { writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { MIX_COLUMNS, type LearnMixResult } from '../../extension/protocol/embeddings';
-import { LensError } from '../../extension/protocol/errors';
 import { counted } from '../../extension/protocol/format';
 import { storageError } from '../../extension/files/replaceFile';
 import type { Command } from './commands';
-import { choice, wholeNumber, type OptionValues } from './options';
+import { choice, decimal, wholeNumber } from './options';
 import { table, visible } from './table';
 
 const BAR = 24;
@@ -53,12 +52,6 @@ export const mixCommand: Command = {
     return { json: result, text: textOf(result) };
   },
 };
-
-function decimal(options: OptionValues, name: string, byDefault: number): number {
-  const value = options[name] === undefined ? byDefault : Number(options[name]);
-  if (Number.isFinite(value) && value >= 0) return value;
-  throw new LensError('bad-input', `--${name} must be a number, 0 or more, not “${String(options[name])}”.`);
-}
 
 function textOf(result: LearnMixResult): string {
   const { mix, single, accuracy, trainAccuracy, majority, labels, train, test, folds } = result;

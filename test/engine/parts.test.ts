@@ -250,7 +250,7 @@ describe('batches', function () {
         assert.deepEqual([...(apart.indices ?? [])].slice(0, 24), [...(together.indices ?? [])].slice(0, 24));
         assertClose(apart, { dims: [3, count, 6, 2], data: apart.data }, pattern);
         // The second text ends after three tokens.
-        assert.equal(apart.indices?.at(24 * 1 + 2 * 3), -1);
+        assert.equal(apart.indices?.at(count * 6 * 2 + 3 * 2), -1);
         const two: Intervention = {
           hook: 'blocks.1.attn.hook_z',
           scale: { dims: [2, 1, 1, 1], data: Float32Array.of(1, 0) },

@@ -30,6 +30,7 @@ import {
   wrong,
   type Fields,
 } from './fields';
+import { interventionsOf } from './interventions';
 import type { Reader } from './requests';
 
 const MOST_LAYERS = 1_000;
@@ -77,6 +78,7 @@ const tableOf = (params: Fields): TableRef => {
 
 const wordOf = (params: Fields): WordParams => ({
   model: modelOf(params),
+  ...interventionsOf(params),
   text: textOf(params['text'], 'text'),
   range: rangeOf(params['range'], 'range'),
   topK: integer(params['topK'], 'topK', 0, MOST_NEIGHBOURS),
@@ -134,6 +136,7 @@ const questionsOf = (value: unknown): AnalogyQuestion[] | { file: string } => {
 export const EMBEDDING_READERS: { [M in keyof EmbeddingEngineMethods]: Reader<M> } = {
   embed: (params) => ({
     model: modelOf(params),
+    ...interventionsOf(params),
     texts: textsOf(params),
     layers: layersOf(params['layers']),
     pool: oneOf(params['pool'], 'pool', POOLS),
@@ -142,6 +145,7 @@ export const EMBEDDING_READERS: { [M in keyof EmbeddingEngineMethods]: Reader<M>
   wordMix: (params) => ({ ...wordOf(params), mix: mixOf(params['mix'], 'mix') }),
   sentenceSimilarity: (params) => ({
     model: modelOf(params),
+    ...interventionsOf(params),
     texts: textsOf(params),
     ...optional(params, 'layer', layerOf),
     pool: oneOf(params['pool'], 'pool', ['mean', 'cls', 'pooler', 'own']),
@@ -149,6 +153,7 @@ export const EMBEDDING_READERS: { [M in keyof EmbeddingEngineMethods]: Reader<M>
   }),
   occurrences: (params) => ({
     model: modelOf(params),
+    ...interventionsOf(params),
     word: textOf(params['word'], 'word', LONGEST_WORD),
     sources: sourcesOf(params),
     most: integer(params['most'], 'most', 1, MOST_OCCURRENCES),
@@ -160,6 +165,7 @@ export const EMBEDDING_READERS: { [M in keyof EmbeddingEngineMethods]: Reader<M>
   }),
   contextuality: (params) => ({
     model: modelOf(params),
+    ...interventionsOf(params),
     sources: sourcesOf(params),
     limit: integer(params['limit'], 'limit', 1, MOST_SOURCES),
     leastContexts: integer(params['leastContexts'], 'leastContexts', 2, MOST_SOURCES),
@@ -176,6 +182,7 @@ export const EMBEDDING_READERS: { [M in keyof EmbeddingEngineMethods]: Reader<M>
   }),
   learnMix: (params) => ({
     model: modelOf(params),
+    ...interventionsOf(params),
     train: exampleSource(params['train'], 'train'),
     test: exampleSource(params['test'], 'test'),
     folds: integer(params['folds'], 'folds', 2, MOST_NEIGHBOURS),
