@@ -37,6 +37,7 @@ export function embeddingCommands(parts: EmbeddingsParts) {
     },
     [COMMANDS.openWordVectors]: () => beside(embeddings.askForVectors()),
     [COMMANDS.compareSentences]: () => beside(embeddings.compareSentences(activeEditor())),
+    [COMMANDS.findPassages]: () => beside(embeddings.findPassages(activeEditor())),
     [COMMANDS.openEmbeddingsInEditor]: () => parts.view.openInEditor(),
   } satisfies Partial<Record<CommandId, CommandHandler>>;
 }

@@ -43,6 +43,7 @@ export const COMMANDS = {
   showLayerMix: 'onnxLens.showLayerMix',
   openWordVectors: 'onnxLens.openWordVectors',
   compareSentences: 'onnxLens.compareSentences',
+  findPassages: 'onnxLens.findPassages',
   openEmbeddingsInEditor: 'onnxLens.openEmbeddingsInEditor',
   showMemories: 'onnxLens.showMemories',
   showLogitLens: 'onnxLens.showLogitLens',

@@ -27,6 +27,7 @@ import {
 import type {
   EmbeddingsLook,
   EmbeddingsMethods,
+  EmbeddingsPage,
   EmbeddingsState,
   IndexSummary,
   OccurrenceScope,
@@ -51,6 +52,9 @@ import type { Handlers } from './viewHost';
 
 const NEIGHBOURS = 10;
 const CORPUS_NEIGHBOURS = 30;
+const PASSAGES = 15;
+/** Around the caret: a sentence is not longer. */
+const MOST_AROUND = 4_000;
 /** Of the cross-validation, and of the optimiser. */
 const FOLDS = 5;
 const LEARNING = { steps: 200, rate: 0.01, decay: 0.001 };
@@ -109,6 +113,7 @@ export class EmbeddingsController implements vscode.Disposable {
   private readonly indexes: IndexStore;
   private index: Pick<IndexSummary, 'files' | 'state'> = { files: null, state: null };
   private readonly sentences = new Answer<SentenceComparison>(this.fire);
+  private readonly passages = new Answer<CorpusNeighboursResult>(this.fire);
   private readonly contextuality = new Answer<ContextualityResult>(this.fire);
   private look: EmbeddingsLook = FIRST_LOOK;
   private search: Search | null = null;
@@ -172,20 +177,22 @@ export class EmbeddingsController implements vscode.Disposable {
         static: this.static.revision,
         scores: this.scores.revision,
         sentences: this.sentences.revision,
+        passages: this.passages.revision,
         contextuality: this.contextuality.revision,
       },
     };
   }
 
-  /** What the page waits for: an index is made before it is searched, and a mix is learned while another is looked at. */
+  /** What the page waits for: work that was asked for on it comes before what follows the caret. */
   private get pageAnswer(): Answer<unknown> {
     const { page } = this.look;
-    const before = page === 'static' ? [this.opened, this.scores] : [];
-    const busy = before.find(({ loading, error }) => loading || error !== null);
-    if (busy !== undefined) return busy;
-    if (page === 'neighbours' && (this.building.loading || this.building.error !== null)) return this.building;
-    if (page === 'mix' && (this.learned.loading || this.learned.error !== null)) return this.learned;
-    return this[page];
+    const before: Partial<Record<EmbeddingsPage, Answer<unknown>[]>> = {
+      ...{ neighbours: [this.building], mix: [this.learned], sentences: [this.passages] },
+      static: [this.opened, this.scores],
+    };
+    const own = [...(before[page] ?? []), this[page]];
+    const busy = own.find(({ loading, error }) => loading || error !== null);
+    return busy ?? own.find(({ result }) => result !== null) ?? this[page];
   }
 
   readonly handlers: Handlers<EmbeddingsMethods> = {
@@ -205,6 +212,7 @@ export class EmbeddingsController implements vscode.Disposable {
     static: () => this.static.result,
     scores: () => this.scores.result,
     sentences: () => this.sentences.result,
+    passages: () => this.passages.result,
     contextuality: () => this.contextuality.result,
     find: ({ scope }) => this.find(scope),
     compareSentences: () => this.compareSentences(),
@@ -215,7 +223,9 @@ export class EmbeddingsController implements vscode.Disposable {
     },
     deleteIndex: ({ index }) => this.deleteIndex(index),
     indexWhat: ({ what }) => this.indexWhat(what),
-    openNeighbour: ({ index }) => this.openNeighbour(index),
+    openNeighbour: ({ index }) => openFound(this.neighbours.result, index),
+    findPassages: () => this.findPassages(),
+    openPassage: ({ index }) => openFound(this.passages.result, index),
     learnMix: () => this.askAndLearn(),
     openVectors: () => this.askForVectors(),
     closeVectors: () => this.closeVectors(),
@@ -293,7 +303,7 @@ export class EmbeddingsController implements vscode.Disposable {
   dispose(): void {
     for (const answer of [this.word, this.occurrences, this.neighbours, this.building]) answer.clear();
     for (const answer of [this.mix, this.learned, this.sentences, this.contextuality]) answer.clear();
-    for (const answer of [this.opened, this.static, this.scores]) answer.clear();
+    for (const answer of [this.opened, this.static, this.scores, this.passages]) answer.clear();
     for (const subscription of this.subscriptions) subscription.dispose();
     this.changed.dispose();
   }
@@ -327,7 +337,7 @@ export class EmbeddingsController implements vscode.Disposable {
   private async refresh(): Promise<void> {
     // What failed is not shown any more; what was learned stays.
     this.building.clear();
-    for (const answer of [this.learned, this.scores]) if (answer.error !== null) answer.clear();
+    for (const answer of [this.learned, this.scores, this.passages]) if (answer.error !== null) answer.clear();
     this[this.look.page].forget();
     if (this.look.page === 'word' && this.shared.place?.stale === true) await this.shared.recapture();
     await this.update();
@@ -339,7 +349,7 @@ export class EmbeddingsController implements vscode.Disposable {
       this.lastModel = id;
       // Layers of another model are others, and what was measured is of the old one.
       this.look = { ...this.look, layer: null, mix: null };
-      for (const answer of [this.learned, this.scores]) answer.clear();
+      for (const answer of [this.learned, this.scores, this.passages]) answer.clear();
       this.contextuality.clear();
       this.building.clear();
       this.refreshIfSeen();
@@ -487,13 +497,6 @@ export class EmbeddingsController implements vscode.Disposable {
     this.indexes.choose(folder);
   }
 
-  private async openNeighbour(index: number): Promise<void> {
-    const found = this.neighbours.result?.neighbours[index];
-    if (found === undefined)
-      throw new LensError('bad-input', 'There is no such neighbour any more.', 'Look for them again.');
-    await openPlace(vscode.Uri.file(found.file), found);
-  }
-
   private async updateMix(): Promise<void> {
     const { place, target } = this.shared;
     if (place === null || target === null || this.wordText === null) {
@@ -549,6 +552,25 @@ export class EmbeddingsController implements vscode.Disposable {
         options,
       ),
     );
+  }
+
+  /** Sentences of the workspace's texts, or of the chosen folder's, that are near to what is selected or to the sentence at the caret. */
+  async findPassages(editor = vscode.window.activeTextEditor): Promise<void> {
+    if (editor === undefined) throw new LensError('bad-input', 'No text editor is open.', 'Open a text.');
+    const text = selectedPassage(editor);
+    if (!/\p{L}|\p{N}/u.test(text))
+      throw new LensError('bad-input', 'There is no text here.', 'Select a passage, or put the caret on a sentence.');
+    this.look = { ...this.look, page: 'sentences' };
+    const { pool } = this.look;
+    this.passages.forget();
+    await this.passages.want(this.key('passages', (this.questions += 1)), async (options) => {
+      const params = { ...(await this.indexParams()), pool };
+      if (params.sources.length === 0)
+        throw new LensError('bad-input', 'There is no text file in the workspace.', 'Open a folder with texts.');
+      const range = { start: 0, end: text.length };
+      return this.engine.request('corpusNeighbours', { ...params, text, range, topK: PASSAGES }, options);
+    });
+    await this.indexes.list();
   }
 
   private get tableSummary(): EmbeddingsState['table'] {
@@ -753,11 +775,31 @@ export class EmbeddingsController implements vscode.Disposable {
         sentences: this.sentences.result,
         contextuality: this.contextuality.result,
         neighbours: this.neighbours.result,
+        passages: this.passages.result,
         mix: this.mix.result,
         static: this.static.result,
       }),
     );
   }
+}
+
+/** What is selected, or the sentence at the caret. */
+function selectedPassage({ document, selection }: vscode.TextEditor): string {
+  if (!selection.isEmpty) return document.getText(selection).trim();
+  const caret = document.offsetAt(selection.active);
+  const start = Math.max(0, caret - MOST_AROUND);
+  const text = document.getText(new vscode.Range(document.positionAt(start), document.positionAt(caret + MOST_AROUND)));
+  return (
+    SEGMENTER.segment(text)
+      .containing(caret - start)
+      ?.segment.trim() ?? ''
+  );
+}
+
+async function openFound(result: CorpusNeighboursResult | null, index: number): Promise<void> {
+  const found = result?.neighbours[index];
+  if (found === undefined) throw new LensError('bad-input', 'There is no such place any more.', 'Look for it again.');
+  await openPlace(vscode.Uri.file(found.file), found);
 }
 
 /** Shows what a range of a sentence is of. `line` from 1, `column` from 0. */

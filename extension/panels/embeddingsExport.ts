@@ -15,6 +15,7 @@ export interface EmbeddingsResults {
   word: WordResult | null;
   occurrences: OccurrencesResult | null;
   neighbours: CorpusNeighboursResult | null;
+  passages: CorpusNeighboursResult | null;
   mix: WordMixResult | null;
   static: StaticAnswers | null;
   sentences: SentenceComparison | null;
@@ -23,7 +24,7 @@ export interface EmbeddingsResults {
 
 /** Throws `bad-input` when there is nothing on the page. */
 export function embeddingsExport(page: EmbeddingsPage, results: EmbeddingsResults): Exportable {
-  const { word, occurrences, neighbours, mix, static: fixed, sentences, contextuality } = results;
+  const { word, occurrences, neighbours, passages, mix, static: fixed, sentences, contextuality } = results;
   if (page === 'word' && word !== null) return { name: `word-${page}`, json: word, rows: wordRows(word) };
   if (page === 'occurrences' && occurrences !== null)
     return { name: page, json: occurrences, rows: occurrenceRows(occurrences) };
@@ -32,6 +33,8 @@ export function embeddingsExport(page: EmbeddingsPage, results: EmbeddingsResult
   if (page === 'mix' && mix !== null) return { name: page, json: mix, rows: mixRows(mix) };
   if (page === 'static' && fixed !== null) return { name: 'word-vectors', json: fixed, rows: staticRows(fixed) };
   if (page === 'sentences' && sentences !== null) return { name: page, json: sentences, rows: sentenceRows(sentences) };
+  if (page === 'sentences' && passages !== null)
+    return { name: 'passages', json: passages, rows: neighbourRows(passages) };
   if (page === 'contextuality' && contextuality !== null)
     return { name: page, json: contextuality, rows: contextualityRows(contextuality) };
   throw new LensError('bad-input', 'There is nothing to export on this page yet.', 'Compute it first.');

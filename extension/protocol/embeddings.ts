@@ -316,8 +316,10 @@ export interface IndexedPlace {
 
 export interface CorpusNeighboursResult {
   model: string;
+  /** Or the text that was compared. */
   word: string;
   layer: VectorLayer;
+  pool: IndexPool;
   /** Nearest first. */
   neighbours: (IndexedPlace & { cosine: number })[];
   /** How many of them are the same word, and of which part of speech those are that have one (most frequent first). */

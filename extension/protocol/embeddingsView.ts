@@ -31,7 +31,7 @@ export const EMBEDDINGS_PAGES = [
 ] as const;
 export type EmbeddingsPage = (typeof EMBEDDINGS_PAGES)[number];
 /** Results that the host keeps: of each page, and what a page has beside it. */
-export type EmbeddingsPart = EmbeddingsPage | 'learned' | 'scores';
+export type EmbeddingsPart = EmbeddingsPage | 'learned' | 'scores' | 'passages';
 export const COLOURS = ['cluster', 'file', 'label'] as const;
 
 /** Kept by the host, since a hidden webview keeps nothing. */
@@ -117,6 +117,7 @@ export interface EmbeddingsMethods extends InterventionMethods {
   static: [null, StaticAnswers | null];
   scores: [null, StaticScores | null];
   sentences: [null, SentenceComparison | null];
+  passages: [null, CorpusNeighboursResult | null];
   contextuality: [null, ContextualityResult | null];
   /** Occurrences of the word. */
   find: [{ scope: OccurrenceScope }, null];
@@ -131,6 +132,9 @@ export interface EmbeddingsMethods extends InterventionMethods {
   /** What is indexed: the workspace, or a folder that the person chooses. */
   indexWhat: [{ what: 'workspace' | 'folder' }, null];
   openNeighbour: [{ index: number }, null];
+  /** Sentences of files that are near to what is selected. */
+  findPassages: [null, null];
+  openPassage: [{ index: number }, null];
   /** Asks for labelled lines, and learns which layers they want. */
   learnMix: [null, null];
   /** Asks for a file of static vectors. */

@@ -82,6 +82,18 @@ describe('Embeddings', () => {
       await handlers().openNeighbour({ index: 0 });
       const { activeTextEditor } = vscode.window;
       assert.equal(activeTextEditor?.document.getText(activeTextEditor.selection), 'bank');
+      // Sentences have an index of their own.
+      caret(await open(TEXT), TEXT.indexOf('They walked'));
+      await run('onnxLens.findPassages');
+      assert.equal(ready().look.page, 'sentences');
+      const passages = await handlers().passages(null);
+      assert.match(passages?.word ?? '', /^They walked along the bank of the stream\.$/u);
+      assert.match(passages?.neighbours[0]?.sentence ?? '', /^They walked along the bank of the river\.$/u);
+      await handlers().openPassage({ index: 0 });
+      assert.match(vscode.window.activeTextEditor?.document.fileName ?? '', /river\.txt$/u);
+      assert.deepEqual(api.embeddings.state.index.stored.map(({ pool }) => pool).sort(), ['mean', 'word']);
+      caret(await open(TEXT), TEXT.indexOf('bank') + 1);
+      await run('onnxLens.findNeighbours');
       const [index] = api.embeddings.state.index.stored;
       assert.ok(index !== undefined && index.bytes > 10_000 && index.finished);
       // A file that comes later is looked at with the next question.

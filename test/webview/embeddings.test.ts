@@ -6,7 +6,15 @@ import { galleryPages, overflowOf, painted, requestsOf, SHOTS, THEMES, violation
 
 const STATES = [
   ...['word', 'word-middle', 'word-empty', 'occurrences', 'occurrences-label', 'occurrences-static', 'occurrences-3d'],
-  ...['occurrences-empty', 'sentences', 'sentences-60', 'sentences-empty', 'contextuality', 'contextuality-empty'],
+  ...[
+    'occurrences-empty',
+    'sentences',
+    'sentences-60',
+    'sentences-passages',
+    'sentences-empty',
+    'contextuality',
+    'contextuality-empty',
+  ],
   ...['neighbours', 'neighbours-none', 'neighbours-building', 'neighbours-no-text'],
   ...['mix', 'mix-learned', 'mix-empty'],
   ...['static', 'static-word', 'static-empty'],
@@ -83,11 +91,13 @@ describe('embeddings view', function () {
 
   it('shows neighbours with their sentences, and opens one', async () => {
     await open('neighbours');
-    const first = page.getByRole('button', { name: /They tied the boat/ }).first();
+    const first = page.getByRole('option', { name: /They tied the boat/ }).first();
     assert.equal(await first.locator('mark').textContent(), 'bank');
     await first.focus();
     await page.keyboard.press('Enter');
-    assert.deepEqual(await requestsOf(page, 'openNeighbour'), [{ index: 0 }]);
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('Enter');
+    assert.deepEqual(await requestsOf(page, 'openNeighbour'), [{ index: 0 }, { index: 1 }]);
     await page.getByText('3 of 15 are the same word').waitFor();
     await page.getByRole('button', { name: /Delete the index of bert-base-cased, words, layer 12/ }).click();
     assert.deepEqual(await requestsOf(page, 'deleteIndex'), [{ index: 1 }]);
@@ -154,6 +164,14 @@ describe('embeddings view', function () {
     await open('static');
     await page.getByText('2 lines left out').click();
     await page.getByText('line 3021: it has 299 numbers').waitFor();
+  });
+
+  it('finds similar passages of what is selected', async () => {
+    await open('sentences-passages');
+    await page.getByRole('listbox', { name: 'Similar passages' }).getByRole('option').nth(2).click();
+    assert.deepEqual(await requestsOf(page, 'openPassage'), [{ index: 2 }]);
+    await page.getByRole('button', { name: 'Find Similar Passages' }).click();
+    assert.deepEqual(await requestsOf(page, 'findPassages'), [null]);
   });
 
   it('plays the layers from static to the last', async () => {

@@ -52,6 +52,7 @@ interface Results {
   learned: LearnMixResult | null;
   static: StaticAnswers | null;
   scores: StaticScores | null;
+  passages: CorpusNeighboursResult | null;
   sentences: SentenceComparison | null;
   contextuality: ContextualityResult | null;
 }
@@ -78,7 +79,7 @@ export class EmbeddingsView extends View<EmbeddingsState, EmbeddingsMethods> {
     this,
     {
       ...{ word: null, occurrences: null, neighbours: null, mix: null, learned: null },
-      ...{ sentences: null, contextuality: null, static: null, scores: null },
+      ...{ sentences: null, contextuality: null, static: null, scores: null, passages: null },
     },
     (name) => this.fetch(name, null),
   );
@@ -96,6 +97,7 @@ export class EmbeddingsView extends View<EmbeddingsState, EmbeddingsMethods> {
     const { page } = this.look(state);
     this.results.need(page, state.revision[page]);
     if (page === 'mix') this.results.need('learned', state.revision.learned);
+    if (page === 'sentences') this.results.need('passages', state.revision.passages);
     if (page === 'static') this.results.need('scores', state.revision.scores);
   }
 
@@ -107,7 +109,7 @@ export class EmbeddingsView extends View<EmbeddingsState, EmbeddingsMethods> {
     const { state } = this;
     if (state === null) return nothing;
     const look = this.look(state);
-    const none = state.revision[look.page] === 0;
+    const none = state.revision[look.page] === 0 && (look.page !== 'sentences' || state.revision.passages === 0);
     const actions: HeaderAction[] = [
       { name: 'refresh', icon: 'refresh', label: 'Run Again', disabled: none },
       { name: 'export', icon: 'export', label: 'Copy or Export', disabled: none, items: EXPORTS },
@@ -185,6 +187,7 @@ export class EmbeddingsView extends View<EmbeddingsState, EmbeddingsMethods> {
           .state=${state}
           .look=${look}
           .result=${kept.sentences}
+          .passages=${kept.passages}
         ></lens-sentences-page>`;
       case 'contextuality':
         return html`<lens-contextuality-page

@@ -2,46 +2,28 @@
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
 import type { CorpusNeighboursResult, StoredIndex } from '../../extension/protocol/embeddings';
-import { counted, count, fileSize, precise, visible } from '../../extension/protocol/format';
-import { cosineText, layerSlider, layerText, markedSentence, Page } from './page';
+import { counted, count, fileSize, visible } from '../../extension/protocol/format';
+import './foundList';
+import { layerSlider, layerText, Page } from './page';
 
 @customElement('lens-neighbours-page')
 export class NeighboursPage extends Page {
   static override styles = [
     Page.styles,
     css`
-      :is(ol, ul) {
+      ul {
         margin: 4px 0;
         padding: 0;
         list-style: none;
       }
-      ol button {
-        display: grid;
-        grid-template-columns: 38px minmax(0, 1fr);
-        column-gap: 8px;
-        width: calc(100% + 8px);
-        margin: 0 -4px;
-        padding: 3px 4px;
-        height: auto;
-        text-align: left;
-        white-space: normal;
-        border-radius: 0;
-      }
-      ol button:hover {
-        background: var(--vscode-list-hoverBackground);
-      }
-      ol .number {
-        text-align: right;
-      }
-      .found {
-        overflow-wrap: anywhere;
-      }
-      .at {
-        margin-left: 6px;
-      }
       .stored {
-        flex-wrap: wrap;
+        display: flex;
+        align-items: baseline;
         column-gap: 8px;
+      }
+      .stored .what {
+        flex: 1;
+        overflow-wrap: anywhere;
       }
       @media (min-width: 820px) {
         .columns {
@@ -125,24 +107,12 @@ export class NeighboursPage extends Page {
         <span class="title">Used like it</span><span class="what">cosine at ${layerText(layer)}; opens the place</span>
       </h2>
       ${this.summary(result)}
-      <ol>
-        ${neighbours.map(
-          ({ cosine, sentence, range, source, line, tag }, index) =>
-            html`<li>
-              <button
-                title="${precise(cosine)} · ${visible(source)}:${line}"
-                @click=${() => this.host.ask('openNeighbour', { index })}
-              >
-                <span class="number">${cosineText(cosine)}</span>
-                <span class="found"
-                  >${markedSentence(sentence, range)}<span class="at quiet"
-                    >${visible(source)}:${line}${tag === null ? '' : ` · ${visible(tag)}`}</span
-                  ></span
-                >
-              </button>
-            </li>`,
-        )}
-      </ol>`;
+      <lens-found-list
+        marked
+        label="Used like ${visible(result.word)}"
+        .rows=${neighbours}
+        @choose=${(event: CustomEvent<number>) => this.host.ask('openNeighbour', { index: event.detail })}
+      ></lens-found-list>`;
   }
 
   private summary({ word, neighbours, sameWord, tags, index, searched }: CorpusNeighboursResult): TemplateResult {
@@ -167,9 +137,10 @@ export class NeighboursPage extends Page {
       <ul aria-label="Indexes on disk">
         ${stored.map(
           (each, index) =>
-            html`<li class="row stored">
-              <span title=${visible(each.model.folder)}>${visible(each.model.id)}</span>
-              <span class="quiet">${describe(each)}</span>
+            html`<li class="stored">
+              <span class="what" title=${visible(each.model.folder)}
+                >${visible(each.model.id)} <span class="quiet">${describe(each)}</span></span
+              >
               <span class="number">${fileSize(each.bytes)}</span>
               <button
                 class="link"

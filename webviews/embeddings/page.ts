@@ -13,17 +13,21 @@ export interface Host {
   look(change: Partial<EmbeddingsLook>): void;
 }
 
+export const markStyles = css`
+  mark {
+    color: var(--vscode-editor-selectionForeground, inherit);
+    background: var(--vscode-editor-selectionBackground);
+    outline: 1px solid var(--vscode-contrastActiveBorder, transparent);
+    font-weight: 600;
+  }
+`;
+
 export abstract class Page extends LitElement {
   static override styles: CSSResultGroup = [
     base,
     pageStyles,
+    markStyles,
     css`
-      mark {
-        color: var(--vscode-editor-selectionForeground, inherit);
-        background: var(--vscode-editor-selectionBackground);
-        outline: 1px solid var(--vscode-contrastActiveBorder, transparent);
-        font-weight: 600;
-      }
       .layers {
         flex: 1 1 160px;
       }

@@ -137,7 +137,7 @@ function neighbours(): CorpusNeighboursResult {
     [`${HOSTILE} on the bank \u202e]]>`, 'bank', null],
   ] as const;
   return {
-    ...{ model: 'bert-base-cased', word: 'bank', layer: 8, sameWord: 3, searched: 11.6, elapsed: 150 },
+    ...{ model: 'bert-base-cased', word: 'bank', layer: 8, pool: 'word', sameWord: 3, searched: 11.6, elapsed: 150 },
     neighbours: Array.from({ length: 15 }, (_, index) => {
       const [sentence, word, tag] = found[index % found.length]!;
       const start = sentence.indexOf(word);
@@ -237,6 +237,11 @@ function learned(folds: number): LearnMixResult {
   };
 }
 
+const passages = (): CorpusNeighboursResult => ({
+  ...neighbours(),
+  ...{ word: 'The river had risen over its banks in the night.', layer: 12, pool: 'mean', sameWord: 0, tags: [] },
+});
+
 const stored = (layer: number, finished = true): StoredIndex => ({
   ...{ folder: `/index/${layer}`, model: { id: 'bert-base-cased', folder: '/models/bert-base-cased' } },
   ...{ fingerprint: '00', layer, pool: 'word', bytes: 151_000_000, finished },
@@ -298,6 +303,7 @@ interface Parts {
   learned?: LearnMixResult | null;
   static?: StaticAnswers | null;
   scores?: StaticScores | null;
+  passages?: CorpusNeighboursResult | null;
   sentences?: SentenceComparison | null;
   contextuality?: ContextualityResult | null;
 }
@@ -306,7 +312,7 @@ interface Parts {
 function shown({ look = {}, state = {}, ...results }: Parts): Shown {
   const kept = {
     ...{ word: null, occurrences: null, neighbours: null, mix: null, learned: null },
-    ...{ sentences: null, contextuality: null, static: null, scores: null },
+    ...{ sentences: null, contextuality: null, static: null, scores: null, passages: null },
     ...results,
   };
   let present: EmbeddingsState = {
@@ -330,6 +336,7 @@ function shown({ look = {}, state = {}, ...results }: Parts): Shown {
       learned: Number(kept.learned !== null),
       static: Number(kept.static !== null),
       scores: Number(kept.scores !== null),
+      passages: Number(kept.passages !== null),
       sentences: Number(kept.sentences !== null),
       contextuality: Number(kept.contextuality !== null),
     },
@@ -345,6 +352,7 @@ function shown({ look = {}, state = {}, ...results }: Parts): Shown {
       learned: () => kept.learned,
       static: () => kept.static,
       scores: () => kept.scores,
+      passages: () => kept.passages,
       sentences: () => kept.sentences,
       contextuality: () => kept.contextuality,
       look: (change) => {
@@ -419,6 +427,7 @@ export const EMBEDDINGS_STATES: Record<string, () => Shown> = {
     }),
   'static-empty': () => shown({ look: { page: 'static' }, state: empty }),
   sentences: () => shown({ look: { page: 'sentences' }, sentences: sentences(6) }),
+  'sentences-passages': () => shown({ look: { page: 'sentences' }, sentences: sentences(3), passages: passages() }),
   'sentences-60': () => shown({ look: { page: 'sentences' }, sentences: sentences(60) }),
   'sentences-empty': () => shown({ look: { page: 'sentences' }, state: empty }),
   contextuality: () => shown({ look: { page: 'contextuality' }, contextuality: contextuality() }),

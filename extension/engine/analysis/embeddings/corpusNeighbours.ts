@@ -62,7 +62,7 @@ export async function corpusNeighbours(
   const word = text.slice(range.start, range.end);
   return {
     model: model.info.id,
-    ...{ word, layer, neighbours },
+    ...{ word, layer, pool, neighbours },
     sameWord: neighbours.filter((each) => each.word.toLowerCase() === word.toLowerCase()).length,
     tags: countsOf(neighbours.flatMap(({ tag }) => (tag === null ? [] : [tag]))),
     index: index.info,
