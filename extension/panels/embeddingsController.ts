@@ -11,6 +11,7 @@ import type { ModelLibrary } from '../models/library';
 import type { CorpusSource } from '../protocol/attention';
 import {
   MIX_COLUMNS,
+  type CompareModelsResult,
   type ContextualityResult,
   type CorpusNeighboursResult,
   type ExampleFile,
@@ -115,6 +116,9 @@ export class EmbeddingsController implements vscode.Disposable {
   private readonly sentences = new Answer<SentenceComparison>(this.fire);
   private readonly passages = new Answer<CorpusNeighboursResult>(this.fire);
   private readonly contextuality = new Answer<ContextualityResult>(this.fire);
+  private readonly models = new Answer<CompareModelsResult>(this.fire);
+  /** Files that were measured last. */
+  private measured: CorpusSource[] | null = null;
   private look: EmbeddingsLook = FIRST_LOOK;
   private search: Search | null = null;
   private compared: Compared | null = null;
@@ -179,6 +183,7 @@ export class EmbeddingsController implements vscode.Disposable {
         sentences: this.sentences.revision,
         passages: this.passages.revision,
         contextuality: this.contextuality.revision,
+        compared: this.models.revision,
       },
     };
   }
@@ -188,6 +193,7 @@ export class EmbeddingsController implements vscode.Disposable {
     const { page } = this.look;
     const before: Partial<Record<EmbeddingsPage, Answer<unknown>[]>> = {
       ...{ neighbours: [this.building], mix: [this.learned], sentences: [this.passages] },
+      contextuality: [this.models],
       static: [this.opened, this.scores],
     };
     const own = [...(before[page] ?? []), this[page]];
@@ -214,6 +220,8 @@ export class EmbeddingsController implements vscode.Disposable {
     sentences: () => this.sentences.result,
     passages: () => this.passages.result,
     contextuality: () => this.contextuality.result,
+    compared: () => this.models.result,
+    compareModels: () => this.askAndCompare(),
     find: ({ scope }) => this.find(scope),
     compareSentences: () => this.compareSentences(),
     measure: () => this.measure(),
@@ -303,7 +311,7 @@ export class EmbeddingsController implements vscode.Disposable {
   dispose(): void {
     for (const answer of [this.word, this.occurrences, this.neighbours, this.building]) answer.clear();
     for (const answer of [this.mix, this.learned, this.sentences, this.contextuality]) answer.clear();
-    for (const answer of [this.opened, this.static, this.scores, this.passages]) answer.clear();
+    for (const answer of [this.opened, this.static, this.scores, this.passages, this.models]) answer.clear();
     for (const subscription of this.subscriptions) subscription.dispose();
     this.changed.dispose();
   }
@@ -337,7 +345,8 @@ export class EmbeddingsController implements vscode.Disposable {
   private async refresh(): Promise<void> {
     // What failed is not shown any more; what was learned stays.
     this.building.clear();
-    for (const answer of [this.learned, this.scores, this.passages]) if (answer.error !== null) answer.clear();
+    for (const answer of [this.learned, this.scores, this.passages, this.models])
+      if (answer.error !== null) answer.clear();
     this[this.look.page].forget();
     if (this.look.page === 'word' && this.shared.place?.stale === true) await this.shared.recapture();
     await this.update();
@@ -350,8 +359,7 @@ export class EmbeddingsController implements vscode.Disposable {
       // Layers of another model are others, and what was measured is of the old one.
       this.look = { ...this.look, layer: null, mix: null };
       for (const answer of [this.learned, this.scores, this.passages]) answer.clear();
-      this.contextuality.clear();
-      this.building.clear();
+      for (const answer of [this.contextuality, this.models, this.building]) answer.clear();
       this.refreshIfSeen();
     } else this.fire();
   }
@@ -723,11 +731,44 @@ export class EmbeddingsController implements vscode.Disposable {
     };
   }
 
+  /** Asks for another model, and for files when none were measured. */
+  private async askAndCompare(): Promise<void> {
+    const { id } = this.library.require().ref;
+    const others = this.library.models.map(({ ref }) => ref.id).filter((other) => other !== id);
+    if (others.length === 0)
+      throw new LensError('bad-input', 'There is no other model.', 'Add the folder of one to the library.');
+    const other = await vscode.window.showQuickPick(others, { title: vscode.l10n.t('Compare Layers with') });
+    if (other === undefined) return;
+    const files = this.measured === null ? await askForFiles() : [];
+    if (files === undefined) return;
+    await this.compareWith(other, this.measured ?? sourcesOf(files));
+  }
+
+  /** Linear CKA of all layers with those of another model. The state says what becomes of it. */
+  async compareWith(other: string, sources: CorpusSource[]): Promise<void> {
+    const { ref } = this.library.require(other);
+    this.measured = sources;
+    this.look = { ...this.look, page: 'contextuality' };
+    this.models.forget();
+    await this.models.want(this.key('compared', (this.questions += 1)), (options) =>
+      this.engine.request(
+        'compareModels',
+        {
+          ...{ model: this.library.require().ref, other: ref, sources },
+          ...{ limit: MOST_MEASURED, samples: SAMPLES, seed: SEED },
+        },
+        options,
+      ),
+    );
+  }
+
   /** Asks for files, and measures them. */
   private async measure(): Promise<void> {
     const files = await askForFiles();
     if (files === undefined) return;
     const sources = sourcesOf(files);
+    this.measured = sources;
+    this.models.clear();
     this.look = { ...this.look, page: 'contextuality' };
     this.contextuality.forget();
     await this.contextuality.want(this.key('contextuality', (this.questions += 1)), (options) =>
@@ -776,6 +817,7 @@ export class EmbeddingsController implements vscode.Disposable {
         contextuality: this.contextuality.result,
         neighbours: this.neighbours.result,
         passages: this.passages.result,
+        compared: this.models.result,
         mix: this.mix.result,
         static: this.static.result,
       }),

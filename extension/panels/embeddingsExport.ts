@@ -1,5 +1,6 @@
 /** What is exported of a page of the Embeddings view. Pure. */
 import type {
+  CompareModelsResult,
   ContextualityResult,
   CorpusNeighboursResult,
   OccurrencesResult,
@@ -16,6 +17,7 @@ export interface EmbeddingsResults {
   occurrences: OccurrencesResult | null;
   neighbours: CorpusNeighboursResult | null;
   passages: CorpusNeighboursResult | null;
+  compared: CompareModelsResult | null;
   mix: WordMixResult | null;
   static: StaticAnswers | null;
   sentences: SentenceComparison | null;
@@ -24,7 +26,7 @@ export interface EmbeddingsResults {
 
 /** Throws `bad-input` when there is nothing on the page. */
 export function embeddingsExport(page: EmbeddingsPage, results: EmbeddingsResults): Exportable {
-  const { word, occurrences, neighbours, passages, mix, static: fixed, sentences, contextuality } = results;
+  const { word, occurrences, neighbours, passages, mix, static: fixed, sentences, contextuality, compared } = results;
   if (page === 'word' && word !== null) return { name: `word-${page}`, json: word, rows: wordRows(word) };
   if (page === 'occurrences' && occurrences !== null)
     return { name: page, json: occurrences, rows: occurrenceRows(occurrences) };
@@ -36,7 +38,13 @@ export function embeddingsExport(page: EmbeddingsPage, results: EmbeddingsResult
   if (page === 'sentences' && passages !== null)
     return { name: 'passages', json: passages, rows: neighbourRows(passages) };
   if (page === 'contextuality' && contextuality !== null)
-    return { name: page, json: contextuality, rows: contextualityRows(contextuality) };
+    return {
+      name: page,
+      json: { ...contextuality, ...(compared === null ? {} : { compared }) },
+      rows: [...contextualityRows(contextuality), ...(compared === null ? [] : comparedRows(compared))],
+    };
+  if (page === 'contextuality' && compared !== null)
+    return { name: 'models-compared', json: compared, rows: comparedRows(compared) };
   throw new LensError('bad-input', 'There is nothing to export on this page yet.', 'Compute it first.');
 }
 
@@ -94,6 +102,11 @@ const sentenceRows = ({ sentences, cosines }: SentenceComparison): Rows => [
     text,
     ...sentences.map((_, column) => cosines[row * sentences.length + column] as number),
   ]),
+];
+
+const comparedRows = ({ models, layers: [rows, columns], cka }: CompareModelsResult): Rows => [
+  [`linear CKA: ${models[0]} with ${models[1]}`, ...columns],
+  ...rows.map((layer, row) => [layer, ...columns.map((_, column) => cka[row * columns.length + column] as number)]),
 ];
 
 const contextualityRows = ({ layers }: ContextualityResult): Rows => [

@@ -251,6 +251,27 @@ export interface ContextualityResult {
   elapsed: number;
 }
 
+export interface CompareModelsParams extends Pick<
+  ContextualityParams,
+  'model' | 'sources' | 'limit' | 'samples' | 'seed'
+> {
+  other: ModelRef;
+}
+
+export interface CompareModelsResult {
+  models: [string, string];
+  layers: [number[], number[]];
+  /** Linear CKA of layers of the first with layers of the second [L₁+1,L₂+1]. */
+  cka: Float32Array;
+  /** What the same places are: tokens where both models cut all sentences alike, otherwise words that both see. */
+  unit: 'token' | 'word';
+  /** Places, one in each of so many sentences. */
+  samples: number;
+  sentences: number;
+  skipped: { name: string; why: string }[];
+  elapsed: number;
+}
+
 /** What an index has vectors of: every word, or whole sentences. */
 export const INDEX_POOLS = ['word', 'mean', 'cls', 'pooler', 'own'] as const;
 export type IndexPool = (typeof INDEX_POOLS)[number];
@@ -452,6 +473,7 @@ export interface EmbeddingEngineMethods {
   sentenceSimilarity: [SentencesParams, SentencesResult];
   occurrences: [OccurrencesParams, OccurrencesResult];
   contextuality: [ContextualityParams, ContextualityResult];
+  compareModels: [CompareModelsParams, CompareModelsResult];
   /** Whether there is an index already: `begun` was stopped before its end. */
   indexState: [IndexParams, 'none' | 'begun' | 'finished'];
   updateIndex: [IndexParams, IndexInfo];

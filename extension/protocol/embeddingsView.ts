@@ -1,6 +1,7 @@
 /** What the Embeddings view and the extension host say to each other. */
 import type {
   AnalogiesResult,
+  CompareModelsResult,
   ContextualityResult,
   CorpusNeighboursResult,
   LearnMixResult,
@@ -31,7 +32,7 @@ export const EMBEDDINGS_PAGES = [
 ] as const;
 export type EmbeddingsPage = (typeof EMBEDDINGS_PAGES)[number];
 /** Results that the host keeps: of each page, and what a page has beside it. */
-export type EmbeddingsPart = EmbeddingsPage | 'learned' | 'scores' | 'passages';
+export type EmbeddingsPart = EmbeddingsPage | 'learned' | 'scores' | 'passages' | 'compared';
 export const COLOURS = ['cluster', 'file', 'label'] as const;
 
 /** Kept by the host, since a hidden webview keeps nothing. */
@@ -123,8 +124,11 @@ export interface EmbeddingsMethods extends InterventionMethods {
   find: [{ scope: OccurrenceScope }, null];
   /** Sentences of the selection, or of the whole document. */
   compareSentences: [null, null];
+  compared: [null, CompareModelsResult | null];
   /** Contextuality over files. */
   measure: [null, null];
+  /** Asks for another model, and compares all layers with its layers over the same files. */
+  compareModels: [null, null];
   /** Of the layer that is looked at; goes on where it was stopped. */
   buildIndex: [null, null];
   /** Index among the stored ones; null: all of them. */

@@ -6,6 +6,7 @@ import {
   POOLS,
   PROJECTIONS,
   type AnalogiesResult,
+  type CompareModelsResult,
   type ContextualityResult,
   type CorpusNeighboursResult,
   type EmbedResult,
@@ -449,22 +450,45 @@ export const contextualityCommand: Command = {
     limit: { type: 'string', value: 'N', help: 'only the first N sentences (1000)' },
     contexts: { type: 'string', value: 'N', help: 'pieces with fewer occurrences are left out (5)' },
     samples: { type: 'string', value: 'N', help: 'tokens of different sentences for the baseline and CKA (1000)' },
+    compare: { type: 'string', value: 'MODEL', help: 'only linear CKA of all layers with those of this model' },
     seed: SEED,
   },
   async run(context) {
     const { options, ask } = context;
     const { model, names } = modelAndCorpus(context);
+    const params = {
+      ...{ model, sources: sourcesOf(names, CORPUS), limit: wholeNumber(options, 'limit', 1000) },
+      ...{ samples: wholeNumber(options, 'samples', 1000), seed: wholeNumber(options, 'seed', 0) },
+    };
+    if (options['compare'] !== undefined) {
+      const compared = await ask('compareModels', { ...params, other: findModel(String(options['compare'])) });
+      return { json: compared, text: comparedText(compared) };
+    }
     const result = await ask('contextuality', {
-      model,
-      sources: sourcesOf(names, CORPUS),
-      limit: wholeNumber(options, 'limit', 1000),
+      ...params,
       leastContexts: wholeNumber(options, 'contexts', 5),
-      samples: wholeNumber(options, 'samples', 1000),
-      seed: wholeNumber(options, 'seed', 0),
     });
     return { json: result, text: contextualityText(result) };
   },
 };
+
+function comparedText({ models, layers, cka, unit, samples, sentences, skipped }: CompareModelsResult): string {
+  const [rows, columns] = layers;
+  return [
+    `Linear CKA: layers of ${visible(models[0])} (rows) with layers of ${visible(models[1])}`,
+    table(
+      ['', ...columns.map((layer) => `${layer}`)],
+      rows.map((layer, row) => [
+        `${layer}`,
+        ...columns.map((_, column) => figure(cka[row * columns.length + column] as number)),
+      ]),
+      ['', ...columns].map(() => right),
+    ),
+    `${counted(samples, unit === 'token' ? 'token' : 'word')} that both models see, one of a sentence, of ${counted(sentences, 'sentence')}` +
+      (unit === 'token' ? '; both cut these into the same tokens' : '; a word is the mean over its pieces'),
+    ...skipped.map(({ name, why }) => `Left out: ${visible(name)}: ${visible(why)}`),
+  ].join('\n');
+}
 
 function contextualityText(result: ContextualityResult): string {
   const { layers, cka, sentences, tokens, pieces, occurrences, explainedPieces, samples, skipped } = result;

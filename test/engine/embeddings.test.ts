@@ -375,6 +375,55 @@ describe('embeddings', function () {
     }
   });
 
+  it('linear CKA of two models is ‖YᵀX‖² / (‖XᵀX‖·‖YᵀY‖) of the vectors of the same words', async () => {
+    // One word a line, so that it is known which is taken.
+    const words = ['house', 'hill', 'old', 'dog', 'the', 'was', 'on', 'and', 'housekeeper', 'hills', 'river', 'bank'];
+    const text = words.join('\n\n');
+    const sources = [{ name: 'words.txt', text }];
+    const params = { sources, limit: 100, samples: 100, seed: 0 };
+    const compare = (other: string) =>
+      engine.handle('compareModels', { model: fixture('bert'), other: fixture(other), ...params }, quiet());
+    const own = await compare('bert');
+    assert.deepEqual([own.unit, own.samples, own.layers[0]], ['token', 12, [0, 1, 2, 3]]);
+    for (const layer of [0, 1, 2, 3]) assert.ok(Math.abs((own.cka[5 * layer] ?? NaN) - 1) <= 1e-6);
+    const found = await compare('gpt2');
+    assert.equal(found.unit, 'word');
+    const centredRows = async (name: string, layer: number): Promise<number[][]> => {
+      const { vectors, units } = await embed(fixture(name), { texts: words, layers: [layer], pool: 'word' });
+      assert.equal(units.length, words.length);
+      const [{ data, dims }] = vectors as [EmbedResult['vectors'][number]];
+      const rows = words.map((_, row) => Array.from(data.subarray(row * dims[1], (row + 1) * dims[1])));
+      return rows.map((row) =>
+        row.map((value, at) => value - rows.reduce((sum, other) => sum + (other[at] ?? 0), 0) / rows.length),
+      );
+    };
+    /** ‖AᵀB‖² over all pairs of columns. */
+    const product = (a: number[][], b: number[][]): number => {
+      let total = 0;
+      for (let i = 0; i < (a[0]?.length ?? 0); i++)
+        for (let j = 0; j < (b[0]?.length ?? 0); j++)
+          total += a.reduce((sum, row, at) => sum + (row[i] ?? 0) * (b[at]?.[j] ?? 0), 0) ** 2;
+      return total;
+    };
+    for (const [one, other] of [
+      [0, 1],
+      [3, 2],
+    ] as const) {
+      const [x, y] = [await centredRows('bert', one), await centredRows('gpt2', other)];
+      const wanted = product(x, y) / Math.sqrt(product(x, x) * product(y, y));
+      const at = found.layers[0].indexOf(one) * found.layers[1].length + found.layers[1].indexOf(other);
+      assert.ok(Math.abs((found.cka[at] ?? NaN) - wanted) <= 1e-5, `${one} ${other}: ${found.cka[at]}, not ${wanted}`);
+    }
+    await assert.rejects(
+      engine.handle(
+        'compareModels',
+        { model: fixture('bert'), other: fixture('gpt2'), ...params, sources: [{ name: 'a.txt', text: 'house' }] },
+        quiet(),
+      ),
+      fails('bad-input', /same word in 1 sentence/u),
+    );
+  });
+
   it('says what there is not', async () => {
     await assert.rejects(
       embed(fixture('bert'), { layers: [4] }),

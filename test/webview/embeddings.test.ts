@@ -174,6 +174,16 @@ describe('embeddings view', function () {
     assert.deepEqual(await requestsOf(page, 'findPassages'), [null]);
   });
 
+  it('reads the likeness of two models’ layers', async () => {
+    await open('contextuality');
+    const grid = page.getByRole('grid', { name: 'Linear CKA of two models' });
+    await grid.focus();
+    await page.keyboard.press('ArrowDown');
+    assert.match((await grid.getByRole('gridcell').textContent()) ?? '', /^layers 1 and 0: /);
+    await page.getByRole('button', { name: 'Compare with Model…' }).click();
+    assert.deepEqual(await requestsOf(page, 'compareModels'), [null]);
+  });
+
   it('plays the layers from static to the last', async () => {
     await page.clock.install();
     await open('occurrences-static');

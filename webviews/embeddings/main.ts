@@ -2,6 +2,7 @@
 import { css, html, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
 import type {
+  CompareModelsResult,
   ContextualityResult,
   CorpusNeighboursResult,
   LearnMixResult,
@@ -53,6 +54,7 @@ interface Results {
   static: StaticAnswers | null;
   scores: StaticScores | null;
   passages: CorpusNeighboursResult | null;
+  compared: CompareModelsResult | null;
   sentences: SentenceComparison | null;
   contextuality: ContextualityResult | null;
 }
@@ -79,7 +81,7 @@ export class EmbeddingsView extends View<EmbeddingsState, EmbeddingsMethods> {
     this,
     {
       ...{ word: null, occurrences: null, neighbours: null, mix: null, learned: null },
-      ...{ sentences: null, contextuality: null, static: null, scores: null, passages: null },
+      ...{ sentences: null, contextuality: null, static: null, scores: null, passages: null, compared: null },
     },
     (name) => this.fetch(name, null),
   );
@@ -97,6 +99,7 @@ export class EmbeddingsView extends View<EmbeddingsState, EmbeddingsMethods> {
     const { page } = this.look(state);
     this.results.need(page, state.revision[page]);
     if (page === 'mix') this.results.need('learned', state.revision.learned);
+    if (page === 'contextuality') this.results.need('compared', state.revision.compared);
     if (page === 'sentences') this.results.need('passages', state.revision.passages);
     if (page === 'static') this.results.need('scores', state.revision.scores);
   }
@@ -109,7 +112,12 @@ export class EmbeddingsView extends View<EmbeddingsState, EmbeddingsMethods> {
     const { state } = this;
     if (state === null) return nothing;
     const look = this.look(state);
-    const none = state.revision[look.page] === 0 && (look.page !== 'sentences' || state.revision.passages === 0);
+    const { revision } = state;
+    const beside: Partial<Record<EmbeddingsPage, number>> = {
+      sentences: revision.passages,
+      contextuality: revision.compared,
+    };
+    const none = revision[look.page] === 0 && (beside[look.page] ?? 0) === 0;
     const actions: HeaderAction[] = [
       { name: 'refresh', icon: 'refresh', label: 'Run Again', disabled: none },
       { name: 'export', icon: 'export', label: 'Copy or Export', disabled: none, items: EXPORTS },
@@ -195,6 +203,7 @@ export class EmbeddingsView extends View<EmbeddingsState, EmbeddingsMethods> {
           .state=${state}
           .look=${look}
           .result=${kept.contextuality}
+          .compared=${kept.compared}
         ></lens-contextuality-page>`;
       case 'static':
         return html`<lens-static-page

@@ -1,5 +1,6 @@
 /** The Embeddings view in every look, on numbers that are made by rules: like those of a trained model, the same every time. */
 import type {
+  CompareModelsResult,
   ContextualityResult,
   CorpusNeighboursResult,
   OccurrenceLayer,
@@ -293,6 +294,18 @@ function contextuality(): ContextualityResult {
   };
 }
 
+function compared(): CompareModelsResult {
+  const layers: CompareModelsResult['layers'] = [
+    Array.from({ length: LAYERS + 1 }, (_, layer) => layer),
+    Array.from({ length: 7 }, (_, layer) => layer),
+  ];
+  return {
+    ...{ models: ['bert-base-cased', HOSTILE], layers, unit: 'word', samples: 1000, sentences: 1000, skipped: [] },
+    cka: Float32Array.from({ length: 13 * 7 }, (_, at) => Math.exp(-Math.abs(Math.floor(at / 7) - 2 * (at % 7)) / 6)),
+    elapsed: 60_000,
+  };
+}
+
 interface Parts {
   look?: Partial<EmbeddingsLook>;
   state?: Partial<EmbeddingsState>;
@@ -304,6 +317,7 @@ interface Parts {
   static?: StaticAnswers | null;
   scores?: StaticScores | null;
   passages?: CorpusNeighboursResult | null;
+  compared?: CompareModelsResult | null;
   sentences?: SentenceComparison | null;
   contextuality?: ContextualityResult | null;
 }
@@ -312,7 +326,7 @@ interface Parts {
 function shown({ look = {}, state = {}, ...results }: Parts): Shown {
   const kept = {
     ...{ word: null, occurrences: null, neighbours: null, mix: null, learned: null },
-    ...{ sentences: null, contextuality: null, static: null, scores: null, passages: null },
+    ...{ sentences: null, contextuality: null, static: null, scores: null, passages: null, compared: null },
     ...results,
   };
   let present: EmbeddingsState = {
@@ -337,6 +351,7 @@ function shown({ look = {}, state = {}, ...results }: Parts): Shown {
       static: Number(kept.static !== null),
       scores: Number(kept.scores !== null),
       passages: Number(kept.passages !== null),
+      compared: Number(kept.compared !== null),
       sentences: Number(kept.sentences !== null),
       contextuality: Number(kept.contextuality !== null),
     },
@@ -353,6 +368,7 @@ function shown({ look = {}, state = {}, ...results }: Parts): Shown {
       static: () => kept.static,
       scores: () => kept.scores,
       passages: () => kept.passages,
+      compared: () => kept.compared,
       sentences: () => kept.sentences,
       contextuality: () => kept.contextuality,
       look: (change) => {
@@ -430,7 +446,7 @@ export const EMBEDDINGS_STATES: Record<string, () => Shown> = {
   'sentences-passages': () => shown({ look: { page: 'sentences' }, sentences: sentences(3), passages: passages() }),
   'sentences-60': () => shown({ look: { page: 'sentences' }, sentences: sentences(60) }),
   'sentences-empty': () => shown({ look: { page: 'sentences' }, state: empty }),
-  contextuality: () => shown({ look: { page: 'contextuality' }, contextuality: contextuality() }),
+  contextuality: () => shown({ look: { page: 'contextuality' }, contextuality: contextuality(), compared: compared() }),
   'contextuality-empty': () => shown({ look: { page: 'contextuality' }, state: empty }),
   hostile: () =>
     shown({

@@ -172,6 +172,14 @@ export const EMBEDDING_READERS: { [M in keyof EmbeddingEngineMethods]: Reader<M>
     samples: integer(params['samples'], 'samples', 2, MOST_NEIGHBOURS),
     seed: seedOf(params),
   }),
+  compareModels: (params) => ({
+    model: modelOf(params),
+    other: modelOf({ model: params['other'] }),
+    sources: sourcesOf(params),
+    limit: integer(params['limit'], 'limit', 1, MOST_SOURCES),
+    samples: integer(params['samples'], 'samples', 2, MOST_NEIGHBOURS),
+    seed: seedOf(params),
+  }),
   indexState: indexOf,
   updateIndex: indexOf,
   corpusNeighbours: (params) => ({
