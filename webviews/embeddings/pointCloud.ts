@@ -1,8 +1,9 @@
 /** Thousands of points in two or three dimensions. The pointer or the arrow keys read one; dragging turns a picture of three dimensions. */
 import { css, html, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
-import { CanvasElement, type Extent, type Viewport } from '../common/canvasElement';
+import type { Extent, Viewport } from '../common/canvasElement';
 import { channels, type Palette } from '../common/colors';
+import { PointsElement } from '../common/points';
 import { shapeAt } from '../common/shapes';
 import { textWidth, type Surface } from '../common/surface';
 
@@ -22,7 +23,6 @@ const RADIUS = 4;
 /** More points are drawn as small squares into one picture, which is many times as fast. */
 const MOST_SHAPES = 2_000;
 const SQUARE = 3;
-const REACH = 14;
 const NAME_SIZE = 10;
 const NAME_GAP = 8;
 const TURN_PER_PIXEL = 0.01;
@@ -31,9 +31,9 @@ const MOVE_MS = 450;
 
 /** Fires `point` (index or null) and `choose` (index). */
 @customElement('lens-point-cloud')
-export class PointCloud extends CanvasElement {
+export class PointCloud extends PointsElement {
   static override styles = [
-    CanvasElement.styles,
+    PointsElement.styles,
     css`
       .scroller {
         cursor: pointer;
@@ -43,9 +43,6 @@ export class PointCloud extends CanvasElement {
   ];
   @property({ attribute: false }) picture: CloudPicture | null = null;
   @property() label = '';
-  @state() private cursor = 0;
-  @state() private hover: number | null = null;
-  @state() private focused = false;
   /** How a picture of three dimensions is turned, in radians. */
   @state() private turn = { yaw: 0.6, pitch: 0.4 };
   private drag: { x: number; y: number; moved: boolean } | null = null;
@@ -106,23 +103,7 @@ export class PointCloud extends CanvasElement {
     const places = share < 1 && this.origin !== null ? between(this.origin, to, share) : to;
     if (share < 1) this.invalidate();
     else this.origin = null;
-    const near = this.hover ?? (this.focused ? this.cursor : null);
-    this.drawn = drawCloud(surface, picture, places, { width, height }, this.turn, near, theme);
-  }
-
-  private setFocus(on: boolean): void {
-    this.focused = on;
-    this.tell();
-  }
-
-  private tell(): void {
-    this.dispatchEvent(new CustomEvent('point', { detail: this.hover ?? (this.focused ? this.cursor : null) }));
-  }
-
-  private point(index: number | null): void {
-    if (index === this.hover) return;
-    this.hover = index;
-    this.tell();
+    this.drawn = drawCloud(surface, picture, places, { width, height }, this.turn, this.near, theme);
   }
 
   private onDown(event: PointerEvent, { axes }: CloudPicture): void {
@@ -133,7 +114,7 @@ export class PointCloud extends CanvasElement {
   private onMove(event: PointerEvent, { axes }: CloudPicture): void {
     const { drag } = this;
     if (drag === null || axes === 2) {
-      this.point(this.under(event));
+      this.point(this.under(event, this.drawn));
       return;
     }
     const [x, y] = [event.clientX - drag.x, event.clientY - drag.y];
@@ -148,22 +129,7 @@ export class PointCloud extends CanvasElement {
   private onUp(): void {
     const turned = this.drag?.moved === true;
     this.drag = null;
-    if (!turned && this.hover !== null) this.choose(this.hover);
-  }
-
-  private choose(index: number): void {
-    this.dispatchEvent(new CustomEvent('choose', { detail: index }));
-  }
-
-  private under(event: PointerEvent): number | null {
-    const { x, y } = this.pointOf(event);
-    let best = REACH;
-    let found: number | null = null;
-    for (let at = 0; at < this.drawn.length; at += 2) {
-      const distance = Math.hypot((this.drawn[at] as number) - x, (this.drawn[at + 1] as number) - y);
-      if (distance < best) [best, found] = [distance, at / 2];
-    }
-    return found;
+    if (!turned) this.choose(this.hover);
   }
 
   private onKey(event: KeyboardEvent, count: number): void {
@@ -174,11 +140,7 @@ export class PointCloud extends CanvasElement {
     const step = steps[event.key];
     if (event.key === 'Enter' || event.key === ' ') this.choose(this.cursor);
     else if (step === undefined) return;
-    else {
-      this.cursor = Math.min(count - 1, Math.max(0, this.cursor + step));
-      this.hover = null;
-      this.tell();
-    }
+    else this.moveTo(Math.min(count - 1, Math.max(0, this.cursor + step)));
     event.preventDefault();
   }
 }
