@@ -32,6 +32,7 @@ import { corrupt } from './analysis/corrupt';
 import { logitLens, logitLensTable } from './analysis/ffn/logitLens';
 import { intervene } from './analysis/ffn/intervene';
 import { memories } from './analysis/ffn/memories';
+import { memoryStats } from './analysis/ffn/memoryStats';
 import { similarMemories } from './analysis/ffn/similarMemories';
 import { triggers } from './analysis/ffn/triggers';
 import { buildIndex, indexFolder } from './analysis/ffn/valueIndex';
@@ -220,7 +221,10 @@ export class Engine {
     // Keys of all layers are as much as all of its memory: they are read anew.
     similarMemories: ({ model, ...params }, context) =>
       this.run(model, 'inside', context, (loaded) => similarMemories(loaded, params, context)),
-    memoryStats: () => notYet('memoryStats'),
+    memoryStats: ({ model, cache, ...params }, context) =>
+      this.run(model, 'inside batch', context, async (loaded) =>
+        memoryStats(loaded, params, indexFolder(cache, (await fingerprint(model)).sha256), context),
+      ),
     valueClusters: () => notYet('valueClusters'),
     memoryGroups: () => notYet('memoryGroups'),
     probe: ({ model, ...params }, context) =>
