@@ -431,6 +431,13 @@ export interface MemoryStatsState {
   seed: number;
   layers: number;
   neurons: number;
+  /** First word of each value [L·F]. */
+  first: Int32Array;
+  /** Layers between whose attention and FFN the stream can be read. */
+  split: number[];
+  /** What was masked, where predictions are read and what of the model they go through, in words. */
+  rule: string;
+  notes: string[];
   done: DoneShard[];
   sentences: number;
   /** Tokens whose activations were looked at. */
@@ -480,9 +487,6 @@ export interface MemoryStatsResult {
   layers: MemoryStatsLayer[];
   /** Share of predictions that lead from the input on. */
   saturatedAtInput: number;
-  /** What was masked, where predictions are read and what of the model they go through, in words. */
-  rule: string;
-  notes: string[];
   elapsed: number;
 }
 

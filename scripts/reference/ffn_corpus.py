@@ -1,8 +1,9 @@
-"""Memories over a corpus, computed apart from the product: PyTorch and NumPy on the dequantised weights of the bundled BERT-base.
+"""Memories over a corpus, computed apart from the product: PyTorch and NumPy on the (dequantised) weights of a BERT.
 
     python scripts/reference/ffn_corpus.py models/bert-base-cased test/fixtures/ffn/corpus.tsv > test/fixtures/ffn/bert-base-cased.json
+    python scripts/reference/ffn_corpus.py test/fixtures/bert test/fixtures/ffn/corpus.tsv > test/fixtures/ffn/bert.json
 
-Each line of the corpus is a text. The file stores weights as int8 with a float32 scale a channel.
+Each line of the corpus is a text. The bundled file stores weights as int8 with a float32 scale a channel.
 
 `triggers`: of some memories, over all tokens but [CLS] and [SEP]: the three texts with the largest and the smallest m, the token where it
 is; distribution; counts of bins [i·w, (i+1)·w). `similar`: the five memories with the largest cosine, by key and by value.
@@ -20,14 +21,13 @@ from onnx import numpy_helper
 from tokenizers import Tokenizer
 from transformers import BertConfig, BertForMaskedLM
 
-LAYERS, FFN = 12, 3072
-NEURONS = [(9, 1234), (0, 17), (5, 2048), (11, 2384), (2, 800)]
 THRESHOLD, SEED, WIDTH = 0.3, 7, 0.25
 TOP, SIMILAR = 3, 5
-MASK, SPECIAL = 103, {101, 102}
+# Set by `main`.
+LAYERS, FFN, WIDTH_OF_MODEL, MASK, SPECIAL, NEURONS = 0, 0, 0, 0, set(), []
 
 
-def load(folder):
+def load(folder, config):
     graph = onnx.load(f'{folder}/model.onnx').graph
     stored = {each.name: each for each in graph.initializer}
     makers = {output: node for node in graph.node for output in node.output}
@@ -43,15 +43,15 @@ def load(folder):
         axis = next((a.i for a in node.attribute if a.name == 'axis'), 1)
         return data * (np.expand_dims(scale, [a for a in range(data.ndim) if a != axis % data.ndim]) if scale.ndim else scale)
 
-    model = BertForMaskedLM(BertConfig(vocab_size=28996)).eval()
+    model = BertForMaskedLM(config).eval()
     state = model.state_dict()
     for name in state:
         if name.endswith('position_ids'):
             continue
         if 'embeddings' in name and 'LayerNorm' not in name:
-            data = tensor(nodes[f'Dequantize/{name}'].output[0])
+            data = tensor(name if name in stored else nodes[f'Dequantize/{name}'].output[0])
         elif name == 'cls.predictions.decoder.weight':
-            data = tensor(nodes['Dequantize/bert.embeddings.word_embeddings.weight'].output[0])
+            data = state['bert.embeddings.word_embeddings.weight'].numpy()
         elif name == 'cls.predictions.decoder.bias':
             data = tensor('cls.predictions.bias')
         elif name.endswith('weight') and 'LayerNorm' not in name:
@@ -134,7 +134,7 @@ def similar(model):
 def stats(model, texts):
     head, decoder = model.cls.predictions.transform, model.cls.predictions.decoder
     with torch.inference_mode():
-        nothing = head(torch.zeros(1, 768)) @ decoder.weight.T
+        nothing = head(torch.zeros(1, WIDTH_OF_MODEL)) @ decoder.weight.T
         words = lambda vectors: ((head(vectors) @ decoder.weight.T) - nothing).argmax(-1)
         first = torch.stack([words(block.output.dense.weight.T) for block in model.bert.encoder.layer])
     positive, active, tokens = np.zeros(LAYERS), np.zeros(LAYERS), 0
@@ -187,11 +187,17 @@ def stats(model, texts):
 
 
 def main(folder, corpus):
+    global LAYERS, FFN, WIDTH_OF_MODEL, MASK, SPECIAL, NEURONS
+    config = BertConfig.from_pretrained(folder)
+    LAYERS, FFN, WIDTH_OF_MODEL = config.num_hidden_layers, config.intermediate_size, config.hidden_size
+    NEURONS = [(9, 1234), (0, 17), (5, 2048), (11, 2384), (2, 800)] if LAYERS == 12 else [(0, 3), (1, 40), (2, 79)]
     tokenizer = Tokenizer.from_file(f'{folder}/tokenizer.json')
     tokenizer.no_padding()
+    tokenizer.enable_truncation(config.max_position_embeddings)
+    MASK, SPECIAL = tokenizer.token_to_id('[MASK]'), {tokenizer.token_to_id('[CLS]'), tokenizer.token_to_id('[SEP]')}
     with open(corpus, encoding='utf8') as file:
         texts = [tokenizer.encode(line.rstrip('\n').split('\t')[0]).ids for line in file]
-    model = load(folder)
+    model = load(folder, config)
     print(json.dumps({'threshold': THRESHOLD, 'triggers': triggers(model, texts), 'similar': similar(model), 'stats': stats(model, texts)}))
 
 

@@ -3,7 +3,7 @@
  * memory's word (composition; Geva et al. 2021), and from layer to layer which prediction stays (saturation) and is lost (elimination;
  * Geva et al. 2022). In a masked model one token of each sentence is masked, and the prediction there is looked at.
  */
-import type { MemoryStatsLayer, MemoryStatsParams, MemoryStatsResult, MemoryStatsState } from '../../../protocol/ffn';
+import type { MemoryStatsParams, MemoryStatsResult, MemoryStatsState } from '../../../protocol/ffn';
 import { LensError } from '../../../protocol/errors';
 import { count, counted } from '../../../protocol/format';
 import type { Anatomy } from '../../anatomy/anatomy';
@@ -21,7 +21,7 @@ import { randomBelow, seededRandom } from '../random';
 import { tracedRuns } from '../runs';
 import { headParts } from './headParts';
 import { readHead, sourcesOf, sumOf, type Source } from './lensStates';
-import { newMemoryStats, readMemoryStats, statsOfLayers } from './memoryStatsState';
+import { memoryStatsResult, newMemoryStats, readMemoryStats } from './memoryStatsState';
 import { buildIndex, readLayer, type IndexPlace } from './valueIndex';
 import { scoresOf, scoresOfNothing, wordsMethod } from './valueWords';
 
@@ -41,8 +41,6 @@ interface Reading {
   anatomy: Anatomy;
   sources: readonly Source[];
   neurons: number;
-  /** First word of every value [L·F]. */
-  first: Int32Array;
   nothing: Float32Array | null;
   context: RunContext;
 }
@@ -63,25 +61,19 @@ export async function memoryStats(
   const neurons = neuronsOf(anatomy, model.info.id);
   const { layers } = anatomy;
   const what = { model: model.info.id, sources: sources.map(({ name }) => name), threshold, seed, layers, neurons };
-  const state = resume === undefined ? newMemoryStats(what) : readMemoryStats(resume, what);
-  const scan = new SentenceScan(model, params, state.done);
-  const skipped = new SkipList(state.skipped);
   await buildIndex(model, place, context);
-  const first = await firstWords(place, layers, neurons);
-  const width = (await model.weight('blocks.0.mlp.W_out')).dims[1] as number;
-  const nothing = await scoresOfNothing(model, width);
-  const reading: Reading = { model, anatomy, sources: states, neurons, first, nothing, context };
-  const split = new Set(states.flatMap(({ layer, part }) => (part === 'attention' ? [layer] : [])));
-  const told = (): MemoryStatsResult => resultOf(state, statsOfLayers(state, first, split));
-
-  const resultOf = (found: MemoryStatsState, perLayer: MemoryStatsLayer[]): MemoryStatsResult => ({
-    state: found,
-    layers: perLayer,
-    saturatedAtInput: (found.saturated[0] as number) / Math.max(1, found.predictions),
+  const known = {
+    first: await firstWords(place, layers, neurons),
+    split: states.flatMap(({ layer, part }) => (part === 'attention' ? [layer] : [])),
     rule: ruleOf(model, anatomy),
     notes: [...notes, ...normNotes(anatomy)],
-    elapsed: performance.now() - started,
-  });
+  };
+  const state = resume === undefined ? newMemoryStats(what, known) : { ...readMemoryStats(resume, what), ...known };
+  const scan = new SentenceScan(model, params, state.done);
+  const skipped = new SkipList(state.skipped);
+  const width = (await model.weight('blocks.0.mlp.W_out')).dims[1] as number;
+  const nothing = await scoresOfNothing(model, width);
+  const reading: Reading = { model, anatomy, sources: states, neurons, nothing, context };
 
   let last = performance.now();
   const rows = withMasks(
@@ -107,7 +99,7 @@ export async function memoryStats(
     else {
       state.done = done;
       state.skipped = skipped.list;
-      progress({ message, fraction, memoryStats: structuredClone(told()) });
+      progress({ message, fraction, memoryStats: memoryStatsResult(structuredClone(state), last - started) });
     }
   }
   state.done = scan.progress ?? state.done;
@@ -118,7 +110,7 @@ export async function memoryStats(
       `There is no sentence in ${counted(sources.length, 'text')}${skipped.first}.`,
       'Choose text files in UTF-8, or a treebank.',
     );
-  return told();
+  return memoryStatsResult(state, performance.now() - started);
 }
 
 const ffnHooks = (layers: number): string[] =>
@@ -247,8 +239,9 @@ async function addPredictions(
   items: readonly Read[],
   trace: Trace,
 ): Promise<void> {
-  const { model, anatomy, sources, neurons, first, context } = reading;
+  const { anatomy, sources, neurons, context } = reading;
   const { layers } = anatomy;
+  const { first } = state;
   const quietly = { signal: context.signal, progress: () => undefined };
   const tops = await leadingWords(reading, items, trace, quietly);
   const written = await writtenWords(reading, items, trace);
@@ -303,8 +296,8 @@ async function leadingWords(
     (logits, index) => {
       if (!whole) tops[index] = largestOf(logits, logits.length);
       else {
-        const { ids, at } = { ids: items[0]?.row.ids as Int32Array, at: items[0]?.at as number };
-        if (index % ids.length === at) tops[Math.floor(index / ids.length)] = largestOf(logits, logits.length);
+        const [{ row, at }] = items as [Read];
+        if (index % row.ids.length === at) tops[Math.floor(index / row.ids.length)] = largestOf(logits, logits.length);
       }
     },
     context,

@@ -1,17 +1,32 @@
 /** What statistics of memories over a corpus have found so far: counts that can be saved, gone on from, and added. */
-import type { MemoryStatsLayer, MemoryStatsState } from '../../../protocol/ffn';
+import type { MemoryStatsLayer, MemoryStatsResult, MemoryStatsState } from '../../../protocol/ffn';
 import type { Fields } from '../../requests/fields';
-import { addTo, namesOf, numberOf, numbers, SkipList, skippedOf, unfit, wholeNumber } from '../attention/headState';
+import {
+  addTo,
+  listOf,
+  namesOf,
+  numberOf,
+  numbers,
+  SkipList,
+  skippedOf,
+  unfit,
+  wholeNumber,
+} from '../attention/headState';
 import { joinShards, readDone } from '../corpora/scan';
 
 /** What the statistics are of. */
 type What = Pick<MemoryStatsState, 'model' | 'sources' | 'threshold' | 'seed' | 'layers' | 'neurons'>;
+/** What the model alone tells. */
+type Known = Pick<MemoryStatsState, 'first' | 'split' | 'rule' | 'notes'>;
 
 const PER_LAYER = ['positive', 'active', 'composed', 'composedOfActive', 'lostByAttention', 'lostByFfn'] as const;
 const TARGETS = ['itself', 'next'] as const;
 
-export const newMemoryStats = ({ model, sources, threshold, seed, layers, neurons }: What): MemoryStatsState => ({
-  ...{ model, sources: [...sources], threshold, seed, layers, neurons },
+export const newMemoryStats = (
+  { model, sources, threshold, seed, layers, neurons }: What,
+  known: Known,
+): MemoryStatsState => ({
+  ...{ model, sources: [...sources], threshold, seed, layers, neurons, ...known },
   ...{ done: [], sentences: 0, tokens: 0, predictions: 0, skipped: [] },
   ...(Object.fromEntries(PER_LAYER.map((name) => [name, new Float64Array(layers)])) as Pick<
     MemoryStatsState,
@@ -44,6 +59,10 @@ export function readMemoryStats(value: MemoryStatsState, what?: What): MemorySta
   return {
     ...shape,
     sources,
+    first: Int32Array.from(numbers(state['first'], 'first', layers * neurons)),
+    split: Array.from(numbers(state['split'], 'split')),
+    rule: String(state['rule']),
+    notes: listOf(state['notes'], 'notes').map(String),
     done: readDone(state['done']),
     sentences: wholeNumber(state['sentences'], 'sentences'),
     tokens: wholeNumber(state['tokens'], 'tokens'),
@@ -81,19 +100,13 @@ export function mergeMemoryStats(first: MemoryStatsState, second: MemoryStatsSta
   };
 }
 
-/**
- * Shares of what was looked at. `first` [L·F]: the first word of each value. `split`: layers between whose attention and FFN the stream
- * can be read.
- */
-export function statsOfLayers(
-  state: MemoryStatsState,
-  first: Int32Array,
-  split: ReadonlySet<number>,
-): MemoryStatsLayer[] {
-  const { layers, neurons } = state;
+/** Shares of what was looked at. */
+export function memoryStatsResult(state: MemoryStatsState, elapsed: number): MemoryStatsResult {
+  const { layers, neurons, first } = state;
   const perToken = (sum: number): number => sum / Math.max(1, state.tokens);
+  const split = new Set(state.split);
   const perPrediction = (sum: number): number => sum / Math.max(1, state.predictions);
-  return Array.from({ length: layers }, (_, layer): MemoryStatsLayer => {
+  const perLayer = Array.from({ length: layers }, (_, layer): MemoryStatsLayer => {
     const at = (column: Float64Array): number => column[layer] as number;
     const part = (column: Int32Array): Int32Array => column.subarray(layer * neurons, (layer + 1) * neurons);
     const words = part(first);
@@ -114,6 +127,7 @@ export function statsOfLayers(
       lostByFfn: split.has(layer) ? perPrediction(at(state.lostByFfn)) : null,
     };
   });
+  return { state, layers: perLayer, saturatedAtInput: perPrediction(state.saturated[0] as number), elapsed };
 }
 
 /** How often a memory's word is the token at its trigger, and how often it would be if triggers were dealt at random. */
