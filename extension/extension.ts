@@ -3,10 +3,12 @@ import { join } from 'node:path';
 import * as vscode from 'vscode';
 import { attentionCommands } from './commands/attentionCommands';
 import { embeddingCommands } from './commands/embeddingCommands';
+import { memoryCommands } from './commands/memoryCommands';
 import {
   ATTENTION_PANEL,
   CLOZE_PANEL,
   EMBEDDINGS_PANEL,
+  MEMORIES_PANEL,
   ONNX_EDITOR,
   PROBES_PANEL,
   COMMANDS,
@@ -15,6 +17,7 @@ import {
   type CommandHandler,
   type CommandId,
 } from './commands/ids';
+import { interventionCommands } from './commands/interventionCommands';
 import { modelCommands } from './commands/modelCommands';
 import { log, notify } from './commands/notify';
 import { predictionCommands } from './commands/predictionCommands';
@@ -37,6 +40,8 @@ import { AttentionController } from './panels/attentionController';
 import { ClozeController } from './panels/clozeController';
 import { EmbeddingsController } from './panels/embeddingsController';
 import { LensView } from './panels/lensView';
+import { MemoriesController } from './panels/memoriesController';
+import { MemoryNames } from './panels/memoryNames';
 import { ObjectivesController } from './panels/objectivesController';
 import { ProbeHistory } from './panels/probeHistory';
 import { ProbesController } from './panels/probesController';
@@ -44,6 +49,7 @@ import { SharedSubject } from './panels/sharedSubject';
 import type { AttentionMethods, AttentionState } from './protocol/attentionView';
 import type { EmbeddingsMethods, EmbeddingsState } from './protocol/embeddingsView';
 import { isSilent, type LensError } from './protocol/errors';
+import type { MemoriesMethods, MemoriesState } from './protocol/memoriesView';
 import type { ProbesMethods, ProbesState } from './protocol/probesView';
 import type { ClozeMethods, ClozeState, ObjectivesMethods, ObjectivesState } from './protocol/view';
 import { LineResults } from './testing/lineResults';
@@ -60,6 +66,7 @@ export interface LensApi {
   shared: SharedSubject;
   attention: AttentionController;
   embeddings: EmbeddingsController;
+  memories: MemoriesController;
   colors: AttentionColors;
   surprisal: SurprisalController;
   anatomy: AnatomyPanels;
@@ -81,7 +88,8 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     onCrash: notify,
   });
   engine = service;
-  const probes = new ProbeRunner(service, models, version);
+  const shared = new SharedSubject(models);
+  const probes = new ProbeRunner(service, models, shared, version);
   const clozeDocuments = new ClozeDocuments();
   const lineResults = new LineResults(probes, clozeDocuments);
   const tests = new ProbeTests({ runner: probes, results: lineResults, documents: clozeDocuments, library: models });
@@ -105,32 +113,41 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     ...{ name: 'embeddings', title: 'Embeddings', view: VIEWS.embeddings, extensionUri, onError },
     tab: { type: EMBEDDINGS_PANEL, title: vscode.l10n.t('Embeddings') },
   });
+  const memoriesView = new LensView<MemoriesState, MemoriesMethods>({
+    ...{ name: 'memories', title: 'Memories', view: VIEWS.memories, extensionUri, onError },
+    tab: { type: MEMORIES_PANEL, title: vscode.l10n.t('Memories') },
+  });
   const probesView = new LensView<ProbesState, ProbesMethods>({
     ...{ name: 'probes', title: 'Probes', view: VIEWS.probes, extensionUri, onError },
     tab: { type: PROBES_PANEL, title: vscode.l10n.t('Probes') },
   });
 
-  const shared = new SharedSubject();
   const cloze = new ClozeController(service, models, shared, clozeView);
-  const objectives = new ObjectivesController(service, models);
-  const surprisal = new SurprisalController(service, models);
+  const objectives = new ObjectivesController(service, models, shared, objectivesView);
+  const surprisal = new SurprisalController(service, models, shared);
   const colors = new AttentionColors(service, models, shared);
   const attention = new AttentionController(service, models, shared, colors, attentionView);
   const embeddings = new EmbeddingsController(service, models, shared, embeddingsView);
+  const memoryNames = new MemoryNames(service);
+  const cache = context.globalStorageUri.fsPath;
+  const memories = new MemoriesController(service, models, shared, memoryNames, cache, memoriesView);
   const runs = context.storageUri;
   const history = new ProbeHistory(runs?.scheme === 'file' ? join(runs.fsPath, 'probes') : null);
-  const probeRuns = new ProbesController(probes, models, history, probesView);
+  const probeRuns = new ProbesController(probes, models, shared, history, probesView);
   const anatomy = new AnatomyPanels(service, models, { extensionUri, onError });
   clozeView.connect(cloze);
   objectivesView.connect(objectives);
   attentionView.connect(attention);
   embeddingsView.connect(embeddings);
+  memoriesView.connect(memories);
   probesView.connect(probeRuns);
 
   const handlers: Record<CommandId, CommandHandler> = {
     ...predictionCommands({ engine: service, models, cloze, objectives, surprisal, clozeView }),
     ...attentionCommands({ engine: service, models, shared, attention, colors, view: attentionView }),
     ...embeddingCommands({ shared, embeddings, view: embeddingsView }),
+    ...memoryCommands({ shared, memories, view: memoriesView }),
+    ...interventionCommands({ engine: service, models, shared }),
     ...probeCommands({ runner: probes, results: lineResults, documents: clozeDocuments }),
     [COMMANDS.showProbes]: () => probesView.reveal(),
     [COMMANDS.openProbesInEditor]: () => probesView.openInEditor(),
@@ -152,15 +169,24 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     void vscode.commands.executeCommand('setContext', CONTEXT_KEYS.noModels, models.models.length === 0);
   };
   showWelcome();
+  const showChanged = (): void => {
+    void vscode.commands.executeCommand('setContext', CONTEXT_KEYS.modelChanged, shared.interventions.length > 0);
+  };
+  showChanged();
 
   subscriptions.push(
     models,
     models.onDidChange(showWelcome),
+    shared.onDidChange((change) => {
+      if (change === 'interventions') showChanged();
+    }),
     cloze,
     objectives,
     shared,
     attention,
     embeddings,
+    memoryNames,
+    memories,
     colors,
     surprisal,
     anatomy,
@@ -176,9 +202,10 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     objectivesView,
     attentionView,
     embeddingsView,
+    memoriesView,
     probesView,
-    createModelStatus(models),
-    registerHover(new ExpectationHover(service, models)),
+    createModelStatus(models, shared),
+    registerHover(new ExpectationHover(service, models, shared)),
     vscode.workspace.registerTextDocumentContentProvider(DETAILS_SCHEME, new ModelDetails(models)),
     vscode.window.registerTreeDataProvider(VIEWS.models, new ModelTree(models)),
     vscode.window.registerCustomEditorProvider(ONNX_EDITOR, anatomy, { supportsMultipleEditorsPerDocument: true }),
@@ -197,6 +224,7 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     probesView: probeRuns,
     tests,
     embeddings,
+    memories,
   };
 }
 

@@ -41,6 +41,16 @@ export const COMMANDS = {
   findOccurrences: 'onnxLens.findOccurrences',
   compareSentences: 'onnxLens.compareSentences',
   openEmbeddingsInEditor: 'onnxLens.openEmbeddingsInEditor',
+  showMemories: 'onnxLens.showMemories',
+  showLogitLens: 'onnxLens.showLogitLens',
+  findMemories: 'onnxLens.findMemories',
+  nameMemory: 'onnxLens.nameMemory',
+  openMemoriesInEditor: 'onnxLens.openMemoriesInEditor',
+  scaleParts: 'onnxLens.scaleParts',
+  clearInterventions: 'onnxLens.clearInterventions',
+  saveRecipe: 'onnxLens.saveRecipe',
+  applyRecipe: 'onnxLens.applyRecipe',
+  exportChangedModel: 'onnxLens.exportChangedModel',
   toggleFollow: 'onnxLens.toggleFollow',
   addModelFolder: 'onnxLens.addModelFolder',
   selectModel: 'onnxLens.selectModel',
@@ -63,6 +73,7 @@ export const VIEWS = {
   attention: 'onnxLens.attention',
   probes: 'onnxLens.probes',
   embeddings: 'onnxLens.embeddings',
+  memories: 'onnxLens.memories',
   models: 'onnxLens.models',
 } as const;
 
@@ -74,6 +85,8 @@ export const ATTENTION_PANEL = 'onnxLens.attentionPanel';
 export const PROBES_PANEL = 'onnxLens.probesPanel';
 /** The same of the Embeddings view. */
 export const EMBEDDINGS_PANEL = 'onnxLens.embeddingsPanel';
+/** The same of the Memories view. */
+export const MEMORIES_PANEL = 'onnxLens.memoriesPanel';
 
 /** Type of the Anatomy view of a model in the library, and of the one that opens .onnx files. */
 export const ANATOMY_PANEL = 'onnxLens.anatomyPanel';
@@ -83,6 +96,7 @@ export const CONTEXT_KEYS = {
   surprisalShown: 'onnxLens.surprisalShown',
   attentionShown: 'onnxLens.attentionShown',
   probesShown: 'onnxLens.probesShown',
+  modelChanged: 'onnxLens.modelChanged',
   noModels: 'onnxLens.noModels',
 } as const;
 export type ContextKey = (typeof CONTEXT_KEYS)[keyof typeof CONTEXT_KEYS];

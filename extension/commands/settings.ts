@@ -4,6 +4,7 @@ import { ATTENTION_METHODS, SPECIALS } from '../protocol/attention';
 import type { AttentionLook } from '../protocol/attentionView';
 import { DEFAULT_SETTINGS, type EngineSettings } from '../protocol/engine';
 import { LensError } from '../protocol/errors';
+import type { MemoryMeasure } from '../protocol/ffn';
 import type { ContextKind } from '../protocol/view';
 
 export const SECTION = 'onnxLens';
@@ -56,6 +57,10 @@ export const attentionLook = (): Pick<AttentionLook, 'method' | 'words' | 'speci
   specials: oneOf('attention.specials', SPECIALS),
   direction: oneOf('attention.direction', ['from', 'to']),
 });
+
+/** What memories are ranked by until somebody changes it. */
+export const memoryMeasure = (): MemoryMeasure =>
+  oneOf('memories.measure', ['norm', 'activation', 'logit', 'ablation']);
 
 export interface ProbeSettings {
   inlayHints: boolean;

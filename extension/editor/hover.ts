@@ -5,9 +5,11 @@ import { log } from '../commands/notify';
 import * as settings from '../commands/settings';
 import type { EngineService } from '../models/engineService';
 import type { ModelLibrary } from '../models/library';
+import type { SharedSubject } from '../panels/sharedSubject';
 import type { FillMaskResult, TextRange } from '../protocol/engine';
 import { isSilent, LensError } from '../protocol/errors';
-import { bits, count, probability, shortened, signed, textBar, visible } from '../protocol/format';
+import { bits, count, modelName, probability, shortened, signed, textBar, visible } from '../protocol/format';
+import type { Scale } from '../protocol/interventions';
 import { contextOf, rangeOf, wordRange } from './document';
 
 const TOP = 5;
@@ -34,6 +36,7 @@ export class ExpectationHover implements vscode.HoverProvider {
   constructor(
     private readonly engine: EngineService,
     private readonly library: ModelLibrary,
+    private readonly shared: SharedSubject,
   ) {}
 
   async provideHover(
@@ -52,9 +55,10 @@ export class ExpectationHover implements vscode.HoverProvider {
       if (policy === 'ask') return new vscode.Hover(this.notLoaded(model.ref.id, model.state), place);
     }
     try {
-      const result = await this.expect(document, range);
+      const { interventions } = this.shared;
+      const result = await this.expect(document, range, interventions);
       if (token.isCancellationRequested || document.isClosed) return undefined;
-      return new vscode.Hover(this.describe(document, range, result), place);
+      return new vscode.Hover(this.describe(document, range, result, interventions), place);
     } catch (thrown) {
       const error = LensError.from(thrown);
       if (!isSilent(error)) log().warn(`[hover] [${error.code}] ${error.message}`);
@@ -62,10 +66,15 @@ export class ExpectationHover implements vscode.HoverProvider {
     }
   }
 
-  private async expect(document: vscode.TextDocument, range: TextRange): Promise<FillMaskResult> {
+  private async expect(
+    document: vscode.TextDocument,
+    range: TextRange,
+    interventions: readonly Scale[],
+  ): Promise<FillMaskResult> {
     const { ref } = this.library.require();
     const kind = settings.contextKind(document);
-    const key = [document.uri.toString(), document.version, range.start, range.end, ref.folder, kind].join('\n');
+    const changes = interventions.length === 0 ? {} : { interventions: [...interventions] };
+    const key = JSON.stringify([document.uri, document.version, range, ref.folder, kind, changes]);
     const known = this.cache.get(key);
     if (known !== undefined) return known;
     const { text, windowStart } = contextOf(document, [range], kind);
@@ -73,7 +82,7 @@ export class ExpectationHover implements vscode.HoverProvider {
     // Not stopped when the pointer moves on: in the middle of a run, or of loading, that would end the engine with all it holds.
     const result = await this.engine.request(
       'fillMask',
-      { model: ref, text, targets: [target], topK: TOP },
+      { model: ref, text, targets: [target], topK: TOP, ...changes },
       { supersedes: 'hover' },
     );
     this.cache.set(key, result);
@@ -94,7 +103,12 @@ export class ExpectationHover implements vscode.HoverProvider {
     return content;
   }
 
-  private describe(document: vscode.TextDocument, range: TextRange, result: FillMaskResult): vscode.MarkdownString {
+  private describe(
+    document: vscode.TextDocument,
+    range: TextRange,
+    result: FillMaskResult,
+    interventions: readonly Scale[],
+  ): vscode.MarkdownString {
     const content = markdown();
     const lists = result.masks.slice(0, MAX_LISTS);
     for (const mask of lists) {
@@ -114,7 +128,7 @@ export class ExpectationHover implements vscode.HoverProvider {
     const pieces =
       result.masks.length > 1 ? ` · ${vscode.l10n.t('{0} tokens masked together', result.masks.length)}` : '';
     content.appendText(
-      `${result.model} · ${side}${pieces}${more > 0 ? ` · ${vscode.l10n.t('{0} more in the view', more)}` : ''}`,
+      `${modelName(result.model, interventions)} · ${side}${pieces}${more > 0 ? ` · ${vscode.l10n.t('{0} more in the view', more)}` : ''}`,
     );
     content.appendMarkdown('\n\n');
     const place = { uri: document.uri.toString(), version: document.version, ...range };

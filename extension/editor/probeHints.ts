@@ -2,7 +2,7 @@
 import * as vscode from 'vscode';
 import { COMMANDS, CONTEXT_KEYS } from '../commands/ids';
 import * as settings from '../commands/settings';
-import { shortened, visible } from '../protocol/format';
+import { changesText, modelName, shortened, visible } from '../protocol/format';
 import type { LineResult, LineResults } from '../testing/lineResults';
 import { againText, detailLines, hintText, verdictOf } from './probeText';
 
@@ -60,11 +60,12 @@ export class ProbeHints implements vscode.InlayHintsProvider<ProbeHint>, vscode.
     const last = Math.min(range.end.line, document.lineCount - 1);
     for (let line = range.start.line; line <= last; line++)
       for (const [index, result] of this.results.at(document, line).entries()) {
-        const { fact, relation, outdated } = result;
+        const { fact, relation, outdated, changes } = result;
         // The same fact by a relation's templates: its predictions are in the details.
         const text =
           index === 0 ? hintText(fact, relation.ranking, passRank, hintCount) : againText(fact, relation, passRank);
-        const label = outdated ? `${text} · ${vscode.l10n.t('before the last change')}` : text;
+        const changed = changes.length === 0 ? text : `${text} · ${vscode.l10n.t('with {0}', changesText(changes, 1))}`;
+        const label = outdated ? `${changed} · ${vscode.l10n.t('before the last change')}` : changed;
         hints.push(new ProbeHint(document.lineAt(line).range.end, ` ${label}`, result));
       }
     return hints;
@@ -87,7 +88,7 @@ export class ProbeHints implements vscode.InlayHintsProvider<ProbeHint>, vscode.
     content.supportHtml = false;
     content.isTrusted = { enabledCommands: [COMMANDS.showProbes, COMMANDS.clearProbeResults] };
     const { passRank } = settings.probes();
-    for (const { fact, relation, model, outdated } of found) {
+    for (const { fact, relation, model, outdated, changes } of found) {
       const { passed } = verdictOf(fact, relation.ranking, passRank);
       const question = shortened(fact.sentence ?? fact.subject ?? '', MAX_QUESTION);
       const answers = fact.answers.map(visible).join(' | ');
@@ -101,7 +102,7 @@ export class ProbeHints implements vscode.InlayHintsProvider<ProbeHint>, vscode.
       content.appendText(
         [
           visible(relation.id),
-          visible(model),
+          visible(modelName(model, changes)),
           ...(outdated ? [vscode.l10n.t('asked before candidates or vocabulary were changed')] : []),
         ].join(' · '),
       );

@@ -8,9 +8,21 @@ import { signalOf } from '../commands/notify';
 import * as settings from '../commands/settings';
 import type { EngineService } from '../models/engineService';
 import type { ModelLibrary } from '../models/library';
+import type { SharedSubject } from '../panels/sharedSubject';
 import type { ScoreResult, TextRange } from '../protocol/engine';
 import { LensError } from '../protocol/errors';
-import { bits, count, perplexity, precise, probability, readable, share, shortened, signed } from '../protocol/format';
+import {
+  bits,
+  count,
+  modelName,
+  perplexity,
+  precise,
+  probability,
+  readable,
+  share,
+  shortened,
+  signed,
+} from '../protocol/format';
 import type { ContextKind } from '../protocol/view';
 import { chooseContext, cutPoint } from './context';
 import { contextOf, documentName, rangeOf, readRange } from './document';
@@ -70,6 +82,7 @@ export class SurprisalController implements vscode.Disposable {
   constructor(
     private readonly engine: EngineService,
     private readonly library: ModelLibrary,
+    private readonly shared: SharedSubject,
   ) {
     this.decorations = shadeDecorations('surprisal', SHADES);
     this.legend = vscode.window.createStatusBarItem('onnxLens.surprisal', vscode.StatusBarAlignment.Right, 89);
@@ -98,6 +111,7 @@ export class SurprisalController implements vscode.Disposable {
     report: (done: number, message: string) => void,
   ): Promise<void> {
     const { ref } = this.library.require();
+    const { interventions } = this.shared;
     const wanted = selection.isEmpty
       ? { start: 0, end: document.offsetAt(document.lineAt(document.lineCount - 1).range.end) }
       : { start: document.offsetAt(selection.start), end: document.offsetAt(selection.end) };
@@ -108,7 +122,7 @@ export class SurprisalController implements vscode.Disposable {
     const kind = causal ? 'window' : settings.contextKind(document);
     const shown: SurprisalShown = {
       uri: document.uri,
-      model: ref.id,
+      model: modelName(ref.id, interventions),
       kind: null,
       scored: new ScoredText(),
       characters: range.end - range.start,
@@ -124,7 +138,10 @@ export class SurprisalController implements vscode.Disposable {
       for (const piece of pieces(document, range, kind)) {
         const result = await this.engine.request(
           'score',
-          { model: ref, text: piece.text, range: piece.range },
+          {
+            ...{ model: ref, text: piece.text, range: piece.range },
+            ...(interventions.length === 0 ? {} : { interventions: [...interventions] }),
+          },
           {
             signal: AbortSignal.any([signal, abort.signal]),
             supersedes: 'surprisal',

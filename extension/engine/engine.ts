@@ -12,6 +12,7 @@ import {
 import type { TableRef } from '../protocol/embeddings';
 import { LensError } from '../protocol/errors';
 import { ablate } from './analysis/attention/ablate';
+import { inputTokens } from './analysis/attention/inputTokens';
 import { headCorpus } from './analysis/attention/corpus';
 import { attentionMaps } from './analysis/attention/maps';
 import { attentionOverview } from './analysis/attention/overview';
@@ -28,6 +29,7 @@ import { occurrences } from './analysis/embeddings/occurrences';
 import { sentenceSimilarity } from './analysis/embeddings/sentences';
 import { readStaticTable, type StaticTable } from './analysis/embeddings/staticTable';
 import { wordInContext } from './analysis/embeddings/word';
+import { requireEverywhere, underChanges } from './analysis/changedModel';
 import { corrupt } from './analysis/corrupt';
 import { logitLens, logitLensTable } from './analysis/ffn/logitLens';
 import { intervene } from './analysis/ffn/intervene';
@@ -65,6 +67,9 @@ import { inTurns, Turns, type Priority } from './turns';
 
 type EngineEvent = Extract<EngineMessage, { type: 'event' }>['event'];
 type LogLevel = Extract<EngineMessage, { type: 'log' }>['level'];
+
+/** For which a change at one token means nothing. */
+const MANY_TEXTS = 'work over several texts';
 
 type Handlers = { [M in EngineMethod]: (params: EngineParams<M>, context: RunContext) => Promise<EngineResult<M>> };
 
@@ -123,15 +128,32 @@ export class Engine {
       return null;
     },
     tokens: async ({ model, text }) => ({ tokens: tokensOf((await this.tokenizerOf(model)).encode(text)) }),
-    fillMask: ({ model, ...params }, context) =>
-      this.run(model, 'interactive', context, (loaded) => fillMask(loaded, params, context)),
-    score: ({ model, ...params }, context) =>
-      this.run(model, 'batch', context, (loaded) => score(loaded, params, context)),
-    nextSentence: ({ model, ...params }, context) =>
-      this.run(model, 'interactive', context, (loaded) => nextSentence(loaded, params)),
-    corrupt: ({ model, ...params }, context) =>
-      this.run(model, 'interactive', context, (loaded) => corrupt(loaded, params, context)),
-    trace: ({ model, ...params }, context) => this.run(model, 'inside', context, (loaded) => traceText(loaded, params)),
+    fillMask: ({ model, interventions, compare, ...params }, context) =>
+      this.run(model, 'interactive', context, (loaded) =>
+        underChanges(loaded, interventions, (changed) =>
+          fillMask(changed, params, context, compare === true && changed !== loaded ? loaded : null),
+        ),
+      ),
+    score: ({ model, interventions, ...params }, context) => {
+      requireEverywhere(interventions, 'the score of a text, which is read in many rows');
+      return this.run(model, 'batch', context, (loaded) =>
+        underChanges(loaded, interventions, (changed) => score(changed, params, context)),
+      );
+    },
+    nextSentence: ({ model, interventions, ...params }, context) =>
+      this.run(model, 'interactive', context, (loaded) =>
+        underChanges(loaded, interventions, (changed) => nextSentence(changed, params)),
+      ),
+    corrupt: ({ model, interventions, ...params }, context) =>
+      this.run(model, 'interactive', context, (loaded) =>
+        underChanges(loaded, interventions, (changed) => corrupt(changed, params, context)),
+      ),
+    trace: ({ model, interventions, ...params }, context) =>
+      this.run(model, 'inside', context, (loaded) =>
+        underChanges(loaded, interventions, (changed) => traceText(changed, params)),
+      ),
+    inputTokens: ({ model, ...params }, context) =>
+      this.run(model, 'inside', context, async (loaded) => inputTokens(loaded, params)),
     attention: ({ model, ...params }, context) =>
       this.run(model, 'inside', context, (loaded, opened) =>
         attentionOverview(this.remembering(loaded, opened), params, context),
@@ -161,37 +183,56 @@ export class Engine {
       this.run(model, 'inside', context, (loaded, opened) =>
         logitLensTable(this.remembering(loaded, opened), params, context),
       ),
-    embed: ({ model, ...params }, context) =>
-      this.run(model, params.texts.length > 1 ? 'inside batch' : 'inside', context, (loaded, opened) =>
-        embed(
-          params.texts.length > 1 ? this.withWeights(loaded, opened) : this.remembering(loaded, opened),
-          params,
-          context,
+    embed: ({ model, interventions, ...params }, context) => {
+      const several = params.texts.length > 1;
+      if (several) requireEverywhere(interventions, MANY_TEXTS);
+      return this.run(model, several ? 'inside batch' : 'inside', context, (loaded, opened) =>
+        underChanges(
+          several ? this.withWeights(loaded, opened) : this.remembering(loaded, opened),
+          interventions,
+          (changed) => embed(changed, params, context),
+        ),
+      );
+    },
+    wordInContext: ({ model, interventions, ...params }, context) =>
+      this.run(model, 'inside', context, (loaded, opened) =>
+        underChanges(this.remembering(loaded, opened), interventions, (changed) =>
+          wordInContext(changed, params, context),
         ),
       ),
-    wordInContext: ({ model, ...params }, context) =>
-      this.run(model, 'inside', context, (loaded, opened) =>
-        wordInContext(this.remembering(loaded, opened), params, context),
-      ),
-    sentenceSimilarity: ({ model, ...params }, context) =>
-      this.run(model, 'inside', context, (loaded, opened) =>
-        sentenceSimilarity(this.withWeights(loaded, opened), params, context),
-      ),
-    occurrences: ({ model, ...params }, context) =>
-      this.run(model, 'inside batch', context, (loaded, opened) =>
-        occurrences(this.withWeights(loaded, opened), params, context),
-      ),
-    contextuality: ({ model, ...params }, context) =>
-      this.run(model, 'inside batch', context, (loaded) => contextuality(loaded, params, context)),
+    sentenceSimilarity: ({ model, interventions, ...params }, context) => {
+      requireEverywhere(interventions, MANY_TEXTS);
+      return this.run(model, 'inside', context, (loaded, opened) =>
+        underChanges(this.withWeights(loaded, opened), interventions, (changed) =>
+          sentenceSimilarity(changed, params, context),
+        ),
+      );
+    },
+    occurrences: ({ model, interventions, ...params }, context) => {
+      requireEverywhere(interventions, MANY_TEXTS);
+      return this.run(model, 'inside batch', context, (loaded, opened) =>
+        underChanges(this.withWeights(loaded, opened), interventions, (changed) =>
+          occurrences(changed, params, context),
+        ),
+      );
+    },
+    contextuality: ({ model, interventions, ...params }, context) => {
+      requireEverywhere(interventions, MANY_TEXTS);
+      return this.run(model, 'inside batch', context, (loaded) =>
+        underChanges(loaded, interventions, (changed) => contextuality(changed, params, context)),
+      );
+    },
     corpusNeighbours: ({ model, ...params }, context) =>
       this.run(model, 'inside batch', context, async (loaded, opened) => {
         const { sha256 } = await fingerprint(model);
         return corpusNeighbours(this.withWeights(loaded, opened), sha256, rowProducts, params, context);
       }),
-    learnMix: ({ model, ...params }, context) =>
-      this.run(model, 'inside batch', context, (loaded, opened) =>
-        learnMix(this.withWeights(loaded, opened), params, context),
-      ),
+    learnMix: ({ model, interventions, ...params }, context) => {
+      requireEverywhere(interventions, MANY_TEXTS);
+      return this.run(model, 'inside batch', context, (loaded, opened) =>
+        underChanges(this.withWeights(loaded, opened), interventions, (changed) => learnMix(changed, params, context)),
+      );
+    },
     askTable: async ({ table, ...question }, context) => askTable(await this.table(table, context), question),
     tableWords: async ({ table, words }, context) => ({ words: tableWords(await this.table(table, context), words) }),
     analogies: async ({ table, questions, most }, context) =>
@@ -233,10 +274,15 @@ export class Engine {
       this.run(model, 'inside', context, (loaded, opened) =>
         memoryGroups(this.remembering(loaded, opened), params, context),
       ),
-    probe: ({ model, ...params }, context) =>
-      this.run(model, isShort(params) ? 'interactive' : 'batch', context, (loaded) =>
-        probe(loaded, params, context, params.options.byLayer === true ? layerReader(loaded, context) : null),
-      ),
+    probe: ({ model, ...params }, context) => {
+      const { interventions, byLayer } = params.options;
+      requireEverywhere(interventions, MANY_TEXTS);
+      return this.run(model, isShort(params) ? 'interactive' : 'batch', context, (loaded) =>
+        underChanges(loaded, interventions, (changed) =>
+          probe(changed, params, context, byLayer === true ? layerReader(changed, context) : null),
+        ),
+      );
+    },
     probeAnswers: async ({ model, groups }) => ({ groups: checkAnswers(await this.tokenizerOf(model), groups) }),
     fingerprint: ({ model }) => fingerprint(model),
     status: async () => ({ pid: process.pid, rss: process.memoryUsage.rss(), loaded: this.models.loaded }),

@@ -39,6 +39,6 @@ export function inTurns(model: LanguageModel & Internals, turns: Turns, priority
     runTransform: (resid) => turns.run(priority, () => model.runTransform(resid)),
     wordScores: (vectors) => turns.run(priority, () => model.wordScores(vectors)),
     logitsAt: (batch, places) => turns.run(priority, () => model.logitsAt(batch, places)),
-    nextSentenceLogits: (batch) => turns.run(priority, () => model.nextSentenceLogits(batch)),
+    nextSentenceLogits: (...args) => turns.run(priority, () => model.nextSentenceLogits(...args)),
   };
 }

@@ -1,7 +1,9 @@
 /** Recipes: heads and neurons scaled, bound to one model, as a small file that people read and share. Plain Node. */
 import type { ModelFingerprint } from '../protocol/probes';
-import type { Recipe, Scale } from '../protocol/ffn';
+import type { Recipe } from '../protocol/ffn';
 import { LensError } from '../protocol/errors';
+import { changeText } from '../protocol/format';
+import type { Scale } from '../protocol/interventions';
 
 const MOST_CHANGES = 4096;
 
@@ -34,8 +36,13 @@ export function parseRecipe(text: string): Recipe {
   if (version !== 1) throw bad(`its version is ${JSON.stringify(version)}, and this program reads 1`);
   if (typeof model !== 'string' || typeof fingerprint !== 'string' || !/^[0-9a-f]{64}$/u.test(fingerprint))
     throw bad('it does not say for which model it is');
-  if (!Array.isArray(changes) || changes.length > MOST_CHANGES) throw bad('it has no list of changes');
-  return { format, version, model, fingerprint, changes: changes.map(changeOf) };
+  return { format, version, model, fingerprint, changes: readChanges(changes) };
+}
+
+/** Throws `bad-input`. */
+export function readChanges(value: unknown): Scale[] {
+  if (!Array.isArray(value) || value.length > MOST_CHANGES) throw bad('it has no list of changes');
+  return value.map(changeOf);
 }
 
 function changeOf(value: unknown, index: number): Scale {
@@ -48,6 +55,40 @@ function changeOf(value: unknown, index: number): Scale {
   if (isPlace(head) && neuron === undefined) return { layer, head, ...rest };
   if (isPlace(neuron) && head === undefined) return { layer, neuron, ...rest };
   throw bad(`change ${index + 1} names neither a head nor a neuron`);
+}
+
+/**
+ * `L7H9` and `L7H9=0` (a head off), `L9N1234=2` (a neuron doubled), `L9N1234=2@6` (at token 6 only); several with commas or spaces
+ * between them. Throws `bad-input`.
+ */
+export function parseChanges(text: string): Scale[] {
+  return text
+    .split(/[\s,;]+/u)
+    .filter((each) => each !== '')
+    .map((each) => {
+      const [, layer, kind, index, scale = '0', position] =
+        /^L(\d+)([HN])(\d+)(?:=(-?(?:\d+\.?\d*|\.\d+)(?:e-?\d+)?))?(?:@(\d+))?$/iu.exec(each) ?? [];
+      if (layer === undefined || index === undefined)
+        throw new LensError(
+          'bad-input',
+          `“${each}” is no change.`,
+          'Write L7H9 for a head off, L9N1234=2 for a neuron doubled, with @6 at the end for token 6 only.',
+        );
+      const rest = { scale: Number(scale), ...(position === undefined ? {} : { position: Number(position) }) };
+      const ref = { layer: Number(layer), ...rest };
+      return kind?.toUpperCase() === 'H' ? { ...ref, head: Number(index) } : { ...ref, neuron: Number(index) };
+    });
+}
+
+/** Weights are the same for all tokens. Throws `bad-input`. */
+export function requireBakeable(changes: readonly Scale[]): void {
+  const placed = changes.find(({ position }) => position !== undefined);
+  if (placed !== undefined)
+    throw new LensError(
+      'bad-input',
+      `${changeText(placed)} holds at one token only; weights are the same for all tokens, so it cannot be written into them.`,
+      'Export changes that hold everywhere.',
+    );
 }
 
 /** A recipe means nothing in another model. Throws `bad-input`. */

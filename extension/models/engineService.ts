@@ -4,6 +4,7 @@ import type { EngineClient, EngineEvent, LogLevel, RequestOptions } from '../cli
 import { engineSettings } from '../commands/settings';
 import type { EngineMethod, EngineParams, EngineResult, ModelAnatomy, ModelInfo, ModelRef } from '../protocol/engine';
 import { LensError } from '../protocol/errors';
+import type { ModelFingerprint } from '../protocol/probes';
 import type { ModelLibrary } from './library';
 
 /** They read the model's files, and load no weights. */
@@ -22,12 +23,20 @@ export class EngineService implements vscode.Disposable {
   private started: EngineClient | undefined;
   /** Requests without an answer, by model. */
   private readonly waiting = new Map<string, number>();
+  private readonly fingerprints = new Map<string, Promise<ModelFingerprint>>();
   private readonly subscription: vscode.Disposable;
 
   constructor(private readonly options: EngineServiceOptions) {
-    this.subscription = vscode.workspace.onDidChangeConfiguration((event) => {
-      if (event.affectsConfiguration('onnxLens.engine')) this.started?.configure(engineSettings());
-    });
+    const { library } = options;
+    this.subscription = vscode.Disposable.from(
+      vscode.workspace.onDidChangeConfiguration((event) => {
+        if (event.affectsConfiguration('onnxLens.engine')) this.started?.configure(engineSettings());
+      }),
+      // The files may be others when they are read again.
+      library.onDidChange(() => {
+        for (const { ref, state } of library.models) if (state !== 'ready') this.fingerprints.delete(ref.folder);
+      }),
+    );
   }
 
   get pid(): number | undefined {
@@ -66,6 +75,16 @@ export class EngineService implements vscode.Disposable {
       if (others > 0) this.waiting.set(model.id, others);
       else this.waiting.delete(model.id);
     }
+  }
+
+  /** What tells this model's files from others; of a loaded model they are read once. */
+  fingerprint(model: ModelRef): Promise<ModelFingerprint> {
+    const known = this.fingerprints.get(model.folder);
+    if (known !== undefined) return known;
+    const asked = this.request('fingerprint', { model });
+    this.fingerprints.set(model.folder, asked);
+    asked.catch(() => this.fingerprints.delete(model.folder));
+    return asked;
   }
 
   /** What the model is; asks the engine once. */

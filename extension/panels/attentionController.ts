@@ -15,7 +15,6 @@ import type {
   AttentionOverview,
   AttentionSteps,
   HeadRef,
-  HeadScale,
   HeadWeights,
 } from '../protocol/attention';
 import type {
@@ -27,7 +26,8 @@ import type {
 } from '../protocol/attentionView';
 import type { EngineParams, EngineResult, ModelRef } from '../protocol/engine';
 import { LensError } from '../protocol/errors';
-import { headName } from '../protocol/format';
+import { changesText, headName } from '../protocol/format';
+import { withIntervention, type Scale } from '../protocol/interventions';
 import { Answer } from './answer';
 import { attentionExport } from './attentionExport';
 import {
@@ -41,10 +41,10 @@ import {
   requireSameTokens,
   selectionOf,
   tokenAt,
-  withIntervention,
   type Target,
 } from './attentionPlan';
 import { FileWork } from './fileWork';
+import { RECIPE_COMMANDS } from './interventionHandlers';
 import type { WorkOptions } from './latest';
 import type { ViewPlaces } from './lensView';
 import type { Place } from './place';
@@ -59,7 +59,7 @@ const IMAGE_NAMES = { png: 'PNG', svg: 'SVG', html: 'HTML' } as const;
 interface LookedAt {
   place: Place | null;
   target: Target | null;
-  interventions: readonly HeadScale[];
+  interventions: readonly Scale[];
 }
 
 interface Comparison {
@@ -179,6 +179,8 @@ export class AttentionController implements vscode.Disposable {
     openExample: ({ source, line }) => this.work.open(source, line),
     intervene: (change) => this.intervene(change),
     clearInterventions: () => this.setInterventions([]),
+    recipe: ({ action }) =>
+      this.command(RECIPE_COMMANDS[action], ...(action === 'apply' ? [] : [this.at.interventions])),
     ablate: (what) => this.ablate(what),
     compare: (what) => this.compare(what === null ? null : { kind: what.kind, other: what.other ?? null }),
     keepForComparison: () => this.keepForComparison(),
@@ -396,11 +398,11 @@ export class AttentionController implements vscode.Disposable {
     this.pinned = null;
   }
 
-  private intervene(change: HeadScale): void {
+  private intervene(change: Scale): void {
     this.setInterventions(withIntervention(this.at.interventions, change));
   }
 
-  private setInterventions(interventions: readonly HeadScale[]): void {
+  private setInterventions(interventions: readonly Scale[]): void {
     if (this.pinned === null) this.shared.setInterventions(interventions);
     else {
       this.pinned = { ...this.pinned, interventions };
@@ -416,7 +418,7 @@ export class AttentionController implements vscode.Disposable {
     }
     this.lastModel = id;
     // Heads of another model are others.
-    this.setInterventions([]);
+    if (this.pinned !== null) this.pinned = { ...this.pinned, interventions: [] };
     this.refreshIfSeen();
   }
 
@@ -604,7 +606,7 @@ export class AttentionController implements vscode.Disposable {
         if (interventions.length === 0)
           throw new LensError('bad-input', 'Nothing is changed in the model.', 'Switch a head off first.');
         return both(
-          ['unchanged', interventions.map((each) => `${headName(each)} × ${each.scale}`).join(', ')],
+          ['unchanged', changesText(interventions)],
           () => ask({ ...here, interventions: [] }),
           () => ask(here),
           true,

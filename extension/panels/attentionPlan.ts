@@ -1,16 +1,10 @@
 /** What to ask the engine for, so that the Attention view can show what is looked at. Pure. */
-import type {
-  AblateParams,
-  AttentionMaps,
-  AttentionSelection,
-  AttentionToken,
-  HeadRef,
-  HeadScale,
-} from '../protocol/attention';
+import type { AblateParams, AttentionMaps, AttentionSelection, AttentionToken, HeadRef } from '../protocol/attention';
 import type { AttentionLook, AttentionState, CompareKind } from '../protocol/attentionView';
 import type { ModelInfo, TextRange } from '../protocol/engine';
 import { LensError } from '../protocol/errors';
-import { headName } from '../protocol/format';
+import { changesText, headName } from '../protocol/format';
+import type { Scale } from '../protocol/interventions';
 
 /** A place in the text that is looked at, or in the second one of a pair; offsets are those of that text. */
 export interface Target {
@@ -74,13 +68,6 @@ export function nextHead(
       ? look.layer * heads + (step === 1 ? 0 : heads - 1)
       : (present.layer * heads + present.head + step + count) % count;
   return { layer: Math.floor(at / heads), head: at % heads };
-}
-
-/** With this head scaled; by 1 it is as the model has it. */
-export function withIntervention(present: readonly HeadScale[], change: HeadScale): HeadScale[] {
-  const others = present.filter((each) => !sameHead(each, change));
-  const all = change.scale === 1 ? others : [...others, change];
-  return all.sort((one, other) => one.layer - other.layer || one.head - other.head);
 }
 
 const touches = (one: TextRange, { start, end }: TextRange): boolean =>
@@ -164,7 +151,7 @@ export function comparable(facts: {
   kept: string | null;
   target: Target | null;
   masks: boolean;
-  interventions: readonly HeadScale[];
+  interventions: readonly Scale[];
   others: readonly string[];
 }): AttentionState['comparable'] {
   const { look, kept, target, masks, interventions, others } = facts;
@@ -202,7 +189,7 @@ export function comparable(facts: {
       'interventions',
       'Without the Changes',
       interventions.length === 0 ? 'Switch a head off first.' : null,
-      interventions.map((each) => `${headName(each)} × ${each.scale}`).join(', '),
+      changesText(interventions),
     ),
     ...others.map((id) => entry('models', id, null, 'Another model with the same tokens')),
   ];

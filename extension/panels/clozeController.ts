@@ -11,8 +11,11 @@ import type { EngineService } from '../models/engineService';
 import type { ModelLibrary } from '../models/library';
 import type { FillMaskResult, MaskTarget, TextRange } from '../protocol/engine';
 import { isSilent, LensError, type ErrorData } from '../protocol/errors';
+import { changesText } from '../protocol/format';
+import type { Scale } from '../protocol/interventions';
 import type { ClozeMethods, ClozeState, ContextKind } from '../protocol/view';
 import { clozeRows } from './export';
+import { interventionHandlers } from './interventionHandlers';
 import { Latest, type WorkOptions } from './latest';
 import type { ViewPlaces } from './lensView';
 import { exportAs } from './save';
@@ -42,6 +45,8 @@ interface Comparison {
 
 interface Entry extends Query {
   result: FillMaskResult;
+  /** In force when it was computed. */
+  interventions: readonly Scale[];
   compared: Comparison | null;
   /** Made by following the selection: the next one made so takes its place. */
   followed: boolean;
@@ -65,6 +70,8 @@ export class ClozeController implements vscode.Disposable {
   private revealed: vscode.Selection | null = null;
   private lastModel: string | undefined;
   private lastQuery: Query | undefined;
+  /** What was changed in the model when that was asked. */
+  private askedUnder: readonly Scale[] = [];
   /** The last insertion, and the document's version with it. */
   private inserted: { document: vscode.TextDocument; version: number } | null = null;
   private readonly decoration = vscode.window.createTextEditorDecorationType({
@@ -86,6 +93,9 @@ export class ClozeController implements vscode.Disposable {
     this.subscriptions = [
       this.decoration,
       library.onDidChange(() => this.onLibraryChange()),
+      shared.onDidChange((change) => {
+        if (change === 'interventions') this.followInterventions();
+      }),
       vscode.workspace.onDidChangeTextDocument((event) => this.onEdit(event)),
       vscode.workspace.onDidOpenTextDocument((document) => this.onDocument(document)),
       vscode.workspace.onDidCloseTextDocument((document) => this.onDocument(document)),
@@ -106,6 +116,7 @@ export class ClozeController implements vscode.Disposable {
       ...(latest.progress === undefined ? {} : { progress: latest.progress }),
       ...(failure === null || loading ? {} : { error: failure.error }),
       model: model === undefined ? null : this.library.summary(model),
+      interventions: [...this.shared.interventions],
       subject: subject === null ? null : subject.summary(),
       result: shown?.result ?? null,
       pinned: this.pinned,
@@ -133,7 +144,8 @@ export class ClozeController implements vscode.Disposable {
   }
 
   readonly handlers: Handlers<ClozeMethods> = {
-    ready: () => undefined,
+    ...interventionHandlers(this.shared),
+    ready: () => this.followInterventions(),
     maskToken: ({ index, additive }) => this.maskToken(index, additive),
     setMasks: ({ masks }) => {
       this.masks = masks === 'auto' ? masks : Math.min(Math.max(Math.round(masks), 1), 16);
@@ -261,16 +273,31 @@ export class ClozeController implements vscode.Disposable {
     return this.queryFor(document, selectedRanges(editor));
   }
 
+  /** What is shown is always under the changes in force; nobody sees it, and it can wait until somebody does. */
+  private followInterventions(): void {
+    this.changed.fire();
+    const { lastQuery, askedUnder } = this;
+    if (lastQuery === undefined || this.view.audience() === 0) return;
+    if (JSON.stringify(askedUnder) !== JSON.stringify(this.shared.interventions))
+      void this.compute(lastQuery, 'replace');
+  }
+
   private async ask(query: Query, placement: 'add' | 'follow' | 'replace'): Promise<void> {
+    this.share(query, placement);
+    await this.compute(query, placement);
+  }
+
+  private async compute(query: Query, placement: 'add' | 'follow' | 'replace'): Promise<void> {
     this.lastQuery = query;
     this.failure = null;
-    this.share(query, placement);
+    const { interventions } = this.shared;
+    this.askedUnder = interventions;
     const outcome = await this.latest.start(query, (options) =>
-      this.fill(query, this.library.require().ref.id, { ...options, supersedes: 'cloze' }),
+      this.fill(query, this.library.require().ref.id, interventions, { ...options, supersedes: 'cloze' }),
     );
     if (outcome !== null && 'result' in outcome) {
       const { result } = outcome;
-      this.place({ ...query, result, compared: null, followed: placement === 'follow' }, placement);
+      this.place({ ...query, result, interventions, compared: null, followed: placement === 'follow' }, placement);
       const { current, compareWith } = this;
       if (current !== undefined && compareWith !== null && compareWith !== result.model)
         await this.runComparison(current, compareWith);
@@ -294,6 +321,7 @@ export class ClozeController implements vscode.Disposable {
   private fill(
     query: Query,
     modelId: string,
+    interventions: readonly Scale[],
     options: { supersedes: string } & Partial<WorkOptions>,
   ): Promise<FillMaskResult> {
     const { ref } = this.library.require(modelId);
@@ -306,6 +334,7 @@ export class ClozeController implements vscode.Disposable {
       topK: query.topK,
       ...(query.candidates.length === 0 ? {} : { candidates: [...query.candidates] }),
       ...(beam === 0 ? {} : { joint: { beam } }),
+      ...(interventions.length === 0 ? {} : { interventions: [...interventions], compare: true }),
     };
     return this.engine.request('fillMask', parameters, options);
   }
@@ -328,7 +357,7 @@ export class ClozeController implements vscode.Disposable {
   private async runComparison(entry: Entry, model: string): Promise<void> {
     const comparison: Comparison = { model, result: null };
     try {
-      comparison.result = await this.fill(entry, model, { supersedes: 'cloze-compare' });
+      comparison.result = await this.fill(entry, model, [], { supersedes: 'cloze-compare' });
     } catch (thrown) {
       const error = LensError.from(thrown);
       if (isSilent(error)) return;
@@ -436,29 +465,34 @@ export class ClozeController implements vscode.Disposable {
       this.candidates = current.candidates;
       this.chosenTopK = current.topK;
       this.lastQuery = current;
+      this.askedUnder = current.interventions;
     }
-    this.changed.fire();
+    this.followInterventions();
     this.decorate();
   }
 
   private pin(on: boolean): void {
     const { current } = this;
     const words = current?.result.targets.map((target) => target.text).join(', ') ?? '';
+    const changes =
+      current === undefined || current.interventions.length === 0 ? [] : [changesText(current.interventions)];
     this.pinned =
-      on && current !== undefined ? { label: `${current.result.model} · ${words}`, result: current.result } : null;
+      on && current !== undefined
+        ? { label: [current.result.model, ...changes, words].join(' · '), result: current.result }
+        : null;
     this.changed.fire();
   }
 
   private async export(format: 'json' | 'csv' | 'clipboard'): Promise<void> {
     const { current } = this;
     if (current === undefined) return;
-    const { result, subject, compared, targets, masks, candidates, topK } = current;
+    const { result, subject, compared, targets, masks, candidates, topK, interventions } = current;
     await exportAs(format, {
       name: 'cloze',
       json: {
         model: result.model,
         subject: { ...subject.summary(), text: subject.text },
-        request: { targets, masks, candidates, topK },
+        request: { targets, masks, candidates, topK, interventions },
         result,
         compared: compared?.result ?? null,
         pinned: this.pinned,

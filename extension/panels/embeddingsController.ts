@@ -17,10 +17,12 @@ import type {
   OccurrenceScope,
   SentenceComparison,
 } from '../protocol/embeddingsView';
-import type { TextRange } from '../protocol/engine';
+import type { ModelRef, TextRange } from '../protocol/engine';
 import { LensError } from '../protocol/errors';
+import type { Scale } from '../protocol/interventions';
 import { Answer } from './answer';
 import { embeddingsExport } from './embeddingsExport';
+import { interventionHandlers } from './interventionHandlers';
 import type { WorkOptions } from './latest';
 import type { ViewPlaces } from './lensView';
 import { exportAs } from './save';
@@ -83,8 +85,10 @@ export class EmbeddingsController implements vscode.Disposable {
     this.lastModel = library.selected?.ref.id;
     this.subscriptions = [
       shared.onDidChange((change) => {
-        if (change === 'place' || change === 'target') this.refreshIfSeen();
-        else this.fire();
+        // What was measured is of the model as it was changed then.
+        if (change === 'interventions') this.contextuality.clear();
+        if (change === 'text') this.fire();
+        else this.refreshIfSeen();
       }),
       library.onDidChange(() => this.onLibraryChange()),
     ];
@@ -106,6 +110,7 @@ export class EmbeddingsController implements vscode.Disposable {
       ...(answer.progress === undefined ? {} : { progress: answer.progress }),
       ...(status === 'error' && answer.error !== null ? { error: answer.error } : {}),
       model: model === undefined ? null : this.library.summary(model),
+      interventions: [...this.shared.interventions],
       subject: place === null ? null : { ...place.subject.summary(), stale: place.stale },
       word: this.wordText,
       look: this.look,
@@ -119,6 +124,7 @@ export class EmbeddingsController implements vscode.Disposable {
   }
 
   readonly handlers: Handlers<EmbeddingsMethods> = {
+    ...interventionHandlers(this.shared),
     ready: () => this.refreshIfSeen(),
     look: (change) => {
       this.look = { ...this.look, ...change };
@@ -224,6 +230,15 @@ export class EmbeddingsController implements vscode.Disposable {
     void vscode.commands.executeCommand(id, ...parameters);
   }
 
+  /** What is asked, with what is changed in it. */
+  private changedModel(): { model: ModelRef; interventions?: Scale[] } {
+    const { interventions } = this.shared;
+    return {
+      model: this.library.require().ref,
+      ...(interventions.length === 0 ? {} : { interventions: [...interventions] }),
+    };
+  }
+
   private refreshIfSeen(): void {
     this.fire();
     if (this.view.audience() > 0) void this.update();
@@ -248,7 +263,7 @@ export class EmbeddingsController implements vscode.Disposable {
 
   /** What decides an answer, as text. */
   private key(...parts: unknown[]): string {
-    return JSON.stringify([this.library.selected?.ref, ...parts]);
+    return JSON.stringify([this.library.selected?.ref, this.shared.interventions, ...parts]);
   }
 
   /** Asks for what the page needs and is not there. */
@@ -275,11 +290,7 @@ export class EmbeddingsController implements vscode.Disposable {
     const { text } = place.subject;
     const { range } = target;
     await this.word.want(this.key('word', place.id, range, centre), (options) =>
-      this.engine.request(
-        'wordInContext',
-        { model: this.library.require().ref, text, range, topK: NEIGHBOURS, centre },
-        options,
-      ),
+      this.engine.request('wordInContext', { ...this.changedModel(), text, range, topK: NEIGHBOURS, centre }, options),
     );
   }
 
@@ -290,13 +301,13 @@ export class EmbeddingsController implements vscode.Disposable {
     // UMAP is slow: it is only made of the layer that is looked at.
     const only = projection === 'umap' ? look.layer : 'all';
     await this.occurrences.want(this.key('occurrences', search.id, projection, axes, only), async (options) => {
-      const { ref: model } = this.library.require();
+      const model = this.changedModel();
       const layers = await this.layersFor(only);
       const { word, sources } = search;
       return this.engine.request(
         'occurrences',
         {
-          ...{ model, word, sources, layers, projection, axes },
+          ...{ ...model, word, sources, layers, projection, axes },
           ...{ most: MOST_OCCURRENCES, clusters: 'auto', seed: SEED },
         },
         options,
@@ -329,7 +340,7 @@ export class EmbeddingsController implements vscode.Disposable {
     const result = await this.engine.request(
       'sentenceSimilarity',
       {
-        model: this.library.require().ref,
+        ...this.changedModel(),
         texts: sentences.map(({ text }) => text),
         ...(layer === null ? {} : { layer }),
         ...{ pool, centre },
@@ -355,7 +366,7 @@ export class EmbeddingsController implements vscode.Disposable {
       this.engine.request(
         'contextuality',
         {
-          ...{ model: this.library.require().ref, sources, limit: MOST_MEASURED },
+          ...{ ...this.changedModel(), sources, limit: MOST_MEASURED },
           ...{ leastContexts: LEAST_CONTEXTS, samples: SAMPLES, seed: SEED },
         },
         options,

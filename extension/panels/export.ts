@@ -62,21 +62,32 @@ export const clozeRows = (...results: readonly FillMaskResult[]): Cell[][] => [
 
 /** One row a prediction; what really stood there has its own row, of kind `actual`. */
 function rowsOf(result: FillMaskResult): Cell[][] {
+  const { unchanged } = result;
+  if (unchanged === undefined) return rowsOfModel(result, result.model);
+  // Under interventions the model's own name would say that it is the model as it stands in its file.
+  const masks = result.masks.map((mask, index) => ({ ...mask, ...unchanged.masks[index] }));
+  return [
+    ...rowsOfModel(result, `${result.model} (changed)`),
+    ...rowsOfModel({ ...result, masks, joint: [], candidates: unchanged.candidates }, result.model),
+  ];
+}
+
+function rowsOfModel(result: FillMaskResult, model: string): Cell[][] {
   const rows: Cell[][] = [];
   for (const mask of result.masks) {
     const { start, end } = result.targets[mask.target]?.range ?? { start: null, end: null };
     const place = [mask.target, mask.position, start, end];
     mask.predictions.forEach(({ id, token, text, logprob, prob }, index) => {
-      rows.push([result.model, 'prediction', ...place, index + 1, id, token, text, logprob, prob]);
+      rows.push([model, 'prediction', ...place, index + 1, id, token, text, logprob, prob]);
     });
     if (mask.actual !== null) {
       const { rank, id, token, text, logprob, prob } = mask.actual;
-      rows.push([result.model, 'actual', ...place, rank, id, token, text, logprob, prob]);
+      rows.push([model, 'actual', ...place, rank, id, token, text, logprob, prob]);
     }
   }
   for (const [index, { texts, tokens, logprob }] of result.joint.entries())
     rows.push([
-      result.model,
+      model,
       'joint',
       null,
       null,
@@ -90,7 +101,7 @@ function rowsOf(result: FillMaskResult): Cell[][] {
       null,
     ]);
   for (const { text, tokens, logprob, rank, share } of result.candidates)
-    rows.push([result.model, 'candidate', 0, null, null, null, rank, null, tokens.join(' '), text, logprob, share]);
+    rows.push([model, 'candidate', 0, null, null, null, rank, null, tokens.join(' '), text, logprob, share]);
   return rows;
 }
 

@@ -4,7 +4,7 @@ import * as vscode from 'vscode';
 
 export interface PageOptions {
   /** The view's script in dist/webviews, and its root element `onnx-lens-{name}`. */
-  name: 'anatomy' | 'attention' | 'cloze' | 'embeddings' | 'objectives' | 'probes';
+  name: 'anatomy' | 'attention' | 'cloze' | 'embeddings' | 'memories' | 'objectives' | 'probes';
   title: string;
 }
 

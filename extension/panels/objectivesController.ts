@@ -8,10 +8,14 @@ import type { EngineService } from '../models/engineService';
 import type { ModelLibrary } from '../models/library';
 import type { CorruptResult, TextRange } from '../protocol/engine';
 import { LensError, type ErrorData } from '../protocol/errors';
+import type { Scale } from '../protocol/interventions';
 import type { ObjectivesMethods, ObjectivesState } from '../protocol/view';
 import { corruptRows, nextSentenceRows } from './export';
+import { interventionHandlers } from './interventionHandlers';
 import { Latest, type WorkOptions } from './latest';
+import type { ViewPlaces } from './lensView';
 import { exportAs } from './save';
+import type { SharedSubject } from './sharedSubject';
 import { Subject } from './subject';
 import type { Handlers } from './viewHost';
 
@@ -30,13 +34,20 @@ export class ObjectivesController implements vscode.Disposable {
   private nextSentence: ObjectivesState['nextSentence'] = null;
   private seed = 1;
   private wholeWord = false;
+  /** What was changed in the model when the question was asked. */
+  private askedUnder: readonly Scale[] = [];
   private readonly subscriptions: vscode.Disposable[];
 
   constructor(
     private readonly engine: EngineService,
     private readonly library: ModelLibrary,
+    private readonly shared: SharedSubject,
+    private readonly view: ViewPlaces,
   ) {
     this.subscriptions = [
+      shared.onDidChange((change) => {
+        if (change === 'interventions') this.followInterventions();
+      }),
       library.onDidChange(() => this.changed.fire()),
       vscode.workspace.onDidChangeTextDocument((event) => {
         if (this.question?.subject.onEdit(event) === true) this.changed.fire();
@@ -53,6 +64,7 @@ export class ObjectivesController implements vscode.Disposable {
       ...(latest.progress === undefined ? {} : { progress: latest.progress }),
       ...(error === null || loading ? {} : { error }),
       model: model === undefined ? null : this.library.summary(model),
+      interventions: [...this.shared.interventions],
       subject: question === null ? null : question.subject.summary(),
       seed: this.seed,
       wholeWord: this.wholeWord,
@@ -62,7 +74,8 @@ export class ObjectivesController implements vscode.Disposable {
   }
 
   readonly handlers: Handlers<ObjectivesMethods> = {
-    ready: () => undefined,
+    ...interventionHandlers(this.shared),
+    ready: () => this.followInterventions(),
     setSeed: ({ seed }) => {
       this.seed = Math.min(Math.max(Math.round(seed), 0), MAX_SEED);
       return this.ask();
@@ -128,6 +141,13 @@ export class ObjectivesController implements vscode.Disposable {
     void vscode.commands.executeCommand(id, ...parameters);
   }
 
+  /** What is shown is always under the changes in force. */
+  private followInterventions(): void {
+    this.changed.fire();
+    if (this.question === null || this.view.audience() === 0) return;
+    if (JSON.stringify(this.askedUnder) !== JSON.stringify(this.shared.interventions)) void this.ask();
+  }
+
   private async refresh(): Promise<void> {
     const { question } = this;
     const document = question?.subject.document;
@@ -144,6 +164,7 @@ export class ObjectivesController implements vscode.Disposable {
       return;
     }
     this.error = null;
+    this.askedUnder = this.shared.interventions;
     const outcome = await this.latest.start(question, (options) => this.answer(question, options));
     if (outcome !== null && 'error' in outcome) this.error = outcome.error;
     else if (outcome !== null) ({ corrupt: this.corrupted, nextSentence: this.nextSentence } = outcome.result);
@@ -154,15 +175,17 @@ export class ObjectivesController implements vscode.Disposable {
     question: Question,
     options: WorkOptions,
   ): Promise<Pick<ObjectivesState, 'corrupt' | 'nextSentence'>> {
-    const { ref: model } = this.library.require();
+    const { ref } = this.library.require();
+    const { interventions } = this.shared;
+    const model = { model: ref, ...(interventions.length === 0 ? {} : { interventions: [...interventions] }) };
     const request = { ...options, supersedes: 'objectives' };
     if (question.kind === 'corrupt') {
       const { seed, wholeWord } = this;
-      const parameters = { model, text: question.subject.text, seed, wholeWord, topK: settings.topK() };
+      const parameters = { ...model, text: question.subject.text, seed, wholeWord, topK: settings.topK() };
       return { corrupt: await this.engine.request('corrupt', parameters, request), nextSentence: null };
     }
     const { first, second } = question;
-    const result = await this.engine.request('nextSentence', { model, first, second }, request);
+    const result = await this.engine.request('nextSentence', { ...model, first, second }, request);
     return { corrupt: null, nextSentence: { first, second, result } };
   }
 
@@ -173,6 +196,7 @@ export class ObjectivesController implements vscode.Disposable {
       name: corrupted !== null ? 'corruption' : 'next-sentence',
       json: {
         subject: { ...question.subject.summary(), text: question.subject.text },
+        interventions: this.askedUnder,
         corrupt: corrupted,
         nextSentence,
       },

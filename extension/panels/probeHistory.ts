@@ -8,11 +8,14 @@ import { setImmediate as otherWork } from 'node:timers/promises';
 import { readRun, type Run } from '../cloze/runFile';
 import type { FactPlace } from '../testing/probeRunner';
 import { replaceFile, storageError } from '../files/replaceFile';
+import type { Scale } from '../protocol/interventions';
 
 export interface KeptRun {
   id: string;
   title: string;
   model: string;
+  /** Absent: none. */
+  changes?: Scale[];
   startedAt: number;
   state: 'finished' | 'cancelled' | 'failed';
   facts: number;

@@ -14,7 +14,7 @@ import { inTurns } from '../cloze/statistics';
 import { contentOf, factDetails, factRows, relationLine, type RunContent } from '../cloze/table';
 import type { ModelLibrary } from '../models/library';
 import { LensError, type ErrorData } from '../protocol/errors';
-import { counted } from '../protocol/format';
+import { counted, modelName } from '../protocol/format';
 import type {
   ProbeFactDetails,
   ProbesComparison,
@@ -26,10 +26,12 @@ import type {
   ShownRun,
 } from '../protocol/probesView';
 import type { FactPlace, ProbeRun, ProbeRunner } from '../testing/probeRunner';
+import { interventionHandlers } from './interventionHandlers';
 import type { ViewPlaces } from './lensView';
 import type { KeptRun, ProbeHistory } from './probeHistory';
 import { comparisonCells, factCells, latexTable, markdownTable, relationCells } from './probesExport';
 import { exportAs, saveAs } from './save';
+import type { SharedSubject } from './sharedSubject';
 import type { Handlers } from './viewHost';
 
 /** Rows of a run under way are told of so often, in milliseconds, and less often the more there are. */
@@ -66,6 +68,7 @@ export class ProbesController implements vscode.Disposable {
   constructor(
     private readonly runner: ProbeRunner,
     private readonly library: ModelLibrary,
+    private readonly shared: SharedSubject,
     private readonly history: ProbeHistory,
     private readonly view: ViewPlaces,
   ) {
@@ -79,6 +82,9 @@ export class ProbesController implements vscode.Disposable {
       ),
       runner.onDidFinish((run) => void this.onFinish(run)),
       library.onDidChange(() => this.changed.fire()),
+      shared.onDidChange((change) => {
+        if (change === 'interventions') this.changed.fire();
+      }),
     ];
   }
 
@@ -100,6 +106,7 @@ export class ProbesController implements vscode.Disposable {
         : {}),
       ...(failure === null || running ? {} : { error: failure }),
       model: model === undefined ? null : this.library.summary(model),
+      interventions: [...this.shared.interventions],
       page,
       runs: this.entries.map(shownRun),
       run: shown?.id ?? null,
@@ -112,6 +119,7 @@ export class ProbesController implements vscode.Disposable {
   }
 
   readonly handlers: Handlers<ProbesMethods> = {
+    ...interventionHandlers(this.shared),
     ready: () => this.list(),
     look: ({ page }) => {
       this.page = page;
@@ -255,6 +263,7 @@ export class ProbesController implements vscode.Disposable {
     const { id, startedAt, job, model, state, total, facts } = run;
     entry.kept = {
       ...{ id, title: job.title, model: model.id, startedAt, state, facts: facts.length, total },
+      ...(run.changes.length === 0 ? {} : { changes: [...run.changes] }),
       p1: summary?.relations.some(({ n }) => n > 0) === true ? summary.macro.p1 : null,
     };
     try {
@@ -307,21 +316,23 @@ export class ProbesController implements vscode.Disposable {
     });
   }
 
-  /** The old run stands beside the new one when it was of another model. */
+  /** The old run stands beside the new one when it was of another model, or of one that was changed otherwise. */
   private again(model: string | null): void {
     const { shown } = this;
     const live = this.repeatable();
     const id = model ?? this.library.require().ref.id;
-    this.runner.start({ ...live.job, model: id, origin: 'view' });
-    if (id !== live.model.id) {
+    const { interventions: _, ...job } = live.job;
+    const run = this.runner.start({ ...job, model: id, origin: 'view' });
+    if (id !== live.model.id || JSON.stringify(run.changes) !== JSON.stringify(live.changes)) {
       this.other = shown;
       this.renew('comparison');
     }
   }
 
   private askLayers(): void {
-    const { job, model } = this.repeatable();
-    this.runner.start({ ...job, model: model.id, origin: 'view', options: { ...job.options, byLayer: true } });
+    const { job, model, changes } = this.repeatable();
+    const options = { ...job.options, byLayer: true };
+    this.runner.start({ ...job, model: model.id, origin: 'view', options, interventions: changes });
   }
 
   /** Throws `bad-input`. */
@@ -386,17 +397,17 @@ const keptEntry = (kept: KeptRun): Entry => ({
 });
 
 function shownRun({ id, live, kept }: Entry): ShownRun {
-  if (live === null) return { ...(kept as KeptRun), repeatable: false };
+  if (live === null) return { changes: [], ...(kept as KeptRun), repeatable: false };
   const { job, model, startedAt, state, facts, total } = live;
   return {
     ...{ id, title: job.title, model: model.id, startedAt, state, facts: facts.length, total },
-    ...{ p1: kept?.p1 ?? null, repeatable: true },
+    ...{ p1: kept?.p1 ?? null, repeatable: true, changes: [...live.changes] },
   };
 }
 
 const nameOf = (entry: Entry): string => {
-  const { title, model } = shownRun(entry);
-  return `${title} · ${model}`;
+  const { title, model, changes } = shownRun(entry);
+  return `${title} · ${modelName(model, changes)}`;
 };
 
 /** In words, what answers are ranked among. */

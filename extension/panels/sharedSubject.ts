@@ -6,10 +6,11 @@ import * as vscode from 'vscode';
 import * as settings from '../commands/settings';
 import { selectedPair, sentencePair } from '../editor/sentencePair';
 import { selectedRanges } from '../editor/document';
-import type { HeadScale } from '../protocol/attention';
+import type { ModelLibrary } from '../models/library';
 import type { TextRange } from '../protocol/engine';
 import { LensError } from '../protocol/errors';
-import { withIntervention, type Target } from './attentionPlan';
+import { withIntervention, type Scale } from '../protocol/interventions';
+import type { Target } from './attentionPlan';
 import { Place } from './place';
 import { Subject } from './subject';
 
@@ -23,7 +24,7 @@ export class SharedSubject implements vscode.Disposable {
   readonly onDidChange = this.changed.event;
   private currentPlace: Place | null = null;
   private currentTarget: Target | null = null;
-  private changes: readonly HeadScale[] = [];
+  private changes: readonly Scale[] = [];
   /** Places that are looked at by a view that was pinned. */
   private readonly held = new Set<Place>();
   private readonly followers = new Set<string>();
@@ -32,8 +33,15 @@ export class SharedSubject implements vscode.Disposable {
   private revealed: vscode.Selection | null = null;
   private readonly subscriptions: vscode.Disposable[];
 
-  constructor() {
+  constructor(library: ModelLibrary) {
+    let model = library.selected?.ref.id;
     this.subscriptions = [
+      library.onDidChange(() => {
+        if (library.selected?.ref.id === model) return;
+        model = library.selected?.ref.id;
+        // Heads and neurons of another model are others.
+        this.setInterventions([]);
+      }),
       vscode.workspace.onDidChangeTextDocument((event) => {
         this.tell((place) => place.onEdit(event));
       }),
@@ -52,7 +60,7 @@ export class SharedSubject implements vscode.Disposable {
   }
 
   /** In force in every view. */
-  get interventions(): readonly HeadScale[] {
+  get interventions(): readonly Scale[] {
     return this.changes;
   }
 
@@ -65,8 +73,8 @@ export class SharedSubject implements vscode.Disposable {
     }
     this.currentPlace = place;
     this.currentTarget = target;
-    this.changes = interventions;
     this.changed.fire('place');
+    this.setInterventions(interventions);
   }
 
   /**
@@ -129,12 +137,12 @@ export class SharedSubject implements vscode.Disposable {
     this.show(place, anchor === null ? this.currentTarget : { text: 0, range: anchor });
   }
 
-  intervene(change: HeadScale): void {
+  intervene(change: Scale): void {
     this.setInterventions(withIntervention(this.changes, change));
   }
 
-  setInterventions(changes: readonly HeadScale[]): void {
-    if (changes === this.changes || (changes.length === 0 && this.changes.length === 0)) return;
+  setInterventions(changes: readonly Scale[]): void {
+    if (JSON.stringify(changes) === JSON.stringify(this.changes)) return;
     this.changes = changes;
     this.changed.fire('interventions');
   }

@@ -4,18 +4,9 @@
  * The formulas and where they come from stand beside the functions in engine/analysis/attention/.
  */
 import type { ModelRef, Prediction, TextRange, Token, WindowInfo } from './engine';
+import type { HeadRef, Scale } from './interventions';
 
-export interface HeadRef {
-  layer: number;
-  head: number;
-}
-
-/** The head's output times `scale`: 0 switches it off. Several changes of a head are multiplied. */
-export interface HeadScale extends HeadRef {
-  scale: number;
-  /** Only at this token; everywhere when absent. */
-  position?: number;
-}
+export type { HeadRef, HeadScale } from './interventions';
 
 /** The text that goes through the model. */
 export interface AttentionInput {
@@ -28,7 +19,7 @@ export interface AttentionInput {
   /** Tokens that touch these ranges of `text` are replaced by mask tokens, one each. */
   masked?: TextRange[];
   /** In force during the run. */
-  interventions?: HeadScale[];
+  interventions?: Scale[];
 }
 
 export interface AttentionToken extends Token {
@@ -36,6 +27,16 @@ export interface AttentionToken extends Token {
   text: 0 | 1;
   /** Index of the word that the piece is part of; a special token is a unit of its own. */
   word: number;
+}
+
+/** What a model reads of a text, before anything is computed of it. */
+export interface InputTokens {
+  tokens: AttentionToken[];
+  window: WindowInfo;
+  /** What is said at a token is about the next one. */
+  causal: boolean;
+  /** As it is written; null: the model has none. */
+  mask: string | null;
 }
 
 /** A row or column of a picture: a token, or the pieces of a word. */
@@ -189,7 +190,7 @@ export interface AblateParams extends AttentionInput {
   /** Absent: the first mask in the text, or, of a causal model, what comes after the text. */
   target?: PredictionTarget;
   /** Each head alone, in one batch; or these together as one change (with `scale`). */
-  ablate: { each: 'all' | HeadRef[] } | { together: HeadScale[] };
+  ablate: { each: 'all' | HeadRef[] } | { together: Scale[] };
   /** Replace a head's output by its mean over the text's tokens too, beside zero. */
   mean: boolean;
   /** Central difference (L(1+ε) − L(1−ε)) / 2ε through each head's gate (Michel et al. 2019), L = −log P(target). */
@@ -352,6 +353,7 @@ export interface HeadWeights {
 
 /** method → [parameters, result] */
 export interface AttentionEngineMethods {
+  inputTokens: [AttentionInput, InputTokens];
   attention: [AttentionInput, AttentionOverview];
   attentionMaps: [AttentionInput & AttentionSelection, AttentionMaps];
   attentionSteps: [AttentionStepsParams, AttentionSteps];

@@ -11,14 +11,14 @@ import type {
   HeadCorpusResult,
   HeadRef,
   HeadRelationsResult,
-  HeadScale,
   HeadWeights,
   RelationDirection,
   RelationExample,
 } from './attention';
 import type { Progress, TextRange } from './engine';
 import type { ErrorData } from './errors';
-import type { LoadState, ModelSummary, SubjectSummary } from './view';
+import type { Scale } from './interventions';
+import type { InterventionMethods, LoadState, ModelSummary, SubjectSummary } from './view';
 
 /** `heads`: all layers × heads. `corpus`, `relations`: over files. `effects`: ablation. */
 export type AttentionPage = 'heads' | 'head' | 'steps' | 'compare' | 'effects' | 'relations' | 'corpus';
@@ -56,7 +56,7 @@ export interface AttentionState extends LoadState {
   subject: SubjectSummary | null;
   pinned: boolean;
   look: AttentionLook;
-  interventions: HeadScale[];
+  interventions: Scale[];
   /** Changes when the overview, the maps, … are others; 0: there is none. */
   revision: {
     overview: number;
@@ -79,7 +79,7 @@ export interface AttentionState extends LoadState {
 }
 
 /** method → [parameters, result] */
-export interface AttentionMethods {
+export interface AttentionMethods extends InterventionMethods {
   ready: [null, null];
   look: [Partial<AttentionLook>, null];
   /** The pictures of the present revision; null when there is none. */
@@ -93,9 +93,6 @@ export interface AttentionMethods {
   relations: [null, HeadRelationsResult | null];
   examples: [HeadRef & { relation: string; direction: RelationDirection }, RelationExample[]];
   openExample: [{ source: string; line: number }, null];
-  /** Switch a head off (0) or scale it; 1 takes the change back. */
-  intervene: [HeadScale, null];
-  clearInterventions: [null, null];
   /** Which heads matter at the target. */
   ablate: [{ mean: boolean; importance: boolean }, null];
   compare: [{ kind: CompareKind; other?: HeadRef | string } | null, null];

@@ -4,6 +4,7 @@
  * `static` is the token's row of the embedding table, without position and norm. D is the width. What each number means is in
  * docs/embeddings.md.
  */
+import type { Scale } from './interventions';
 import type { CorpusSource } from './attention';
 import type { ModelRef, TextRange, WindowInfo } from './engine';
 
@@ -24,6 +25,8 @@ export type Pool = (typeof POOLS)[number];
 
 export interface EmbedParams {
   model: ModelRef;
+  /** In force in all runs. Over several texts those at one token are refused. */
+  interventions?: Scale[];
   /** What is too long for the model is cut at its end. */
   texts: string[];
   /** Empty: the last hidden state. The pooled output has no layers. */
@@ -56,6 +59,8 @@ export interface EmbedResult {
 
 export interface WordParams {
   model: ModelRef;
+  /** In force in all runs. */
+  interventions?: Scale[];
   text: string;
   /** The word; several are taken together. The window is around it. */
   range: TextRange;
@@ -101,6 +106,8 @@ export interface WordResult {
 
 export interface SentencesParams {
   model: ModelRef;
+  /** In force in all runs. Over several texts those at one token are refused. */
+  interventions?: Scale[];
   texts: string[];
   /** Absent: the last hidden state. */
   layer?: VectorLayer;
@@ -123,6 +130,8 @@ export const PROJECTIONS = ['pca', 'umap'] as const;
 
 export interface OccurrencesParams {
   model: ModelRef;
+  /** In force in all runs. Over several texts those at one token are refused. */
+  interventions?: Scale[];
   /** Looked for as a whole word, whatever its case. */
   word: string;
   /** Each sentence is an input by itself. `.tsv`: text, tab, label. */
@@ -181,6 +190,8 @@ export interface OccurrencesResult {
 
 export interface ContextualityParams {
   model: ModelRef;
+  /** In force in all runs. Over several texts those at one token are refused. */
+  interventions?: Scale[];
   sources: CorpusSource[];
   /** Only the first so many sentences. */
   limit: number;
@@ -278,6 +289,8 @@ export interface MixExample {
 
 export interface LearnMixParams {
   model: ModelRef;
+  /** In force in all runs. Over several texts those at one token are refused. */
+  interventions?: Scale[];
   train: MixExample[];
   /** Empty: accuracies are cross-validated on `train`. */
   test: MixExample[];

@@ -8,7 +8,8 @@ import type {
   WordResult,
 } from './embeddings';
 import type { TextRange } from './engine';
-import type { LoadState, ModelSummary, SubjectSummary } from './view';
+import type { Scale } from './interventions';
+import type { InterventionMethods, LoadState, ModelSummary, SubjectSummary } from './view';
 
 export type EmbeddingsPage = 'word' | 'occurrences' | 'sentences' | 'contextuality';
 export const COLOURS = ['cluster', 'file', 'label'] as const;
@@ -39,6 +40,7 @@ export interface SentenceComparison extends SentencesResult {
 
 export interface EmbeddingsState extends LoadState {
   model: ModelSummary | null;
+  interventions: Scale[];
   subject: SubjectSummary | null;
   /** The word that is looked at. */
   word: string | null;
@@ -48,7 +50,7 @@ export interface EmbeddingsState extends LoadState {
 }
 
 /** method → [parameters, result] */
-export interface EmbeddingsMethods {
+export interface EmbeddingsMethods extends InterventionMethods {
   ready: [null, null];
   look: [Partial<EmbeddingsLook>, null];
   /** The results of the present revision; null when there is none. */

@@ -7,6 +7,7 @@ import type { AttentionEngineMethods, HeadCorpusResult, HeadRelationsResult } fr
 import type { EmbeddingEngineMethods } from './embeddings';
 import type { ErrorData } from './errors';
 import type { FfnEngineMethods, MemoryStatsResult, TriggersResult } from './ffn';
+import type { Scale } from './interventions';
 import type { ProbeEngineMethods, ProbeFactResult } from './probes';
 
 export interface TextRange {
@@ -290,6 +291,22 @@ export interface FillMaskParams {
   candidates?: string[];
   /** Search the likeliest fill of all masks together (two to eight masks). */
   joint?: { beam: number };
+  /** In force in all runs. */
+  interventions?: Scale[];
+  /** Also what the model says without them. */
+  compare?: boolean;
+}
+
+/** A mask in the unchanged model, beside what the changed one says there. */
+export interface UnchangedMask {
+  predictions: Prediction[];
+  /** In nats. */
+  entropy: number;
+  actual: ActualToken | null;
+  /** Log-probabilities that the unchanged model gives to the changed one's predictions, in their order. */
+  logprobs: number[];
+  /** And that the changed one gives to `predictions`. */
+  after: number[];
 }
 
 export interface FillMaskResult {
@@ -306,6 +323,8 @@ export interface FillMaskResult {
   actualLogprob: number | null;
   candidates: CandidateScore[];
   vocabSize: number;
+  /** What the model says without the interventions, mask by mask and candidate by candidate; when it was asked for. */
+  unchanged?: { masks: UnchangedMask[]; candidates: CandidateScore[]; actualLogprob: number | null };
   /** In milliseconds, inside the engine. */
   elapsed: number;
 }
@@ -313,6 +332,8 @@ export interface FillMaskResult {
 export interface ScoreParams {
   model: ModelRef;
   text: string;
+  /** In force in all runs; those at one token are refused. */
+  interventions?: Scale[];
   /** Score only tokens that begin in this range; the rest is context. */
   range?: TextRange;
 }
@@ -342,6 +363,7 @@ export interface ScoreResult extends ScoreColumns {
 
 export interface NextSentenceParams {
   model: ModelRef;
+  interventions?: Scale[];
   first: string;
   second: string;
 }
@@ -356,6 +378,7 @@ export interface NextSentenceResult {
 
 export interface CorruptParams {
   model: ModelRef;
+  interventions?: Scale[];
   text: string;
   seed: number;
   /** Choose whole words instead of single pieces. */
@@ -399,18 +422,21 @@ export interface TokensResult {
 
 export interface TraceParams {
   model: ModelRef;
+  interventions?: Scale[];
   text: string;
   /** The second text of a pair. */
   pair?: string;
   /** Names of hooks; `*` stands for any part of a name between dots, alone for everything. */
   hooks: string[];
+  /** Of every hook the largest so many along its last axis, largest first; the rest is never copied. */
+  top?: number;
 }
 
 export interface TraceResult {
   model: string;
   tokens: (Token & { text: 0 | 1 })[];
-  /** Float32, row-major, one batch row. */
-  activations: { hook: string; dims: number[]; data: Float32Array }[];
+  /** Float32, row-major, one batch row. With `top`, `indices` are their places along the whole last axis. */
+  activations: { hook: string; dims: number[]; data: Float32Array; indices?: Int32Array }[];
   elapsed: number;
 }
 

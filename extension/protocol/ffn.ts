@@ -2,29 +2,14 @@
  * What may be asked of a model's layers as writers: what it would say after each part of each layer (logit lens). Symbols: L blocks,
  * T tokens, D model width, F FFN width, V vocabulary, S states of the residual stream. Layers and neurons count from 0.
  */
-import type { AttentionInput, AttentionToken, CorpusSource, HeadScale, PredictionTarget } from './attention';
+import type { AttentionInput, AttentionToken, CorpusSource, PredictionTarget } from './attention';
 import type { ModelRef, Prediction, TextRange, WindowInfo } from './engine';
+import type { NeuronRef, Scale } from './interventions';
 
-/** A memory of a feed-forward network: key (column of W_in), activation m, value (row of W_out). */
-export interface NeuronRef {
-  layer: number;
-  neuron: number;
-}
-
-/** The activation times `scale`: 0 switches the memory off. Several changes of a neuron are multiplied. */
-export interface NeuronScale extends NeuronRef {
-  scale: number;
-  /** Only at this token; everywhere when absent. */
-  position?: number;
-}
-
-export type Scale = HeadScale | NeuronScale;
+export type { NeuronRef, NeuronScale, Scale } from './interventions';
 
 /** The text that goes through the model. */
-export interface FfnInput extends Omit<AttentionInput, 'interventions'> {
-  /** In force during the run. */
-  interventions?: Scale[];
-}
+export type FfnInput = AttentionInput;
 
 /** A state of the residual stream: what goes into the first block, or what stands after the attention or the FFN of a block. */
 export interface LensPlace {

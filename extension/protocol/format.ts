@@ -2,8 +2,7 @@
  * How numbers and tokens are written, in the views as in hovers, the status bar and the command line: what two places say
  * of one thing must look the same. Pure. Full precision is for tooltips and exports.
  */
-import type { HeadRef } from './attention';
-import type { NeuronRef } from './ffn';
+import { isNeuronScale, type HeadRef, type NeuronRef, type Scale } from './interventions';
 
 const MINUS = '\u2212';
 
@@ -12,6 +11,31 @@ export const headName = ({ layer, head }: HeadRef): string => `L${layer}H${head}
 
 /** L9N1234: layer and neuron, from 0. */
 export const neuronName = ({ layer, neuron }: NeuronRef): string => `L${layer}N${neuron}`;
+
+/** L7H9, L9N1234. */
+export const partName = (part: Scale): string => (isNeuronScale(part) ? neuronName(part) : headName(part));
+
+/** off, ×2. */
+export const scaleText = (scale: number): string => (scale === 0 ? 'off' : `×${trueMinus(String(scale))}`);
+
+/** L7H9 off, L9N1234 @6 Paris ×2: `token` is what stands at the place where it holds, if that is known. */
+export const changeText = (change: Scale, token?: string): string =>
+  [
+    partName(change),
+    ...(change.position === undefined ? [] : [`@${change.position}`, ...(token === undefined ? [] : [visible(token)])]),
+    scaleText(change.scale),
+  ].join(' ');
+
+/** Of so many changes as a line of text can take. */
+export function changesText(changes: readonly Scale[], most = 3): string {
+  const shown = changes.slice(0, most).map((change) => changeText(change));
+  const more = changes.length - shown.length;
+  return [...shown, ...(more > 0 ? [`${count(more)} more`] : [])].join(', ');
+}
+
+/** The model's name where numbers are told: never alone when they are those of a changed one. */
+export const modelName = (id: string, changes: readonly Scale[] = []): string =>
+  changes.length === 0 ? id : `${id} with ${changesText(changes)}`;
 
 /** `-0.94` → `−0.94`, whatever the number is written as. */
 const trueMinus = (text: string): string => text.replaceAll('-', MINUS);
@@ -41,8 +65,8 @@ export const bits = (logprob: number): string => surprisalBits(logprob).toFixed(
 
 export const nats = (value: number): string => value.toFixed(2);
 
-/** 28996 → 28,996 */
-export const count = (value: number): string => value.toLocaleString('en-US');
+/** 28996 → 28,996. Whole numbers; the first use of a locale's own way would cost 20 ms. */
+export const count = (value: number): string => String(value).replace(/\B(?=(?:\d{3})+$)/g, ',');
 
 /** A quantity with its noun: `1 token`, `2 tokens`. */
 export const counted = (value: number, noun: string): string => `${count(value)} ${noun}${value === 1 ? '' : 's'}`;

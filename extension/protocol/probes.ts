@@ -3,6 +3,7 @@
  * subject, `[Y]` for the answer. Ranks count from 1; equal logits are ordered by lower id. What each number means is in docs/probes.md.
  */
 import type { ModelRef } from './engine';
+import type { Scale } from './interventions';
 
 export interface ProbeFact {
   /** Null for a fact that is a sentence of its own. */
@@ -57,6 +58,8 @@ export interface ProbeOptions {
   seed: number;
   /** Also the answer's rank after each layer, by the first template. */
   byLayer?: boolean;
+  /** Heads and neurons that are scaled in all runs; those at one token are refused. */
+  interventions?: Scale[];
 }
 
 export interface ProbeParams {

@@ -1,6 +1,7 @@
 /** What the Probes view shows, and asks of the host. Large parts are fetched when their revision changes. */
+import type { Scale } from './interventions';
 import type { ProbePrediction } from './probes';
-import type { LoadState, ModelSummary } from './view';
+import type { InterventionMethods, LoadState, ModelSummary } from './view';
 
 export type ProbesPage = 'facts' | 'relations' | 'compare' | 'layers' | 'runs';
 
@@ -8,6 +9,8 @@ export interface ShownRun {
   id: string;
   title: string;
   model: string;
+  /** Heads and neurons that were scaled in it. */
+  changes: Scale[];
   /** Milliseconds since 1970. */
   startedAt: number;
   state: 'running' | 'finished' | 'cancelled' | 'failed';
@@ -22,6 +25,8 @@ export interface ShownRun {
 
 export interface ProbesState extends LoadState {
   model: ModelSummary | null;
+  /** In force now; those of a run are the run's own. */
+  interventions: Scale[];
   page: ProbesPage;
   /** Newest first. */
   runs: ShownRun[];
@@ -119,7 +124,7 @@ export interface ProbesComparison {
 export type ProbesTable = 'md' | 'tex';
 
 /** method → [parameters, result] */
-export interface ProbesMethods {
+export interface ProbesMethods extends InterventionMethods {
   ready: [null, null];
   look: [{ page: ProbesPage }, null];
   show: [{ run: string }, null];

@@ -1,8 +1,9 @@
 /** What somebody looked at, as a file: enough to make the same picture again, in the editor or by the command line. Pure. */
-import { ATTENTION_METHODS, COMBINATIONS, SPECIALS, type HeadRef, type HeadScale } from './attention';
+import { ATTENTION_METHODS, COMBINATIONS, SPECIALS, type HeadRef } from './attention';
 import type { AttentionLook, AttentionPage, PairFilter } from './attentionView';
 import type { TextRange } from './engine';
 import { LensError } from './errors';
+import type { Scale } from './interventions';
 import type { ContextKind } from './view';
 
 export const SAVED_FORMAT = 'onnx-lens/attention';
@@ -22,7 +23,7 @@ export interface SavedAttention {
   around: TextRange | null;
   target: { text: 0 | 1; range: TextRange } | null;
   look: Omit<AttentionLook, 'target'>;
-  interventions: HeadScale[];
+  interventions: Scale[];
 }
 
 const PAGES: readonly AttentionPage[] = ['heads', 'head', 'steps', 'compare', 'effects', 'relations', 'corpus'];
@@ -69,10 +70,7 @@ export function readSavedAttention(json: string): SavedAttention {
       return { text: second ? 1 : 0, range: range(target['range'], `${name}.range`, second ? (pair ?? '') : text) };
     }),
     look: look(saved['look']),
-    interventions: list(saved['interventions'], 'interventions', (each, name) => ({
-      ...head(each, name),
-      scale: number(object(each, name)['scale'], `${name}.scale`),
-    })),
+    interventions: list(saved['interventions'], 'interventions', change),
   };
 }
 
@@ -141,6 +139,15 @@ const orNull = <T>(value: unknown, name: string, read: (value: unknown, name: st
 function head(value: unknown, name: string): HeadRef {
   const saved = object(value, name);
   return { layer: whole(saved['layer'], `${name}.layer`), head: whole(saved['head'], `${name}.head`) };
+}
+function change(value: unknown, name: string): Scale {
+  const { neuron, position, ...saved } = object(value, name);
+  const rest = {
+    scale: number(saved['scale'], `${name}.scale`),
+    ...(position === undefined ? {} : { position: whole(position, `${name}.position`) }),
+  };
+  if (neuron === undefined) return { ...head(value, name), ...rest };
+  return { layer: whole(saved['layer'], `${name}.layer`), neuron: whole(neuron, `${name}.neuron`), ...rest };
 }
 function range(value: unknown, name: string, text: string): TextRange {
   const saved = object(value, name);

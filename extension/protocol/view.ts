@@ -3,6 +3,7 @@
  * response with the same id; the host sends the whole state when it changes. Views keep no results of their own.
  */
 import type { ErrorData } from './errors';
+import type { Scale } from './interventions';
 import type {
   CorruptResult,
   FillMaskResult,
@@ -32,6 +33,14 @@ export interface SubjectSummary {
   stale: boolean;
 }
 
+/** What every view may ask about the heads and neurons that are changed. */
+export interface InterventionMethods {
+  /** Switch a head or neuron off (0) or scale it; 1 takes the change back. */
+  intervene: [Scale, null];
+  clearInterventions: [null, null];
+  recipe: [{ action: 'save' | 'apply' | 'export' }, null];
+}
+
 export type ContextKind = 'sentence' | 'paragraph' | 'window';
 
 export interface LoadState {
@@ -44,6 +53,8 @@ export interface LoadState {
 
 export interface ClozeState extends LoadState {
   model: ModelSummary | null;
+  /** In force now. */
+  interventions: Scale[];
   subject: SubjectSummary | null;
   /** Stays, dimmed, while a newer one is loading. */
   result: FillMaskResult | null;
@@ -64,6 +75,7 @@ export interface ClozeState extends LoadState {
 
 export interface ObjectivesState extends LoadState {
   model: ModelSummary | null;
+  interventions: Scale[];
   subject: SubjectSummary | null;
   seed: number;
   wholeWord: boolean;
@@ -72,7 +84,7 @@ export interface ObjectivesState extends LoadState {
 }
 
 /** method → [parameters, result] */
-export interface ClozeMethods {
+export interface ClozeMethods extends InterventionMethods {
   ready: [null, null];
   /** Mask this token instead of (or, additive, beside) the present ones; again to take it away. */
   maskToken: [{ index: number; additive: boolean }, null];
@@ -99,7 +111,7 @@ export interface ClozeMethods {
   /** A command of ours, for links in empty states. */
   run: [{ command: 'onnxLens.maskSelection' | 'onnxLens.corruptSelection' | 'onnxLens.nextSentence' }, null];
 }
-export interface ObjectivesMethods {
+export interface ObjectivesMethods extends InterventionMethods {
   ready: [null, null];
   setSeed: [{ seed: number }, null];
   setWholeWord: [{ on: boolean }, null];

@@ -12,6 +12,7 @@ import { probeFact, probeRelation } from '../cloze/sources';
 import { isCloze, isClozePath, pathOf, type ClozeDocuments } from '../editor/clozeDocuments';
 import { shifted } from '../editor/context';
 import type { TextRange } from '../protocol/engine';
+import type { Scale } from '../protocol/interventions';
 import type { ProbeFact } from '../protocol/probes';
 import type { PlacedRelation, ProbeRunner, ResultBatch } from './probeRunner';
 
@@ -22,6 +23,8 @@ export interface LineResult {
   relation: PlacedRelation;
   /** Id of the model. */
   model: string;
+  /** Heads and neurons that were scaled in it. */
+  changes: readonly Scale[];
   /** What the answer is ranked among was changed since. */
   outdated: boolean;
 }
@@ -142,9 +145,9 @@ export class LineResults implements vscode.Disposable {
   }
 
   private take({ run, results }: ResultBatch): void {
-    const model = run.model.id;
+    const { model, changes } = run;
     for (const { fact, asked, relation, place } of results) {
-      const stored: Stored = { fact, asked, relation, model };
+      const stored: Stored = { fact, asked, relation, model: model.id, changes };
       if (run.job.origin === 'line') {
         for (const each of [...this.followed.values()].flat())
           if (each.asked.includes(asked)) {

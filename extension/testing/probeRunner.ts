@@ -8,9 +8,11 @@ import { probeRequests, runFact, type ProbeQuestion } from '../cloze/plan';
 import { digestInTurns, newHeader, type Run, type RunFact, type RunHeader, type RunRelation } from '../cloze/runFile';
 import type { EngineService } from '../models/engineService';
 import type { ModelLibrary } from '../models/library';
+import type { SharedSubject } from '../panels/sharedSubject';
 import type { ModelRef } from '../protocol/engine';
 import { isSilent, LensError, type ErrorData } from '../protocol/errors';
-import type { ModelFingerprint, ProbeFact } from '../protocol/probes';
+import type { Scale } from '../protocol/interventions';
+import type { ProbeFact } from '../protocol/probes';
 
 /** Where a fact stands. */
 export interface FactPlace {
@@ -35,7 +37,9 @@ export interface ProbeJob {
   relations: readonly PlacedRelation[];
   /** Id in the library; the selected one without it. */
   model?: string;
-  options?: Partial<RunHeader['options']>;
+  options?: Partial<Omit<RunHeader['options'], 'interventions'>>;
+  /** Without it those in force, where the model is the selected one: heads and neurons are that one's. */
+  interventions?: readonly Scale[];
 }
 
 export type RunState = 'running' | 'finished' | 'cancelled' | 'failed';
@@ -89,9 +93,15 @@ export class ProbeRun {
   constructor(
     readonly job: ProbeJob,
     readonly model: ModelRef,
+    /** Heads and neurons that are scaled in it. */
+    readonly changes: readonly Scale[],
     work: (run: ProbeRun, signal: AbortSignal) => Promise<void>,
   ) {
-    this.options = { ...DEFAULT_OPTIONS, ...job.options };
+    this.options = {
+      ...DEFAULT_OPTIONS,
+      ...job.options,
+      ...(changes.length === 0 ? {} : { interventions: [...changes] }),
+    };
     this.total = job.relations.reduce((sum, { facts }) => sum + facts.length, 0);
     this.ended = work(this, this.controller.signal);
   }
@@ -115,19 +125,13 @@ export class ProbeRunner implements vscode.Disposable {
   /** Finished, cancelled or failed; what was answered until then stays in the run. */
   readonly onDidFinish = this.finished.event;
   private known: ProbeRun[] = [];
-  /** Of loaded models: the files cannot be read anew for every line. */
-  private readonly fingerprints = new Map<string, Promise<ModelFingerprint>>();
-  private readonly subscription: vscode.Disposable;
 
   constructor(
     private readonly engine: EngineService,
     private readonly library: ModelLibrary,
+    private readonly shared: SharedSubject,
     private readonly version: string,
-  ) {
-    this.subscription = library.onDidChange(() => {
-      for (const { ref, state } of library.models) if (state !== 'ready') this.fingerprints.delete(ref.folder);
-    });
-  }
+  ) {}
 
   /** Newest last. */
   get runs(): readonly ProbeRun[] {
@@ -137,8 +141,10 @@ export class ProbeRunner implements vscode.Disposable {
   /** Begins at once. Throws `model-not-found`; what fails later is in the run. */
   start(job: ProbeJob): ProbeRun {
     const { ref } = this.library.require(job.model);
+    const inForce = ref.id === this.library.selected?.ref.id ? this.shared.interventions : [];
+    const changes = job.interventions ?? inForce;
     // The run begins after it was told of.
-    const run = new ProbeRun(job, ref, async (own, signal) => {
+    const run = new ProbeRun(job, ref, changes, async (own, signal) => {
       await Promise.resolve();
       await this.work(own, signal);
     });
@@ -149,7 +155,6 @@ export class ProbeRunner implements vscode.Disposable {
 
   dispose(): void {
     for (const run of this.known) run.cancel();
-    this.subscription.dispose();
     for (const emitter of [this.started, this.answered, this.finished]) emitter.dispose();
   }
 
@@ -205,7 +210,7 @@ export class ProbeRunner implements vscode.Disposable {
 
   private async headerOf({ model, options, job }: ProbeRun): Promise<RunHeader | null> {
     try {
-      const { versions, ...fingerprint } = await this.fingerprintOf(model);
+      const { versions, ...fingerprint } = await this.engine.fingerprint(model);
       return newHeader(
         model.id,
         { ...fingerprint, versions: { 'onnx-lens': this.version, ...versions } },
@@ -217,15 +222,6 @@ export class ProbeRunner implements vscode.Disposable {
     } catch {
       return null; // the model's files are not there; the run says so itself
     }
-  }
-
-  private fingerprintOf(model: ModelRef): Promise<ModelFingerprint> {
-    const known = this.fingerprints.get(model.folder);
-    if (known !== undefined) return known;
-    const asked = this.engine.request('fingerprint', { model });
-    this.fingerprints.set(model.folder, asked);
-    asked.catch(() => this.fingerprints.delete(model.folder));
-    return asked;
   }
 }
 

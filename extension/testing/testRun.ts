@@ -5,7 +5,7 @@ import { factKey } from '../cloze/facts';
 import { placed, type SourceProblem } from '../cloze/sources';
 import { uriOf } from '../editor/clozeDocuments';
 import type { ErrorData } from '../protocol/errors';
-import { count, counted } from '../protocol/format';
+import { count, counted, modelName } from '../protocol/format';
 import type { ProbeFact } from '../protocol/probes';
 import type { FactPlace, PlacedRelation, PlacedResult, ProbeRun, ProbeRunner } from './probeRunner';
 import { testVerdict, type TestVerdict } from './testReport';
@@ -90,6 +90,7 @@ export class TestReporter {
     if (jobs.length === 0 || token.isCancellationRequested) return;
     await this.enqueue(asked);
     const probe = runner.start({ title, origin: 'tests', relations: jobs });
+    if (probe.changes.length > 0) this.line(`Asked of ${modelName(probe.model.id, probe.changes)}.`);
     const stop = token.onCancellationRequested(() => probe.cancel());
     const heard = runner.onDidAnswer(({ run, results }) => {
       if (run !== probe) return;

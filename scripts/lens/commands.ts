@@ -443,6 +443,11 @@ const traceCommand: Command = {
       help: "names of activations, * for any part of a name: 'blocks.*.attn.hook_pattern,unembed.logits' (everything)",
       multiple: true,
     },
+    top: {
+      type: 'string',
+      value: 'K',
+      help: 'only the K largest numbers along the last axis of each, with their places there as NAME.indices (all)',
+    },
     out: { type: 'string', value: 'FILE', help: 'the file to write', required: true },
   },
   async run({ model, options, text, ask }) {
@@ -455,12 +460,16 @@ const traceCommand: Command = {
       text: await text('text'),
       ...pair,
       hooks: hooks.length === 0 ? ['*'] : hooks,
+      ...(options['top'] === undefined ? {} : { top: wholeNumber(options, 'top', 1) }),
     });
     const tokens = result.tokens.map(({ index, id, token, range, text: which }) => ({
       ...{ index, id, token, start: range?.start ?? null, end: range?.end ?? null, text: which },
     }));
     const file = String(options['out']);
-    const tensors = result.activations.map(({ hook, dims, data }) => ({ name: hook, dims, data }));
+    const tensors = result.activations.flatMap(({ hook, dims, data, indices }) => [
+      { name: hook, dims, data },
+      ...(indices === undefined ? [] : [{ name: `${hook}.indices`, dims, data: indices }]),
+    ]);
     writeChunks(file, encodeSafetensors(tensors, { model: result.model, tokens: JSON.stringify(tokens) }));
     const written = tensors.map(({ name, dims }) => ({ name, shape: dims }));
     return {
@@ -470,7 +479,7 @@ const traceCommand: Command = {
           ['activation', 'shape'],
           written.map(({ name, shape }) => [name, shape.join(' × ')]),
           ['left', 'left'],
-        ) + `\n${written.length} activations of ${tokens.length} tokens in ${visible(file)}`,
+        ) + `\n${result.activations.length} activations of ${tokens.length} tokens in ${visible(file)}`,
     };
   },
 };

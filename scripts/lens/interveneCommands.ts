@@ -2,31 +2,16 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { replaceFile } from '../../extension/files/replaceFile';
-import { newRecipe, parseRecipe, requireOwn } from '../../extension/files/recipe';
+import { newRecipe, parseChanges, parseRecipe, requireOwn } from '../../extension/files/recipe';
 import type { InterveneResult, Recipe, Scale } from '../../extension/protocol/ffn';
 import { LensError } from '../../extension/protocol/errors';
-import { headName, neuronName, signed } from '../../extension/protocol/format';
+import { changeText, signed } from '../../extension/protocol/format';
 import type { Command, CommandContext } from './commands';
 import { PAIR, stringList, TEXT, TOP, wholeNumber } from './options';
 import { predictionTable, table, visible } from './table';
 import { targetOf } from './tokens';
 
 const DIGITS = 4;
-
-/** `L9N1234=0`, `L7H9=2@6`: a head or neuron, its scale, and the one token where it holds. */
-function changeOf(text: string): Scale {
-  const [, layer, kind, index, scale, position] =
-    /^L(\d+)([HN])(\d+)=(-?[\d.]+(?:e-?\d+)?)(?:@(\d+))?$/iu.exec(text) ?? [];
-  if (layer === undefined || index === undefined || !Number.isFinite(Number(scale)))
-    throw new LensError(
-      'bad-input',
-      `“${text}” is no change.`,
-      'Write L7H9=0 for a head, L9N1234=2 for a neuron, with @6 at the end for token 6 only.',
-    );
-  const rest = { scale: Number(scale), ...(position === undefined ? {} : { position: Number(position) }) };
-  const ref = { layer: Number(layer), ...rest };
-  return kind?.toUpperCase() === 'H' ? { ...ref, head: Number(index) } : { ...ref, neuron: Number(index) };
-}
 
 async function recipeOf({ model, options, ask }: CommandContext): Promise<Recipe | null> {
   const file = options['recipe'];
@@ -41,9 +26,6 @@ async function recipeOf({ model, options, ask }: CommandContext): Promise<Recipe
   requireOwn(recipe, model.id, await ask('fingerprint', { model }));
   return recipe;
 }
-
-const nameOf = (change: Scale): string =>
-  `${'neuron' in change ? neuronName(change) : headName(change)} × ${change.scale}${change.position === undefined ? '' : ` at ${change.position}`}`;
 
 export const interveneCommand: Command = {
   summary: 'what is said with heads and neurons scaled, beside what is said without',
@@ -68,7 +50,7 @@ export const interveneCommand: Command = {
   async run(context) {
     const { model, options, text, ask } = context;
     const recipe = await recipeOf(context);
-    const changes = [...(recipe?.changes ?? []), ...stringList(options, 'change').map(changeOf)];
+    const changes = [...(recipe?.changes ?? []), ...stringList(options, 'change').flatMap(parseChanges)];
     if (changes.length === 0)
       throw new LensError('bad-input', 'Nothing is to be changed.', 'Give --recipe FILE, or --change L9N1234=0.');
     const result = await ask('intervene', {
@@ -87,7 +69,7 @@ export const interveneCommand: Command = {
 
 function interveneText({ target, before, after, notes }: InterveneResult, changes: readonly Scale[]): string {
   return [
-    `Changed: ${changes.map(nameOf).join(', ')}`,
+    `Changed: ${changes.map((change) => changeText(change)).join(', ')}`,
     `log P(${visible(target.token)}) at ${target.position}: ${signed(before.logprob, DIGITS)} → ${signed(after.logprob, DIGITS)}, Δ ${signed(after.logprob - before.logprob, DIGITS)}`,
     `Before\n${predictionTable(before.predictions)}`,
     `After\n${predictionTable(after.predictions)}`,

@@ -1,4 +1,4 @@
-/** The .safetensors format: u64 header length, JSON header, data. Float32 tensors only. */
+/** The .safetensors format: u64 header length, JSON header, data. Reads float32 tensors only. */
 import { closeSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { LensError } from '../../extension/protocol/errors';
 
@@ -25,14 +25,14 @@ export function readSafetensors(path: string): Map<string, ReferenceTensor> {
 
 /** The file's bytes, in chunks. Values of `metadata` are texts, as the format wants. */
 export function* encodeSafetensors(
-  tensors: readonly { name: string; dims: readonly number[]; data: Float32Array }[],
+  tensors: readonly { name: string; dims: readonly number[]; data: Float32Array | Int32Array }[],
   metadata: Readonly<Record<string, string>>,
 ): Generator<Uint8Array> {
   let offset = 0;
   const entries = tensors.map(({ name, dims, data }): [string, object] => {
     const start = offset;
     offset += data.byteLength;
-    return [name, { dtype: 'F32', shape: dims, data_offsets: [start, offset] }];
+    return [name, { dtype: data instanceof Int32Array ? 'I32' : 'F32', shape: dims, data_offsets: [start, offset] }];
   });
   const json = JSON.stringify({ __metadata__: metadata, ...Object.fromEntries(entries) });
   const header = new TextEncoder().encode(json);

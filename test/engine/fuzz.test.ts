@@ -44,7 +44,12 @@ function look(path: string, random: Random): void {
   const sites = [...anatomy.hooks.sites.values()].map(({ value }) => value);
   const some = (): Set<string> => new Set(sites.filter(() => random() < 0.3));
   const fed = sites.length > 0 && random() < 0.3 ? pick(sites, random) : null;
-  const picks = [...some()].map((value) => ({ value, axes: [0, 1], mean: random() < 0.5 ? null : 1 }));
+  const picks = [...some()].map((value) => ({
+    value,
+    axes: [0, 1],
+    mean: random() < 0.5 ? null : 1,
+    top: random() < 0.5,
+  }));
   encodeModel(instrument(anatomy.subject, { taps: some(), picks, gates: some(), fed }).model, WEIGHTS);
   const rewritten = logits === null ? null : withHeadRows(anatomy, logits);
   if (rewritten !== null) encodeModel(rewritten.model, WEIGHTS);

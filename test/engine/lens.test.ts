@@ -131,6 +131,30 @@ describe('lens', function () {
       );
     });
 
+    it('trace: the largest numbers of each hook with their places, equal to those of the reference', async () => {
+      const file = join(folder, 'top.safetensors');
+      const name = 'unembed.logits';
+      await json(['trace', join(FIXTURES, 'llama'), '--text', text, '--hooks', name, '--top', '5', '--out', file]);
+      const bytes = readFileSync(file);
+      const start = 8 + Number(bytes.readBigUInt64LE(0));
+      const header = JSON.parse(bytes.subarray(8, start).toString()) as Record<
+        string,
+        { dtype: string; shape: number[]; data_offsets: [number, number] }
+      >;
+      const { dtype, shape, data_offsets: at } = header[`${name}.indices`]!;
+      const wanted = readSafetensors(join(FIXTURES, 'llama', 'reference.safetensors')).get(`a/${name}`)!;
+      const [, tokens, vocab] = wanted.shape as [number, number, number];
+      assert.deepEqual({ dtype, shape }, { dtype: 'I32', shape: [1, tokens, 5] });
+      const indices = new Int32Array(new Uint8Array(bytes.subarray(start + at[0], start + at[1])).buffer);
+      const values = readSafetensors(file).get(name)?.data as Float32Array;
+      for (let token = 0; token < tokens; token++) {
+        const row = wanted.data.subarray(token * vocab, (token + 1) * vocab);
+        const order = [...row.keys()].sort((one, other) => row[other]! - row[one]!).slice(0, 5);
+        assert.deepEqual([...indices.subarray(token * 5, token * 5 + 5)], order);
+        order.forEach((id, place) => close(values[token * 5 + place]!, row[id]!, meta.tolerance.default));
+      }
+    });
+
     it('trace: says which hooks there are not, and what cannot be written', async () => {
       const unknown = await lens([
         'trace',

@@ -1,7 +1,9 @@
 /** Parts of hooks equal those of the whole, and a batch in several runs equals the batch. */
 import assert from 'node:assert/strict';
+import type { Site } from '../../extension/engine/anatomy/hooks';
 import { describeModel } from '../../extension/engine/session/describe';
 import type { Activation, Intervention, Part, Trace } from '../../extension/engine/session/internals';
+import { planReads } from '../../extension/engine/session/parts';
 import { Tracer } from '../../extension/engine/session/tracer';
 import { LensError } from '../../extension/protocol/errors';
 import { fixture, SETTINGS } from '../support/fixtures';
@@ -29,12 +31,43 @@ const PARTS: readonly Part[] = [
   { heads: [1, 0], positions: [3] },
   { mean: 'heads' },
   { heads: [1, 0], positions: [1, 5], mean: 'heads' },
+  { top: 3 },
+  { heads: [1], positions: [4, 0], top: 2 },
+  { mean: 'heads', top: 100 },
 ];
 
 const get = (trace: Trace, hook: string): Activation => trace.get(hook) as Activation;
 
-/** By the definition, element by element. */
-function expected({ dims, data }: Activation, isPairs: boolean, { heads, positions, mean }: Part): Activation {
+/** By the definition, element by element; `top` by sorting all. */
+function expected(activation: Activation, isPairs: boolean, part: Part): Activation {
+  const { top } = part;
+  const all = elements(activation, isPairs, part);
+  if (top === undefined) return all;
+  const size = all.dims.at(-1) as number;
+  const rows = Array.from({ length: all.data.length / size }, (_, row) =>
+    [...all.data.subarray(row * size, (row + 1) * size)].sort((one, other) => other - one).slice(0, top),
+  );
+  return { dims: [...all.dims.slice(0, -1), Math.min(size, top)], data: Float32Array.from(rows.flat()) };
+}
+
+/** Each of the largest stands where its index says, and no two are the same. */
+function assertPlaces({ data, indices = new Int32Array(0), dims }: Activation, all: Activation, title: string): void {
+  assert.equal(indices.length, data.length, title);
+  const [count, size] = [dims.at(-1) as number, all.dims.at(-1) as number];
+  for (let row = 0; row * count < data.length; row++) {
+    const own = indices.subarray(row * count, (row + 1) * count);
+    assert.equal(new Set(own).size, count, `${title}: different places`);
+    const there = Float32Array.from(own, (index) => all.data[row * size + index] as number);
+    assertClose(
+      { dims: [count], data: data.subarray(row * count, (row + 1) * count) },
+      { dims: [count], data: there },
+      title,
+      2e-3,
+    );
+  }
+}
+
+function elements({ dims, data }: Activation, isPairs: boolean, { heads, positions, mean }: Part): Activation {
   const [headAxis, tokenAxis] = isPairs ? [1, 2] : [2, 1];
   const all = (axis: number): number[] => Array.from({ length: dims[axis] ?? 1 }, (_, index) => index);
   const axes = dims.map((_, axis) =>
@@ -103,9 +136,16 @@ describe('parts of hooks', function () {
               // A mean of 16-bit numbers is taken in float32.
               name === 'bert-fp16' ? 2e-3 : 2e-6,
             );
+          if (part.top === undefined) continue;
+          for (const [hook, { layout }] of able)
+            assertPlaces(
+              get(trace, hook),
+              elements(get(whole, hook), layout.kind === 'pairs', part),
+              `${hook} ${JSON.stringify(part)}`,
+            );
         }
         const stream = 'blocks.1.hook_resid_pre';
-        for (const part of [{ heads: [0] }, { positions: [6] }, { positions: [-1] }] as Part[])
+        for (const part of [{ heads: [0] }, { positions: [6] }, { positions: [-1] }, { top: 0 }] as Part[])
           await assert.rejects(
             tracer.trace(ROWS, [stream], [], { parts: new Map([[stream, part]]) }),
             (thrown) => thrown instanceof LensError && thrown.code === 'bad-input',
@@ -114,6 +154,16 @@ describe('parts of hooks', function () {
         await tracer.release();
       }
     });
+
+  it('the largest are found inside the graph where its tensors have the axes for it', async () => {
+    const { anatomy } = await describeModel(fixture('bert'));
+    const ofGraph = (hook: string): boolean => {
+      const sites = new Map([[hook, anatomy.hooks.sites.get(hook) as Site]]);
+      return planReads(anatomy.subject, sites, new Map([[hook, { top: 3 }]]))[0]?.plan?.pick.top === true;
+    };
+    for (const hook of ['unembed.logits', 'blocks.0.attn.hook_pattern', 'blocks.0.mlp.hook_post'])
+      assert.ok(ofGraph(hook), hook);
+  });
 
   it('two parts of one tensor are each their own', async () => {
     const tracer = new Tracer(await describeModel(fixture('gpt2')), SETTINGS);
@@ -194,6 +244,13 @@ describe('batches', function () {
           pattern,
           2e-5,
         );
+        const largest = { parts: new Map([[pattern, { top: 2 }]]) };
+        const apart = get(await single.trace(ROWS, [pattern], [], largest), pattern);
+        const together = get(await whole.trace(ROWS, [pattern], [], largest), pattern);
+        assert.deepEqual([...(apart.indices ?? [])].slice(0, 24), [...(together.indices ?? [])].slice(0, 24));
+        assertClose(apart, { dims: [3, count, 6, 2], data: apart.data }, pattern);
+        // The second text ends after three tokens.
+        assert.equal(apart.indices?.at(count * 6 * 2 + 3 * 2), -1);
         const two: Intervention = {
           hook: 'blocks.1.attn.hook_z',
           scale: { dims: [2, 1, 1, 1], data: Float32Array.of(1, 0) },

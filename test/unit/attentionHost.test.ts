@@ -14,11 +14,11 @@ import {
   placeOf,
   requireSameTokens,
   tokenAt,
-  withIntervention,
 } from '../../extension/panels/attentionPlan';
 import { csvPieces } from '../../extension/panels/export';
 import type { AttentionMaps, AttentionToken } from '../../extension/protocol/attention';
 import { LensError } from '../../extension/protocol/errors';
+import { withIntervention, type Scale } from '../../extension/protocol/interventions';
 import { readSavedAttention, type SavedAttention } from '../../extension/protocol/savedAttention';
 
 const token = (index: number, text: string, start: number | null, word: number, of: 0 | 1 = 0): AttentionToken => ({
@@ -161,6 +161,21 @@ describe('what the Attention view asks for', () => {
     ]);
     assert.deepEqual(withIntervention(two, { layer: 1, head: 0, scale: 0.5 })[1]?.scale, 0.5);
     assert.deepEqual(withIntervention(one, { layer: 1, head: 0, scale: 1 }), []);
+  });
+
+  it('keeps what holds at one token beside what holds everywhere, and neurons beside heads', () => {
+    const all = [
+      { layer: 1, neuron: 2, scale: 0 },
+      { layer: 1, head: 2, scale: 2, position: 3 },
+      { layer: 1, head: 2, scale: 0 },
+    ].reduce<Scale[]>(withIntervention, []);
+    assert.deepEqual(all, [
+      { layer: 1, head: 2, scale: 0 },
+      { layer: 1, head: 2, scale: 2, position: 3 },
+      { layer: 1, neuron: 2, scale: 0 },
+    ]);
+    assert.deepEqual(withIntervention(all, { layer: 1, head: 2, scale: 1 }), all.slice(1));
+    assert.deepEqual(withIntervention(all, { layer: 1, head: 2, scale: 1, position: 3 }), [all[0], all[2]]);
   });
 
   it('measures the word at the target where the model has to predict it', () => {

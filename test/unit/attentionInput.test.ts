@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { headInterventions, prepareInput, unitsOf } from '../../extension/engine/analysis/attention/input';
+import { prepareInput, unitsOf } from '../../extension/engine/analysis/attention/input';
+import { scaleInterventions } from '../../extension/engine/analysis/interventions';
 import { longestFirst } from '../../extension/engine/analysis/pairs';
 import type { Anatomy } from '../../extension/engine/anatomy/anatomy';
 import type { AttentionInput } from '../../extension/protocol/attention';
@@ -115,7 +116,7 @@ describe('input of attention analyses', () => {
     const block = { attention: { heads: 4 } };
     const anatomy = { layers: 2, blocks: [block, block] } as unknown as Anatomy;
     assert.deepEqual(
-      headInterventions(
+      scaleInterventions(
         anatomy,
         [
           { layer: 1, head: 2, scale: 0 },
@@ -133,9 +134,9 @@ describe('input of attention analyses', () => {
       { layer: 2, head: 0 },
       { layer: 0, head: 4 },
     ])
-      assert.throws(() => headInterventions(anatomy, [{ ...head, scale: 0 }], 9), fails('bad-input'));
+      assert.throws(() => scaleInterventions(anatomy, [{ ...head, scale: 0 }], 9), fails('bad-input'));
     // At one token, times what holds everywhere.
-    const [change] = headInterventions(
+    const [change] = scaleInterventions(
       anatomy,
       [
         { layer: 0, head: 1, scale: 3, position: 1 },
@@ -145,7 +146,7 @@ describe('input of attention analyses', () => {
     );
     assert.deepEqual(change?.scale, { dims: [1, 2, 4, 1], data: Float32Array.of(1, 2, 1, 1, 1, 6, 1, 1) });
     assert.throws(
-      () => headInterventions(anatomy, [{ layer: 0, head: 0, scale: 0, position: 2 }], 2),
+      () => scaleInterventions(anatomy, [{ layer: 0, head: 0, scale: 0, position: 2 }], 2),
       fails('bad-input'),
     );
   });

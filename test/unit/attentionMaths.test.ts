@@ -164,7 +164,8 @@ describe('contributions', () => {
     ...{ pattern: patterns(heads, T), values: normal(T * keyHeads * headWidth) },
     ...{ output: normal(heads * headWidth * width), length: T, heads, keyHeads, headWidth, width },
   };
-  const gates = Float32Array.of(1, 0.5, 1, -1);
+  /** Of each query's heads: a change may hold at one token only. */
+  const gates = Float32Array.from({ length: T * heads }, (_, at) => [1, 0.5, 1, -1, 2, 0][at % 6] as number);
   const stream = normal(T * width);
   const all = [0, 1, 2, 3];
   const f = (head: number, key: number): number[] =>
@@ -184,7 +185,8 @@ describe('contributions', () => {
     for (const head of chosen)
       f(head, j).forEach((each, at) => {
         sum[at] =
-          (sum[at] as number) + (gates[head] as number) * (numbers.pattern[(head * T + i) * T + j] as number) * each;
+          (sum[at] as number) +
+          (gates[i * heads + head] as number) * (numbers.pattern[(head * T + i) * T + j] as number) * each;
       });
     return sum;
   };
@@ -215,7 +217,7 @@ describe('contributions', () => {
               sum +=
                 (numbers.pattern[(head * T + i) * T + j] as number) *
                 (numbers.values[(j * keyHeads + Math.floor((head * keyHeads) / heads)) * headWidth + place] as number);
-            z[(i * heads + head) * headWidth + place] = sum * (gates[head] as number);
+            z[(i * heads + head) * headWidth + place] = sum * (gates[i * heads + head] as number);
           }
       let expected = 0;
       for (let i = 0; i < T; i++) {

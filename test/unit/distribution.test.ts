@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { Distribution, logSumExp, topK } from '../../extension/engine/analysis/distribution';
+import { Distribution, logSumExp } from '../../extension/engine/analysis/distribution';
+import { topK } from '../../extension/engine/session/topK';
 import { seededRandom } from '../../extension/engine/analysis/random';
 import { logSoftmax } from '../support/fakeModel';
 

@@ -9,9 +9,10 @@ import type { Cell } from '../common/gridCursor';
 import '../common/matrix';
 import { drawMatrix, matrixLayout, type MatrixPicture } from '../common/matrixPicture';
 import { lowered } from '../common/surface';
+import type { Picture } from '../common/pictureFiles';
 import './headPicker';
 import { dividers } from './heads';
-import { Page, type Picture } from './page';
+import { Page } from './page';
 
 const LABEL = 12;
 

@@ -10,8 +10,9 @@ import { palette } from '../common/colors';
 import { chartHeight, drawChart } from '../common/lineChart';
 import { drawScatter, type ScatterPicture } from '../common/scatter';
 import { shapeIcon } from '../common/shapes';
+import type { Picture } from '../common/pictureFiles';
 import { STATISTICS, typeIndex, TYPES, typeText } from './heads';
-import { Page, type Picture } from './page';
+import { Page } from './page';
 import { workOf } from './work';
 
 const FIRST_ROWS = 24;

@@ -11,7 +11,8 @@ import type { Cell } from '../common/gridCursor';
 import '../common/lineChart';
 import '../common/matrix';
 import { drawMatrix, matrixLayout, type MatrixPicture } from '../common/matrixPicture';
-import { Page, type Picture } from './page';
+import type { Picture } from '../common/pictureFiles';
+import { Page } from './page';
 
 export interface Effects {
   effects: AblationResult | null;

@@ -4,6 +4,7 @@ import { customElement, property, state } from 'lit/decorators.js';
 import type { AttentionMaps, AttentionMethod, HeadRef } from '../../extension/protocol/attention';
 import type { AttentionLook, PairFilter } from '../../extension/protocol/attentionView';
 import { headName, precise, probability, shortened, visible } from '../../extension/protocol/format';
+import { isNeuronScale } from '../../extension/protocol/interventions';
 import { palette, type Palette } from '../common/colors';
 import type { CanvasElement } from '../common/canvasElement';
 import type { Cell } from '../common/gridCursor';
@@ -11,12 +12,13 @@ import '../common/matrix';
 import { drawMatrix, matrixLayout, type MatrixMarks, type MatrixPicture } from '../common/matrixPicture';
 import { shapeIcon } from '../common/shapes';
 import { lowered } from '../common/surface';
+import type { Picture } from '../common/pictureFiles';
 import './headPicker';
 import { headColor } from './headPicker';
 import { dividers, scaleOf, typeIndex, typeText } from './heads';
 import './lines';
 import { drawLines, linesLayout, type Focus, type LinesPicture } from './linesPicture';
-import { Page, type Picture } from './page';
+import { Page } from './page';
 import { isShown, strongest, visibilityOf, type Visibility } from './visibility';
 
 const METHODS: { name: AttentionMethod; label: string; title: string }[] = [
@@ -165,7 +167,7 @@ export class HeadPage extends Page {
         .headCount=${overview.heads}
         .layer=${look.layer}
         .heads=${look.heads}
-        .changed=${this.state.interventions.filter(({ scale }) => scale !== 1)}
+        .changed=${this.state.interventions.filter((each) => !isNeuronScale(each))}
         @heads=${(event: CustomEvent<{ layer: number; heads: HeadRef[] }>) => this.host.look(event.detail)}
       ></lens-head-picker>
       ${this.what()} ${this.controls(drawn)}

@@ -3,10 +3,10 @@ import type {
   AttentionOverview,
   AttentionUnit,
   HeadRef,
-  HeadScale,
   HeadStatisticsColumns,
   HeadType,
 } from '../../extension/protocol/attention';
+import { samePart, type Scale } from '../../extension/protocol/interventions';
 import { nats, probability } from '../../extension/protocol/format';
 import type { AttentionLook } from '../../extension/protocol/attentionView';
 
@@ -89,10 +89,9 @@ export const STATISTICS: readonly Statistic[] = [
   column('entropy', 'entropy'),
 ];
 
-export const scaleOf = (interventions: readonly HeadScale[], ref: HeadRef): number =>
-  interventions.find((each) => sameHead(each, ref))?.scale ?? 1;
-
-export const scaleText = (scale: number): string => (scale === 0 ? 'off' : `×${scale}`);
+/** By what the head is multiplied at every token. */
+export const scaleOf = (interventions: readonly Scale[], ref: HeadRef): number =>
+  interventions.find((each) => samePart(each, { ...ref, scale: 1 }))?.scale ?? 1;
 
 /** Indices layer·H + head in the order that is asked for. */
 export function sortedHeads(

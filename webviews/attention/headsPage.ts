@@ -3,24 +3,14 @@ import { css, html, nothing, type PropertyValues, type TemplateResult } from 'li
 import { customElement, property, state } from 'lit/decorators.js';
 import type { AttentionOverview, HeadRef } from '../../extension/protocol/attention';
 import type { AttentionLook } from '../../extension/protocol/attentionView';
-import { headName, nats, visible } from '../../extension/protocol/format';
+import { headName, nats, scaleText, visible } from '../../extension/protocol/format';
 import { palette } from '../common/colors';
 import { shapeIcon } from '../common/shapes';
 import { exportedMultiples, type Multiple, type MultiplesPicture, type Tiles } from '../common/smallMultiples';
 import '../common/smallMultiples';
-import {
-  sameHead,
-  scaleOf,
-  scaleText,
-  shortType,
-  sortedHeads,
-  STATISTICS,
-  typeIndex,
-  TYPES,
-  typeText,
-  typeValue,
-} from './heads';
-import { Page, type Picture } from './page';
+import type { Picture } from '../common/pictureFiles';
+import { sameHead, scaleOf, shortType, sortedHeads, STATISTICS, typeIndex, TYPES, typeText, typeValue } from './heads';
+import { Page } from './page';
 
 const SORTS: { name: AttentionLook['sort']; label: string }[] = [
   { name: 'layer', label: 'layer' },

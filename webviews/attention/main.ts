@@ -16,28 +16,26 @@ import type {
   HeadRef,
   HeadRelationsResult,
 } from '../../extension/protocol/attention';
-import { counted, headName, visible } from '../../extension/protocol/format';
-import type { ContextKind } from '../../extension/protocol/view';
-import '../common/chips';
+import { changeText, counted, headName, visible } from '../../extension/protocol/format';
 import { EXPORTS, type HeaderAction } from '../common/header';
+import { interventionsBar } from '../common/interventions';
 import { Kept, PendingLook } from '../common/kept';
 import '../common/tabs';
 import '../common/tokenStrip';
 import { stripTokens } from '../common/tokens';
 import { View } from '../common/view';
+import { placeText } from '../common/where';
+import { htmlText, pngBytes, svgText } from '../common/pictureFiles';
 import './comparePage';
 import './corpusPage';
 import type { Effects } from './effectsPage';
 import './effectsPage';
 import './headPage';
-import { scaleText } from './heads';
 import './headsPage';
 import type { Host, Page } from './page';
-import { htmlText, pngBytes, svgText } from './pictureFiles';
 import './relationsPage';
 import './stepsPage';
 
-const CONTEXT: Record<ContextKind, string> = { sentence: 'Sentence', paragraph: 'Paragraph', window: 'Window' };
 const PAGES: { name: AttentionPage; label: string }[] = [
   { name: 'heads', label: 'Heads' },
   { name: 'head', label: 'Head' },
@@ -90,13 +88,6 @@ export class AttentionView extends View<AttentionState, AttentionMethods> {
       lens-token-strip {
         max-height: 24vh;
         overflow: auto;
-      }
-      .chips {
-        display: flex;
-        flex-wrap: wrap;
-        align-items: center;
-        gap: 4px 8px;
-        margin: 4px 0;
       }
     `,
   ];
@@ -160,7 +151,6 @@ export class AttentionView extends View<AttentionState, AttentionMethods> {
         icon: 'ellipsis',
         label: 'More Actions',
         items: [
-          { name: 'clearInterventions', label: 'Take All Interventions Back' },
           { name: 'openInEditor', label: 'Open in Editor Area' },
           { name: 'help', label: 'What the Numbers Mean' },
         ],
@@ -172,6 +162,12 @@ export class AttentionView extends View<AttentionState, AttentionMethods> {
       content:
         none && !overFiles ? (state.status === 'empty' ? this.empty(state) : nothing) : this.content(state, overview),
       said: none ? '' : summary(overview),
+      changes: interventionsBar(
+        state.interventions,
+        this.ask,
+        overview?.tokens,
+        overFiles ? 'Work over files is done with the unchanged model.' : '',
+      ),
     });
   }
 
@@ -236,7 +232,7 @@ export class AttentionView extends View<AttentionState, AttentionMethods> {
       ${overview?.notes.map((note) => html`<p class="quiet">${visible(note)}</p>`)}`;
   }
 
-  /** What the model read, and what is changed in it. */
+  /** What the model read. */
   private text(
     state: AttentionState,
     overview: NonNullable<AttentionState['overview']>,
@@ -244,7 +240,6 @@ export class AttentionView extends View<AttentionState, AttentionMethods> {
   ): TemplateResult {
     const { window } = overview;
     const cut = `Text is cut here: the model takes no more than the ${window.tokens} tokens shown.`;
-    const changes = state.interventions.filter(({ scale }) => scale !== 1);
     return html`<lens-token-strip
         .tokens=${stripTokens(overview.tokens, ({ token, index, special }) => ({
           look: index === look.target ? 'mask' : 'plain',
@@ -256,27 +251,7 @@ export class AttentionView extends View<AttentionState, AttentionMethods> {
         @token=${(event: CustomEvent<{ index: number }>) =>
           this.host.look({ target: event.detail.index === look.target ? null : event.detail.index })}
       ></lens-token-strip>
-      ${this.where(state, overview, look)}
-      ${
-        changes.length === 0
-          ? nothing
-          : html`<div class="chips">
-              <lens-chips
-                label="Interventions"
-                .chips=${changes.map(({ layer, head, scale }) => ({
-                  name: `${layer}.${head}`,
-                  label: `${headName({ layer, head })} ${scaleText(scale)}`,
-                  title: `The output of ${headName({ layer, head })} times ${scale}`,
-                }))}
-                @remove=${(event: CustomEvent<string>) => this.restore(event.detail)}
-              ></lens-chips>
-            </div>`
-      }`;
-  }
-
-  private restore(name: string): void {
-    const [layer, head] = name.split('.').map(Number) as [number, number];
-    this.ask('intervene', { layer, head, scale: 1 });
+      ${this.where(state, overview, look)}`;
   }
 
   private page(state: AttentionState, look: AttentionLook): TemplateResult {
@@ -380,18 +355,10 @@ export class AttentionView extends View<AttentionState, AttentionMethods> {
   }
 }
 
-/** Sentence · 12 tokens · line 14 */
-const placeOf = ({ subject, overview }: AttentionState): string =>
-  [
-    ...(subject === null ? [] : [CONTEXT[subject.context]]),
-    ...(overview?.tokens.some(({ text }) => text === 1) === true ? ['pair'] : []),
-    counted(overview?.tokens.length ?? 0, 'token'),
-    ...(subject === null ? [] : [`line ${subject.line}`]),
-  ].join(' · ');
+const placeOf = ({ subject, overview }: AttentionState): string => placeText(subject, overview?.tokens ?? []);
 
 /** L7H9 off */
-const changesOf = ({ interventions }: AttentionState): string[] =>
-  interventions.filter(({ scale }) => scale !== 1).map((each) => `${headName(each)} ${scaleText(each.scale)}`);
+const changesOf = ({ interventions }: AttentionState): string[] => interventions.map((each) => changeText(each));
 
 /** For the screen reader: the result in a sentence. */
 function summary({ layers, heads, statistics, missing }: Omit<AttentionOverview, 'thumbnails'>): string {

@@ -2,10 +2,9 @@
 import { LitElement, type CSSResultGroup } from 'lit';
 import { property } from 'lit/decorators.js';
 import type { AttentionLook, AttentionMethods, AttentionState } from '../../extension/protocol/attentionView';
-import type { Palette } from '../common/colors';
 import { pageStyles } from '../common/pageStyles';
+import type { Picture } from '../common/pictureFiles';
 import { base } from '../common/styles';
-import type { Surface } from '../common/surface';
 
 export interface Host {
   ask<K extends keyof AttentionMethods>(method: K, params: AttentionMethods[K][0]): void;
@@ -15,16 +14,6 @@ export interface Host {
   ): Promise<AttentionMethods[K][1] | undefined>;
   /** Shown at once, and kept by the host. */
   look(change: Partial<AttentionLook>): void;
-}
-
-/** A finished drawing with its numbers. */
-export interface Picture {
-  title: string;
-  width: number;
-  height: number;
-  draw: (surface: Surface, theme: Palette) => void;
-  notes: readonly string[];
-  table: { columns: readonly string[]; rows: readonly (readonly (string | number)[])[] };
 }
 
 export abstract class Page extends LitElement {

@@ -7,7 +7,8 @@ import { palette } from '../common/colors';
 import type { Cell } from '../common/gridCursor';
 import '../common/matrix';
 import { drawMatrix, matrixLayout, type MatrixPicture } from '../common/matrixPicture';
-import { Page, type Picture } from './page';
+import type { Picture } from '../common/pictureFiles';
+import { Page } from './page';
 import { workOf } from './work';
 
 interface Column {

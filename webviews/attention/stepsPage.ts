@@ -7,8 +7,9 @@ import { palette } from '../common/colors';
 import type { Cell } from '../common/gridCursor';
 import '../common/matrix';
 import { drawMatrix, matrixLayout, type MatrixPicture } from '../common/matrixPicture';
+import type { Picture } from '../common/pictureFiles';
 import './headPicker';
-import { Page, type Picture } from './page';
+import { Page } from './page';
 
 interface Column {
   label: string;

@@ -2,7 +2,7 @@
 import { css, html, LitElement, nothing, type TemplateResult } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
 import type { CandidateScore } from '../../extension/protocol/engine';
-import { signed, visible } from '../../extension/protocol/format';
+import { difference, signed, visible } from '../../extension/protocol/format';
 import '../common/icon';
 import { base } from '../common/styles';
 import '../common/toolkit';
@@ -50,6 +50,9 @@ export class Candidates extends LitElement {
   /** As scored; of an older list while the new one is on its way. */
   @property({ attribute: false }) scores: readonly CandidateScore[] = [];
 
+  /** Of the unchanged model, where the scores are those of a changed one. */
+  @property({ attribute: false }) unchanged: readonly CandidateScore[] = [];
+
   override updated(): void {
     // The toolkit names a field without a visible label “Text field”.
     this.renderRoot.querySelector('vscode-text-field')?.setAttribute('aria-label', 'Add a candidate');
@@ -78,11 +81,13 @@ export class Candidates extends LitElement {
   }
 
   private chip(text: string, score: CandidateScore | null): TemplateResult {
+    const before = this.unchanged.find((each) => each.text === text);
     const title =
       score === null
         ? 'not scored yet'
         : `${score.tokens.join(' ')}: log-probability ${score.logprob}, ${score.meanLogprob} a token` +
-          (score.rank === null ? '' : `, rank ${score.rank}`);
+          (score.rank === null ? '' : `, rank ${score.rank}`) +
+          (before === undefined ? '' : `; without the changes ${before.logprob}`);
     return html`<span
       role="listitem"
       class="chip ${score === null ? 'pending' : ''}"
@@ -92,6 +97,10 @@ export class Candidates extends LitElement {
       }}
       ><span class="text">${visible(text)}</span>${
         score === null ? nothing : html`<span class="number">${signed(score.logprob)}</span>`
+      }${
+        score === null || before === undefined
+          ? nothing
+          : html`<span class="quiet number">Δ ${difference(score.logprob - before.logprob)}</span>`
       }${
         score !== null && score.tokens.length > 1
           ? html`<span class="quiet number">${score.tokens.length} × ${signed(score.meanLogprob)}</span>`

@@ -1,11 +1,12 @@
 /** The Cloze view: the text with its masks, and what the model expects there. */
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
-import type { FillMaskResult, MaskResult, TargetResult } from '../../extension/protocol/engine';
+import type { FillMaskResult, MaskResult, TargetResult, UnchangedMask } from '../../extension/protocol/engine';
 import type { ClozeMethods, ClozeState, ContextKind } from '../../extension/protocol/view';
 import '../common/barList';
-import { bits, count, nats, probability, readable, signed, visible } from '../../extension/protocol/format';
+import { bits, count, difference, nats, probability, readable, signed, visible } from '../../extension/protocol/format';
 import { EXPORTS, type HeaderAction } from '../common/header';
+import { interventionsBar } from '../common/interventions';
 import '../common/tokenStrip';
 import { stripTokens } from '../common/tokens';
 import '../common/toolkit';
@@ -13,6 +14,7 @@ import { View } from '../common/view';
 import './candidates';
 import {
   bestTexts,
+  changedRows,
   comparisons,
   jointRows,
   maskTitle,
@@ -22,12 +24,14 @@ import {
   scaleOf,
   scoreName,
   summary,
+  unchangedRows,
   type Side,
 } from './rows';
 
 const CONTEXT: Record<ContextKind, string> = { sentence: 'Sentence', paragraph: 'Paragraph', window: 'Window' };
 /** The numbers of a prediction. */
 const COLUMNS = ['p', 'log p'];
+const CHANGED_COLUMNS = ['p', 'difference of log p'];
 const FIRST_ROWS = 7;
 const COMPARED_ROWS = 5;
 const MAX_MASKS = 8;
@@ -160,6 +164,7 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
       actions,
       content: none ? (state.status === 'empty' ? this.empty() : nothing) : this.results(state, result),
       said: none ? '' : summary(result),
+      changes: interventionsBar(state.interventions, this.ask, result?.tokens),
     });
   }
 
@@ -204,6 +209,7 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
             <lens-candidates
               .texts=${state.candidates}
               .scores=${result.candidates}
+              .unchanged=${result.unchanged?.candidates ?? []}
               @texts=${(event: CustomEvent<string[]>) => this.ask('setCandidates', { candidates: event.detail })}
             ></lens-candidates>
           </section>
@@ -293,15 +299,22 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
     const several = result.masks.length > 1;
     const shown = this.expanded ? mask.predictions.length : FIRST_ROWS;
     const active = state.canInsert && target.masks === 1;
+    const before = result.unchanged?.masks[index];
+    const scale = scaleOf(mask, before, pinnedOf(state)?.masks[index]);
     return html`<section aria-label="Predictions${several ? ` for mask ${index + 1}` : ''}">
       ${this.was(result, mask, target, index)}
       <h2>
-        Predictions ${several ? html`<span class="what">mask ${index + 1}</span>` : nothing}<span class="fill"></span
-        ><span class="column">p</span><span class="column">log p</span>
+        ${before === undefined ? 'Predictions' : 'With the changes'}
+        ${several ? html`<span class="what">mask ${index + 1}</span>` : nothing}<span class="fill"></span
+        ><span class="column">p</span>${
+          before === undefined
+            ? html`<span class="column">log p</span>`
+            : html`<span class="column" title="log p with the changes minus log p without them">Δ log p</span>`
+        }
       </h2>
       <lens-bar-list
-        .rows=${predictionRows(mask, shown, scaleOf(mask, pinnedOf(state)?.masks[index]))}
-        .columns=${COLUMNS}
+        .rows=${before === undefined ? predictionRows(mask, shown, scale) : changedRows(mask, before, shown, scale)}
+        .columns=${before === undefined ? COLUMNS : CHANGED_COLUMNS}
         label="Predictions, best first${active ? '; Enter puts the word into the document' : ''}"
         ?active=${active}
         @choose=${(event: CustomEvent<number>) => {
@@ -322,10 +335,32 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
             : html`<span></span>`
         }
         <span class="quiet number" title="${mask.entropy} nats; at most ${Math.log(result.vocabSize)}"
-          >entropy ${nats(mask.entropy)} nats</span
+          >entropy ${before === undefined ? '' : `${nats(before.entropy)} → `}${nats(mask.entropy)} nats</span
         >
       </div>
+      ${before === undefined ? nothing : this.unchanged(mask, before, several ? index : null, shown, scale)}
     </section>`;
+  }
+
+  /** What the model says without the interventions. */
+  private unchanged(
+    mask: MaskResult,
+    before: UnchangedMask,
+    index: number | null,
+    length: number,
+    scale: number,
+  ): TemplateResult {
+    return html`<h2>
+        <span class="title">Without them</span
+        >${index === null ? nothing : html`<span class="what">mask ${index + 1}</span>`}<span class="fill"></span
+        ><span class="column">p</span
+        ><span class="column" title="log p with the changes minus log p without them">Δ log p</span>
+      </h2>
+      <lens-bar-list
+        .rows=${unchangedRows(before, mask, length, scale)}
+        .columns=${CHANGED_COLUMNS}
+        label="Predictions of the unchanged model${index === null ? '' : ` for mask ${index + 1}`}"
+      ></lens-bar-list>`;
   }
 
   private was(
@@ -340,10 +375,26 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
         ? html`<span class="quiet">${target.note}</span>`
         : nothing;
     if (actual === null) return note === nothing ? nothing : html`<p class="was">${note}</p>`;
+    const before = result.unchanged?.masks[index]?.actual ?? null;
+    const was = (text: string | undefined): TemplateResult | typeof nothing =>
+      text === undefined ? nothing : html`<span class="quiet">${text} →</span>`;
     return html`<p class="was number" title=${predictionTitle(actual)}>
       <span>was <strong class="mono">${readable(actual.token)}</strong></span>
-      <span>rank <strong>${count(actual.rank)}</strong> <span class="quiet">of ${count(result.vocabSize)}</span></span>
-      <span>p <strong>${probability(actual.prob)}</strong></span>
+      <span
+        >rank ${was(before === null ? undefined : count(before.rank))} <strong>${count(actual.rank)}</strong>
+        <span class="quiet">of ${count(result.vocabSize)}</span></span
+      >
+      <span
+        >p ${was(before === null ? undefined : probability(before.prob))}
+        <strong>${probability(actual.prob)}</strong></span
+      >
+      ${
+        before === null
+          ? nothing
+          : html`<span title="log p with the changes minus log p without them"
+              >Δ log p <strong>${difference(actual.logprob - before.logprob)}</strong></span
+            >`
+      }
       <span class="quiet">surprisal ${bits(actual.logprob)} bits</span>
       ${note}
     </p>`;
@@ -467,7 +518,7 @@ function side({ result, mask, name: which }: Side, scale: number): TemplateResul
       <span class="what">${name}</span><span class="fill"></span><span class="column">p</span
       ><span class="column">log p</span>
     </h2>
-    <p class="quiet">${result.model}</p>
+    <p class="quiet">${result.model}${result.unchanged === undefined ? '' : ', changed'}</p>
     <lens-bar-list .rows=${predictionRows(mask, COMPARED_ROWS, scale)} label="${name}, ${result.model}"></lens-bar-list>
     ${
       mask.actual === null

@@ -1,5 +1,5 @@
 /** A result as rows and sentences. Pure. */
-import type { FillMaskResult, JointFill, MaskResult, Prediction } from '../../extension/protocol/engine';
+import type { FillMaskResult, JointFill, MaskResult, Prediction, UnchangedMask } from '../../extension/protocol/engine';
 import type { BarRow } from '../common/barList';
 import { counted, difference, probability, readable, signed, visible } from '../../extension/protocol/format';
 
@@ -13,7 +13,7 @@ export const scoreName = (kind: FillMaskResult['kind']): string =>
   kind === 'masked' ? 'pseudo-log-likelihood' : 'log-likelihood';
 
 /** The probability that a whole bar stands for: the largest that any of the masks gives. */
-export const scaleOf = (...masks: (MaskResult | undefined)[]): number =>
+export const scaleOf = (...masks: (Pick<MaskResult, 'predictions'> | undefined)[]): number =>
   Math.max(Number.MIN_VALUE, ...masks.map((mask) => mask?.predictions[0]?.prob ?? 0));
 
 /** One model's view of one mask. */
@@ -85,6 +85,35 @@ export const pinnedRows = (before: MaskResult, now: MaskResult, length: number, 
       title: `${predictionTitle(prediction)}; ${change === null ? 'now below the words shown' : `difference ${change}`}`,
       marked: prediction.id === before.actual?.id,
     };
+  });
+
+const changeRow = (
+  prediction: Prediction,
+  change: number,
+  scale: number,
+  actual: number | undefined,
+  note: string,
+): BarRow => ({
+  label: word(prediction),
+  ...(prediction.token.startsWith('##') ? { remark: 'continues' } : {}),
+  fraction: prediction.prob / scale,
+  numbers: [probability(prediction.prob), difference(change)],
+  title: `${predictionTitle(prediction)}; ${note}`,
+  marked: prediction.id === actual,
+});
+
+/** What the changed model says. Numbers: p, and log p with the changes minus log p without them. */
+export const changedRows = (mask: MaskResult, before: UnchangedMask, length: number, scale: number): BarRow[] =>
+  mask.predictions.slice(0, length).map((prediction, index) => {
+    const other = before.logprobs[index] ?? NaN;
+    return changeRow(prediction, prediction.logprob - other, scale, mask.actual?.id, `without the changes ${other}`);
+  });
+
+/** What the unchanged model says. Numbers: its p, and log p with the changes minus log p without them. */
+export const unchangedRows = (before: UnchangedMask, mask: MaskResult, length: number, scale: number): BarRow[] =>
+  before.predictions.slice(0, length).map((prediction, index) => {
+    const after = before.after[index] ?? NaN;
+    return changeRow(prediction, after - prediction.logprob, scale, mask.actual?.id, `with the changes ${after}`);
   });
 
 /** Number: the score. The bar is the likelihood against the best fill's. */

@@ -86,22 +86,26 @@ const listeners = new Set<() => void>();
 let observer: MutationObserver | undefined;
 
 export function palette(): Palette {
+  watchTheme();
   current ??= readPalette();
   return current;
 }
 
-/** VS Code changes the style of the document and the class of its body when the theme changes. */
 export function onThemeChange(listener: () => void): () => void {
+  watchTheme();
   listeners.add(listener);
-  if (observer === undefined) {
-    observer = new MutationObserver(() => {
-      current = undefined;
-      for (const each of listeners) each();
-    });
-    observer.observe(document.documentElement, { attributes: true, attributeFilter: ['style', 'class'] });
-    observer.observe(document.body, { attributes: true, attributeFilter: ['class'] });
-  }
   return () => listeners.delete(listener);
+}
+
+/** VS Code changes the style of the document and the class of its body when the theme changes. */
+function watchTheme(): void {
+  if (observer !== undefined) return;
+  observer = new MutationObserver(() => {
+    current = undefined;
+    for (const each of listeners) each();
+  });
+  observer.observe(document.documentElement, { attributes: true, attributeFilter: ['style', 'class'] });
+  observer.observe(document.body, { attributes: true, attributeFilter: ['class'] });
 }
 
 /** As `Uint32Array` over the bytes of image data on little-endian machines, which all browsers run on. */

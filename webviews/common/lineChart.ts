@@ -16,6 +16,8 @@ export interface Series {
 export interface ChartPicture {
   series: readonly Series[];
   format: (value: number) => string;
+  /** What stands below and what is said of each place; layers from 0 where there are none. An empty label is left out. */
+  columns?: readonly { label: string; title: string }[];
   /** A value that is marked by a line across, such as 1 of a rate. */
   reference?: number;
 }
@@ -76,8 +78,11 @@ export function drawChart(
     surface.path([left, yOf(picture.reference), width - RIGHT, yOf(picture.reference)], theme.quiet, { dash: [4, 3] });
   const layers = picture.series[0]?.values.length ?? 0;
   const step = Math.max(1, Math.ceil((layers * 16) / (width - left)));
-  for (let layer = 0; layer < layers; layer += step)
-    surface.text(xOf(layer), HEIGHT - BOTTOM / 2, String(layer), { ...look, align: 'center' });
+  for (let layer = 0; layer < layers; layer += picture.columns === undefined ? step : 1)
+    surface.text(xOf(layer), HEIGHT - BOTTOM / 2, picture.columns?.[layer]?.label ?? String(layer), {
+      ...look,
+      align: 'center',
+    });
   picture.series.forEach(({ values }, index) => {
     const color = theme.categories[index % theme.categories.length] ?? theme.foreground;
     let points: number[] = [];
@@ -148,10 +153,10 @@ export class LineChart extends CanvasElement {
   }
 
   private say({ row, column }: Cell): string {
-    const { series, format } = this.picture;
+    const { series, format, columns } = this.picture;
     const value = series[row]?.values[column];
     const shown = value == null || !Number.isFinite(value) ? 'not known' : format(value);
-    return `layer ${column}, ${series[row]?.label ?? ''}: ${shown}`;
+    return `${columns?.[column]?.title ?? `layer ${column}`}, ${series[row]?.label ?? ''}: ${shown}`;
   }
 
   private onKey(event: KeyboardEvent, layers: number): void {

@@ -20,6 +20,10 @@ export interface MatrixPicture {
   format: (value: number) => string;
   /** Cells are wider than high: all rows have this height. */
   rowHeight?: number;
+  /** At least this wide. */
+  columnWidth?: number;
+  /** Written into the cells in place of numbers, cut to their width [rows × columns]. */
+  words?: readonly string[];
 }
 
 /** What is marked in it. */
@@ -69,7 +73,7 @@ export function matrixLayout(picture: MatrixPicture, room: number, zoom: number,
   const over = turn === -45 ? Math.ceil(above * SINE) : 2;
   const fit = Math.min(LARGEST_FIT, (room - left - over) / Math.max(1, columns.length));
   const fitted = rowHeight === undefined ? fit : (room - left - over) / Math.max(1, columns.length);
-  const scaled = Math.max(1, fitted * zoom);
+  const scaled = Math.max(picture.columnWidth ?? 1, fitted * zoom);
   const cellWidth = scaled >= 3 ? Math.floor(scaled) : scaled;
   const cellHeight = rowHeight ?? cellWidth;
   const top = Math.ceil(flat ? LABEL_HEIGHT + 4 : turn === -45 ? above * SINE + LABEL_HEIGHT : above + 8);
@@ -100,6 +104,16 @@ let ramps: { theme: Palette; magnitude: Uint32Array; difference: Uint32Array } |
 function rampOf(ramp: MatrixPicture['ramp'], theme: Palette): Uint32Array {
   if (ramps?.theme !== theme) ramps = { theme, magnitude: magnitudeRamp(theme), difference: differenceRamp(theme) };
   return ramps[ramp];
+}
+
+const WORD: TextLook = { mono: true, size: 11 };
+
+/** As much of it as has room. */
+function fitted(word: string, room: number, theme: Palette): string {
+  if (textWidth(word, WORD, theme) <= room) return word;
+  const characters = Array.from(word);
+  const most = Math.floor(room / textWidth('m', WORD, theme)) - 1;
+  return `${characters.slice(0, Math.max(1, most)).join('')}…`;
 }
 
 /** Numbers of the ramp: 0…255, or −255…255 moved by 255. */
@@ -159,7 +173,10 @@ export function drawMatrix(
           if (Number.isNaN(value) || !(picture.shows?.(row, column) ?? true)) continue;
           const strong = Math.abs(value) / (fullOf(row) || 1) > 0.35;
           const look = { size: 10, align: 'center', color: strong ? onFull(theme) : theme.foreground } as const;
-          surface.text(xOf(column) + cellWidth / 2, yOf(row) + cellHeight / 2, picture.format(value), look);
+          const word = picture.words?.[row * columns.length + column];
+          const text = word === undefined ? picture.format(value) : fitted(word, cellWidth - 6, theme);
+          const own = word === undefined ? look : { ...look, ...WORD };
+          surface.text(xOf(column) + cellWidth / 2, yOf(row) + cellHeight / 2, text, own);
         }
     }
     dim(surface, marks.only, { left, top, right, bottom }, xOf, yOf, layout, theme);

@@ -74,6 +74,13 @@ export function multiplesLayout({ items, columns }: MultiplesPicture, room: numb
   };
 }
 
+/** For each of `to` places the first of the `from` places that it covers, and the one behind the last. */
+const covered = (from: number, to: number): { start: number; end: number }[] =>
+  Array.from({ length: to }, (_, at) => {
+    const start = Math.floor((at * from) / to);
+    return { start, end: Math.max(start + 1, Math.floor(((at + 1) * from) / to)) };
+  });
+
 /** A picture at another size: each pixel the largest of those it covers, so that a thin line stays. */
 function resample(
   { size, data }: Tiles,
@@ -81,25 +88,29 @@ function resample(
   into: Uint32Array,
   start: number,
   stride: number,
-  width: number,
+  places: readonly { start: number; end: number }[],
   ramp: Uint32Array,
 ): void {
   const source = tile * size * size;
-  for (let y = 0; y < width; y++) {
-    const fromY = Math.floor((y * size) / width);
-    const toY = Math.max(fromY + 1, Math.floor(((y + 1) * size) / width));
-    for (let x = 0; x < width; x++) {
-      const fromX = Math.floor((x * size) / width);
-      const toX = Math.max(fromX + 1, Math.floor(((x + 1) * size) / width));
+  let line = start;
+  for (const rows of places) {
+    let at = line;
+    for (const columns of places) {
       let most = 0;
-      for (let sy = fromY; sy < toY; sy++)
-        for (let sx = fromX; sx < toX; sx++) most = Math.max(most, data[source + sy * size + sx]!);
-      into[start + y * stride + x] = ramp[most]!;
+      for (let row = rows.start; row < rows.end; row++) {
+        const from = source + row * size;
+        for (let column = columns.start; column < columns.end; column++) {
+          const level = data[from + column]!;
+          if (level > most) most = level;
+        }
+      }
+      into[at++] = ramp[most]!;
     }
+    line += stride;
   }
 }
 
-/** All pictures as one, without what stands between them. */
+/** All pictures as one, without what stands between them; nothing before they are there. */
 export function multiplesPixels(
   { items, tiles }: MultiplesPicture,
   layout: MultiplesLayout,
@@ -107,24 +118,15 @@ export function multiplesPixels(
   theme: Palette,
 ): { data: Uint32Array; columns: number } {
   const columns = Math.ceil(layout.width * sharpness);
+  if (tiles === null) return { data: new Uint32Array(0), columns };
   const data = new Uint32Array(columns * Math.ceil(layout.height * sharpness));
-  if (tiles !== null) {
-    const ramp = magnitudeRamp(theme);
-    const width = Math.round(layout.tile * sharpness);
-    items.forEach(({ tile, missing }, index) => {
-      if (missing) return;
-      const { x, y } = placeOf(index, layout);
-      resample(
-        tiles,
-        tile,
-        data,
-        Math.round(y * sharpness) * columns + Math.round(x * sharpness),
-        columns,
-        width,
-        ramp,
-      );
-    });
-  }
+  const ramp = magnitudeRamp(theme);
+  const places = covered(tiles.size, Math.round(layout.tile * sharpness));
+  items.forEach(({ tile, missing }, index) => {
+    if (missing) return;
+    const { x, y } = placeOf(index, layout);
+    resample(tiles, tile, data, Math.round(y * sharpness) * columns + Math.round(x * sharpness), columns, places, ramp);
+  });
   return { data, columns };
 }
 

@@ -56,9 +56,15 @@ const SIZE = 11;
 const fontOf = ({ size = SIZE, mono = false, bold = false }: TextLook, theme: Palette): string =>
   `${bold ? '600 ' : ''}${size}px ${mono ? theme.mono : theme.font}`;
 
+/** Pixels are not written to after they were drawn, and are often drawn again. */
+const pixelCanvases = new WeakMap<Uint32Array, HTMLCanvasElement>();
+
 function pixelCanvas(data: Uint32Array, columns: number): HTMLCanvasElement {
+  const made = pixelCanvases.get(data);
+  if (made !== undefined) return made;
   const rows = data.length / columns;
   const canvas = Object.assign(document.createElement('canvas'), { width: columns, height: rows });
+  pixelCanvases.set(data, canvas);
   const bytes = new Uint8ClampedArray(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
   canvas.getContext('2d')?.putImageData(new ImageData(bytes, columns, rows), 0, 0);
   return canvas;

@@ -5,6 +5,7 @@ import type { WindowInfo } from '../../extension/protocol/engine';
 import type { ErrorData } from '../../extension/protocol/errors';
 import type { LoadState, ModelSummary, SubjectSummary } from '../../extension/protocol/view';
 import { Bridge } from './bridge';
+import { palette } from './colors';
 import './header';
 import type { HeaderAction } from './header';
 import './icon';
@@ -57,6 +58,8 @@ export abstract class View<
     window.addEventListener('pointerdown', this.onPointer, true);
     window.addEventListener('blur', this.onBlur);
     this.ask('ready', null);
+    // Read while nobody waits: the first drawing has it then.
+    palette();
   }
 
   override disconnectedCallback(): void {
@@ -86,10 +89,16 @@ export abstract class View<
   protected readonly fetch = <K extends keyof M & string>(method: K, params: M[K][0]): Promise<M[K][1] | undefined> =>
     this.bridge.request(method, params);
 
-  /** The whole view: its head, what is under way, what went wrong, the content, and for the screen reader the result. */
+  /** The whole view: its head, what is changed in the model, what is under way, what went wrong, the content, and for the screen reader the result. */
   protected frame(
     state: State,
-    { name, actions, content, said }: { name: string; actions: HeaderAction[]; content: unknown; said: string },
+    {
+      name,
+      actions,
+      content,
+      said,
+      changes = nothing,
+    }: { name: string; actions: HeaderAction[]; content: unknown; said: string; changes?: unknown },
   ): TemplateResult {
     const loading = state.status === 'loading';
     return html`<main aria-busy=${String(loading)}>
@@ -100,6 +109,7 @@ export abstract class View<
         @model=${() => this.ask('selectModel', null)}
         @action=${(event: CustomEvent<string>) => this.act(event.detail, state)}
       ></lens-header>
+      ${changes}
       ${
         loading
           ? html`<lens-progress .progress=${state.progress} @cancel=${() => this.ask('cancel', null)}></lens-progress>`

@@ -12,6 +12,7 @@ import type {
 import { counted, visible } from '../../extension/protocol/format';
 import { EXPORTS, type HeaderAction } from '../common/header';
 import { Kept, PendingLook } from '../common/kept';
+import { interventionsBar } from '../common/interventions';
 import '../common/tabs';
 import { View } from '../common/view';
 import './contextualityPage';
@@ -106,6 +107,7 @@ export class EmbeddingsView extends View<EmbeddingsState, EmbeddingsMethods> {
         >${this.page(state, look)}</lens-tabs
       >`,
       said: this.said(look),
+      changes: interventionsBar(state.interventions, this.ask),
     });
   }
 

@@ -17,6 +17,7 @@ import type {
 import type { AttentionComparison, AttentionLook, AttentionState } from '../../extension/protocol/attentionView';
 import type { Prediction } from '../../extension/protocol/engine';
 import { headName } from '../../extension/protocol/format';
+import { withIntervention, type Scale } from '../../extension/protocol/interventions';
 import { wordIndices, wordText } from '../../extension/protocol/words';
 import type { Answers, Shown } from './fakeHost';
 
@@ -486,9 +487,7 @@ function shown({
       return null;
     },
     intervene: (params) => {
-      const { layer, head, scale } = params as HeadRef & { scale: number };
-      const rest = state.interventions.filter((each) => each.layer !== layer || each.head !== head);
-      change({ interventions: scale === 1 ? rest : [...rest, { layer, head, scale }] });
+      change({ interventions: withIntervention(state.interventions, params as Scale) });
       return null;
     },
   };

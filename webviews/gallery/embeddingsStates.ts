@@ -6,20 +6,12 @@ import type {
   WordResult,
 } from '../../extension/protocol/embeddings';
 import type { EmbeddingsLook, EmbeddingsState, SentenceComparison } from '../../extension/protocol/embeddingsView';
+import { chances } from './chances';
 import type { Shown } from './fakeHost';
 
 const LAYERS = 12;
 const TEXT = 'She sat on the bank of the river and thought of the bank that kept her money .';
 const HOSTILE = '<img src=x onerror=alert(1)>';
-
-/** 0…1, the same every time. */
-function chances(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state ^ (state >>> 15), 0x2c1b3c6d) + 0x9e3779b9) >>> 0;
-    return state / 2 ** 32;
-  };
-}
 
 const NEAR: readonly (readonly string[])[] = [
   ['banks', 'Bank', 'banking', '##bank', 'banker'],
@@ -187,6 +179,7 @@ function shown({ look = {}, state = {}, ...results }: Parts): Shown {
   let present: EmbeddingsState = {
     status: 'ready',
     model: { id: 'bert-base-cased', kind: 'masked', state: 'ready' },
+    interventions: [],
     subject: { document: 'flood.md', line: 3, context: 'sentence', windowStart: 0, stale: false },
     word: 'bank',
     look: {

@@ -4,11 +4,13 @@ import '../anatomy/main';
 import '../attention/main';
 import '../cloze/main';
 import '../embeddings/main';
+import '../memories/main';
 import '../objectives/main';
 import '../probes/main';
 import { ANATOMY_STATES } from './anatomyStates';
 import { ATTENTION_STATES } from './attentionStates';
 import { EMBEDDINGS_STATES } from './embeddingsStates';
+import { MEMORIES_STATES } from './memoriesStates';
 import { PROBES_STATES } from './probesStates';
 import { CLOZE_STATES, OBJECTIVES_STATES } from './states';
 import { applyTheme, THEMES } from './themes';
@@ -18,6 +20,7 @@ const VIEWS: Record<string, Record<string, unknown>> = {
   attention: ATTENTION_STATES,
   cloze: CLOZE_STATES,
   embeddings: EMBEDDINGS_STATES,
+  memories: MEMORIES_STATES,
   objectives: OBJECTIVES_STATES,
   probes: PROBES_STATES,
 };

@@ -15,6 +15,7 @@ const RUN: ShownRun = {
   id: 'a',
   title: 'lecture.cloze',
   model: 'bert-base-cased',
+  changes: [],
   startedAt: Date.UTC(2026, 10, 25, 14, 30),
   ...{ state: 'finished', facts: 8, total: 8, p1: 0.4166, repeatable: true },
 };
@@ -30,6 +31,7 @@ const CANCELLED: ShownRun = { ...OTHER, id: 'c', title: 'trex', state: 'cancelle
 const STATE: ProbesState = {
   ...{ status: 'ready', page: 'facts', run: 'a', other: null, models: ['bert-base-cased', 'gpt2'] },
   model: { id: 'bert-base-cased', kind: 'masked', state: 'ready' },
+  interventions: [],
   runs: [RUN, OTHER, CANCELLED],
   revision: { rows: 1, summary: 1, comparison: 1 },
 };

@@ -122,6 +122,7 @@ const HOSTILE = '<img src=x onerror=alert(1)>';
 const CLOZE: ClozeState = {
   status: 'ready',
   model: { id: 'bert-base-cased', kind: 'masked', state: 'ready' },
+  interventions: [],
   subject: { document: 'languages.md', line: 14, context: 'sentence', windowStart: 0, stale: false },
   result: SINGLE,
   pinned: null,
@@ -252,6 +253,7 @@ export const CLOZE_STATES: Record<string, ClozeState> = {
 const OBJECTIVES: ObjectivesState = {
   status: 'ready',
   model: { id: 'bert-base-cased', kind: 'masked', state: 'ready' },
+  interventions: [],
   subject: { document: 'languages.md', line: 14, context: 'window', windowStart: 0, stale: false },
   seed: 7,
   wholeWord: false,

@@ -6,6 +6,7 @@ import type { ObjectivesMethods, ObjectivesState } from '../../extension/protoco
 import '../common/barList';
 import { count, nats, probability, readable, signed, visible } from '../../extension/protocol/format';
 import { EXPORTS, type HeaderAction } from '../common/header';
+import { interventionsBar } from '../common/interventions';
 import '../common/tokenStrip';
 import { stripTokens } from '../common/tokens';
 import '../common/toolkit';
@@ -108,6 +109,7 @@ export class ObjectivesView extends View<ObjectivesState, ObjectivesMethods> {
       actions,
       content: html`<div class="columns">${this.masked(state)} ${this.nextSentence(state)}</div>`,
       said: state.corrupt !== null ? summary(state.corrupt) : following(state.nextSentence),
+      changes: interventionsBar(state.interventions, this.ask, state.corrupt?.tokens),
     });
   }
 

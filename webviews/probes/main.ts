@@ -1,7 +1,7 @@
 /** The Probes view: what a model says to facts, relation by relation, and what another run says instead. */
 import { css, html, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
-import { count, counted, visible } from '../../extension/protocol/format';
+import { changesText, count, counted, modelName, visible } from '../../extension/protocol/format';
 import type {
   ProbeFactDetails,
   ProbeRow,
@@ -15,6 +15,7 @@ import type {
 } from '../../extension/protocol/probesView';
 import { EXPORTS, type HeaderAction } from '../common/header';
 import { Kept } from '../common/kept';
+import { interventionsBar } from '../common/interventions';
 import '../common/tabs';
 import { View } from '../common/view';
 import './comparePage';
@@ -150,6 +151,7 @@ export class ProbesView extends View<ProbesState, ProbesMethods> {
       actions,
       content: this.content(state, run),
       said: run === undefined ? '' : `${run.title}, ${counted(run.facts, 'fact')}${share(run)}.`,
+      changes: interventionsBar(state.interventions, this.ask, [], otherwise(state, run)),
     });
   }
 
@@ -248,11 +250,19 @@ export class ProbesView extends View<ProbesState, ProbesMethods> {
               Ask ${visible(model)}, Too
             </button>`,
         )}
+        ${
+          run.repeatable && run.model === state.model?.id && otherwise(state, run) !== ''
+            ? html`<button class="bordered" @click=${() => this.ask('again', { model: null })}>
+                Ask ${state.interventions.length === 0 ? 'the Unchanged Model' : 'with the Changes'}, Too
+              </button>`
+            : nothing
+        }
       </div>
       ${
         state.other === null
           ? html`<p class="quiet">
-              A second run over the same facts, of another model or with other prompts, shows what was gained and lost.
+              A second run over the same facts, of another model, of a changed one, or with other prompts, shows what
+              was gained and lost.
             </p>`
           : html`<lens-probe-comparison
               .comparison=${this.results.values.comparison}
@@ -269,7 +279,8 @@ export class ProbesView extends View<ProbesState, ProbesMethods> {
               <button class="open" title=${titleOf(run)} @click=${() => this.ask('show', { run: run.id })}>
                 <span class="name">${visible(run.title)}</span>
                 <small class="quiet number"
-                  >${visible(run.model)} · ${when(run.startedAt)} · ${progress(run)}${share(run)}</small
+                  >${visible(modelName(run.model, run.changes))} · ${when(run.startedAt)} ·
+                  ${progress(run)}${share(run)}</small
                 >
               </button>
               <button
@@ -293,11 +304,16 @@ const progress = ({ facts, total, state }: ShownRun): string =>
   facts === total
     ? counted(facts, 'fact')
     : `${count(facts)} of ${counted(total, 'fact')}${STATES[state] === '' ? '' : `, ${STATES[state]}`}`;
+/** Where the run that is shown was not made with what is in force now. */
+const otherwise = ({ interventions }: ProbesState, run: ShownRun | undefined): string =>
+  run === undefined || JSON.stringify(run.changes) === JSON.stringify(interventions)
+    ? ''
+    : `The run shown was made with ${run.changes.length === 0 ? 'the unchanged model' : changesText(run.changes)}.`;
 const share = ({ p1 }: ShownRun): string => (p1 === null ? '' : ` · P@1 ${(100 * p1).toFixed(1)} %`);
 const titleOf = (run: ShownRun): string =>
-  `${run.title}, ${run.model}, ${when(run.startedAt)}, ${progress(run)}${share(run)}`;
+  `${run.title}, ${modelName(run.model, run.changes)}, ${when(run.startedAt)}, ${progress(run)}${share(run)}`;
 
 const option = (run: ShownRun, chosen: string | null): TemplateResult =>
   html`<option value=${run.id} ?selected=${run.id === chosen} .selected=${run.id === chosen}>
-    ${visible(run.title)} · ${visible(run.model)} · ${when(run.startedAt)}
+    ${visible(run.title)} · ${visible(modelName(run.model, run.changes))} · ${when(run.startedAt)}
   </option>`;

@@ -1,47 +1,5 @@
 /** A probability distribution over the vocabulary, from one row of logits. All logarithms are natural. */
-
-/** Orders (logit, id) pairs: larger logit first, ties by lower id. */
-function isBefore(logits: Float32Array, a: number, b: number): boolean {
-  const difference = (logits[a] as number) - (logits[b] as number);
-  return difference > 0 || (difference === 0 && a < b);
-}
-
-/** Ids of the k largest logits, best first, ties by lower id. `accept` leaves ids out. */
-export function topK(logits: Float32Array, k: number, accept?: (id: number) => boolean): number[] {
-  // A heap with the worst kept id on top: one comparison for almost every entry of a large vocabulary.
-  const heap: number[] = [];
-  const worse = (a: number, b: number): boolean => isBefore(logits, heap[b] as number, heap[a] as number);
-  const swap = (a: number, b: number): void => {
-    [heap[a], heap[b]] = [heap[b] as number, heap[a] as number];
-  };
-  const sinkRoot = (): void => {
-    for (let parent = 0; ;) {
-      let child = 2 * parent + 1;
-      if (child >= heap.length) return;
-      if (child + 1 < heap.length && worse(child + 1, child)) child++;
-      if (!worse(child, parent)) return;
-      swap(child, parent);
-      parent = child;
-    }
-  };
-  if (k <= 0) return [];
-  for (let id = 0; id < logits.length; id++) {
-    if (heap.length === k) {
-      if (!isBefore(logits, id, heap[0] as number) || accept?.(id) === false) continue;
-      heap[0] = id;
-      sinkRoot();
-    } else if (accept?.(id) !== false) {
-      heap.push(id);
-      for (let child = heap.length - 1; child > 0;) {
-        const parent = (child - 1) >> 1;
-        if (!worse(child, parent)) break;
-        swap(child, parent);
-        child = parent;
-      }
-    }
-  }
-  return heap.sort((a, b) => (isBefore(logits, a, b) ? -1 : 1));
-}
+import { isBefore, topK } from '../session/topK';
 
 /** The largest value, and `log Σ exp(x - largest)` in float64. Apart, so that huge logits lose no digits. */
 function normaliser(values: ArrayLike<number>): { largest: number; rest: number } {

@@ -6,6 +6,7 @@ import type {
   JointFill,
   MaskResult,
   ModelInfo,
+  UnchangedMask,
 } from '../../protocol/engine';
 import { LensError } from '../../protocol/errors';
 import type { LanguageModel, RunContext } from '../session/languageModel';
@@ -61,10 +62,12 @@ type Ask = (
   signal: AbortSignal,
 ) => Promise<Answers>;
 
+/** `beside`: the unchanged model, when its answers are to stand beside those of a changed one. */
 export async function fillMask(
   model: LanguageModel,
-  params: Omit<FillMaskParams, 'model'>,
+  params: Omit<FillMaskParams, 'model' | 'interventions' | 'compare'>,
   context: RunContext,
+  beside: LanguageModel | null = null,
 ): Promise<FillMaskResult> {
   const started = performance.now();
   const { info, tokenizer } = model;
@@ -75,22 +78,41 @@ export async function fillMask(
   const plan = (kind === 'masked' ? planMasks : planHoles)(params.text, targets, tokenizer, info.maxTokens, reserve);
   const masks = masksOf(plan);
   const beam = masks.length >= 2 && masks.length <= MAX_JOINT_MASKS ? (params.joint?.beam ?? 0) : 0;
-  const answers = await (kind === 'masked' ? askMasked : askCausal)(model, plan, masks, beam, context.signal);
+  const ask = kind === 'masked' ? askMasked : askCausal;
+  const answers = await ask(model, plan, masks, beam, context.signal);
 
-  const results = masks.map(({ position, target, actual }, index): MaskResult => {
-    const distribution = answers.distributions[index] as Distribution;
-    return {
-      position,
-      target,
-      predictions: topPredictions(tokenizer, distribution, params.topK),
-      entropy: distribution.entropy(),
-      actual: actual === null ? null : actualToken(tokenizer, distribution, actual),
-    };
+  const said = (
+    distribution: Distribution,
+    actual: number | null,
+  ): Pick<MaskResult, 'predictions' | 'entropy' | 'actual'> => ({
+    predictions: topPredictions(tokenizer, distribution, params.topK),
+    entropy: distribution.entropy(),
+    actual: actual === null ? null : actualToken(tokenizer, distribution, actual),
   });
-  const scores: CandidateScore[] =
-    candidates.length === 0
-      ? []
-      : await scoreCandidates(model, kind, params.text, targets, plan, candidates, context.signal);
+  const results = masks.map(({ position, target, actual }, index): MaskResult => ({
+    position,
+    target,
+    ...said(answers.distributions[index] as Distribution, actual),
+  }));
+  const scored = async (by: LanguageModel): Promise<CandidateScore[]> =>
+    candidates.length === 0 ? [] : scoreCandidates(by, kind, params.text, targets, plan, candidates, context.signal);
+  const scores = await scored(model);
+  const unchanged = async (by: LanguageModel): Promise<NonNullable<FillMaskResult['unchanged']>> => {
+    const { distributions, actualLogprob } = await ask(by, plan, masks, 0, context.signal);
+    return {
+      masks: masks.map(({ actual }, index): UnchangedMask => {
+        const [before, after] = [distributions[index], answers.distributions[index]] as [Distribution, Distribution];
+        const own = said(before, actual);
+        return {
+          ...own,
+          logprobs: (results[index] as MaskResult).predictions.map(({ id }) => before.logprob(id)),
+          after: own.predictions.map(({ id }) => after.logprob(id)),
+        };
+      }),
+      candidates: await scored(by),
+      actualLogprob,
+    };
+  };
   return {
     model: info.id,
     kind,
@@ -123,6 +145,7 @@ export async function fillMask(
     actualLogprob: answers.actualLogprob,
     candidates: scores,
     vocabSize: info.vocabSize ?? tokenizer.vocabSize,
+    ...(beside === null ? {} : { unchanged: await unchanged(beside) }),
     elapsed: performance.now() - started,
   };
 }

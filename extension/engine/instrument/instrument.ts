@@ -20,7 +20,7 @@ import {
   type ValueInfo,
 } from '../onnx/model';
 import { fedInput } from './cut';
-import { pickNodes, pickOutput, type Pick } from './picks';
+import { pickNodes, pickOutputs, pickValueInfos, type Pick } from './picks';
 
 /** Names are those of values in the graph with fused operators taken apart. */
 export interface Opening {
@@ -73,14 +73,14 @@ export function instrument(subject: Subject, { taps, picks = [], gates, fed = nu
     append(nodes, part.nodes);
     append(addedInputs, part.inputs);
   }
-  const kept = needed(nodes, [...taps, ...picks.map(pickOutput)]);
+  const kept = needed(nodes, [...taps, ...picks.flatMap(pickOutputs)]);
   const made = new Set(kept.flatMap(({ outputs }) => outputs));
   const used = new Set(kept.flatMap((node) => [...node.inputs, ...outerValues(node)]));
   const stated = new Map(graph.outputs.map((output) => [output.name, output]));
   // Without a shape: a stated one that the run contradicts is a warning for nothing.
   const outputs = [
     ...[...taps].map((value) => stated.get(value) ?? newValueInfo(value, typeOf(value))),
-    ...picks.map((pick) => newValueInfo(pickOutput(pick), pick.mean === null ? typeOf(pick.value) : FLOAT)),
+    ...picks.flatMap((pick) => pickValueInfos(pick, typeOf(pick.value))),
   ];
   const inputs = graph.inputs.filter(({ name }) => used.has(name) && name !== fed);
   return {

@@ -4,23 +4,45 @@
  */
 import { encodeTensor, FLOAT, INT64, newNode, newValueInfo, type GraphNode, type ValueInfo } from '../onnx/model';
 
-/** Elements of a value along some axes, then perhaps the mean along one, which stays with one element. */
+/**
+ * Elements of a value along some axes, then perhaps the mean along one, which stays with one element, then perhaps the largest along
+ * the last, whose number is an input too.
+ */
 export interface Pick {
   value: string;
   axes: readonly number[];
   mean: number | null;
+  top: boolean;
 }
 
 /** Before, ReduceMean takes its axes as an attribute. */
 const MEAN_AXES_AS_INPUT = 18;
+/** Before, TopK does not say in which order it gives what it finds. */
+export const SORTED_TOP = 11;
 
-export const pickOutput = ({ value, axes, mean }: Pick): string =>
-  `onnx_lens.pick.${axes.join('.')}${mean === null ? '' : `.mean${mean}`}.${value}`;
+export const pickOutput = ({ value, axes, mean, top }: Pick): string =>
+  `onnx_lens.pick.${axes.join('.')}${mean === null ? '' : `.mean${mean}`}${top ? '.top' : ''}.${value}`;
 
 /** Input with the indices [n] along an axis. */
 export const pickInput = (pick: Pick, axis: number): string => `${pickOutput(pick)}.at${axis}`;
 
-/** The nodes that make a part, in float32 where it is a mean, and their inputs. `type` is the value's. */
+/** Input with how many of the largest [1]; output with their places along the last axis. */
+export const topInput = (pick: Pick): string => `${pickOutput(pick)}.k`;
+export const topIndices = (pick: Pick): string => `${pickOutput(pick)}.indices`;
+
+/** What a session hands out of a part. */
+export const pickOutputs = (pick: Pick): string[] => [pickOutput(pick), ...(pick.top ? [topIndices(pick)] : [])];
+
+/** As they are declared; `type` is the value's. */
+export const pickValueInfos = (pick: Pick, type: number): ValueInfo[] => [
+  newValueInfo(pickOutput(pick), isComputed(pick) ? FLOAT : type),
+  ...(pick.top ? [newValueInfo(topIndices(pick), INT64)] : []),
+];
+
+/** Not merely taken: then it is in float32. */
+const isComputed = ({ mean, top }: Pick): boolean => mean !== null || top;
+
+/** The nodes that make a part, and their inputs. `type` is the value's. */
 export function pickNodes(pick: Pick, type: number, opset: number): { nodes: GraphNode[]; inputs: ValueInfo[] } {
   const output = pickOutput(pick);
   const nodes: GraphNode[] = [];
@@ -29,14 +51,15 @@ export function pickNodes(pick: Pick, type: number, opset: number): { nodes: Gra
     opType: string,
     inputs: readonly string[],
     options: Readonly<Record<string, number | number[]>>,
+    ...more: string[]
   ): void => {
     const name = `${output}.${nodes.length}`;
-    nodes.push(newNode(opType, [last, ...inputs], [name], options));
+    nodes.push(newNode(opType, [last, ...inputs], [name, ...more], options));
     last = name;
   };
   for (const axis of pick.axes) add('Gather', [pickInput(pick, axis)], { axis });
+  if (isComputed(pick) && type !== FLOAT) add('Cast', [], { to: FLOAT });
   if (pick.mean !== null) {
-    if (type !== FLOAT) add('Cast', [], { to: FLOAT });
     if (opset < MEAN_AXES_AS_INPUT) add('ReduceMean', [], { axes: [pick.mean] });
     else {
       const axes = `${output}.axes`;
@@ -44,9 +67,13 @@ export function pickNodes(pick: Pick, type: number, opset: number): { nodes: Gra
       add('ReduceMean', [axes], {});
     }
   }
+  if (pick.top) add('TopK', [topInput(pick)], { axis: -1 }, topIndices(pick));
   nodes.push(newNode('Identity', [last], [output]));
   return {
     nodes,
-    inputs: pick.axes.map((axis) => newValueInfo(pickInput(pick, axis), INT64, [`${pickInput(pick, axis)}.n`])),
+    inputs: [
+      ...pick.axes.map((axis) => newValueInfo(pickInput(pick, axis), INT64, [`${pickInput(pick, axis)}.n`])),
+      ...(pick.top ? [newValueInfo(topInput(pick), INT64, [1])] : []),
+    ],
   };
 }

@@ -10,60 +10,21 @@ import {
   type HeadCorpusParams,
   type HeadRef,
   type HeadRelationsParams,
-  type HeadScale,
   type PredictionTarget,
 } from '../../protocol/attention';
-import {
-  fields,
-  flag,
-  integer,
-  list,
-  modelOf,
-  numeric,
-  oneOf,
-  optional,
-  pathOf,
-  rangeOf,
-  textOf,
-  type Fields,
-} from './fields';
+import { fields, flag, integer, list, modelOf, oneOf, optional, pathOf, rangeOf, textOf, type Fields } from './fields';
+import { headOf, interventionsOf, MOST_LAYERS, scalesOf } from './interventions';
 import type { Reader } from './requests';
 
-export const MOST_LAYERS = 1_000;
-const MOST_HEADS = 1_024;
 const MOST_PICTURES = 4_096;
 export const MOST_POSITIONS = 10 * 2 ** 20;
 export const MOST_SOURCES = 1_000_000;
 export const MOST_PREDICTIONS = 1_000;
 const MOST_MASKED = 512;
-const LARGEST_SCALE = 1e6;
 
-export const headOf = (value: unknown, name: string): HeadRef => {
-  const { layer, head } = fields(value, name);
-  return {
-    layer: integer(layer, `${name}.layer`, 0, MOST_LAYERS),
-    head: integer(head, `${name}.head`, 0, MOST_HEADS),
-  };
-};
 const headsOf = (value: unknown, name: string): HeadRef[] =>
   list(value, name, MOST_PICTURES).map((head, index) => headOf(head, `${name}[${index}]`));
-/** What is scaled, as `read` tells it, by how much, and where. */
-export const scaled =
-  <T>(read: (value: unknown, name: string) => T) =>
-  (value: unknown, name: string): (T & { scale: number; position?: number })[] =>
-    list(value, name, MOST_PICTURES).map((each, index) => {
-      const at = `${name}[${index}]`;
-      const { scale, position } = fields(each, at);
-      return {
-        ...read(each, at),
-        scale: numeric(scale, `${at}.scale`, -LARGEST_SCALE, LARGEST_SCALE),
-        ...(position === undefined ? {} : { position: integer(position, `${at}.position`, 0, MOST_POSITIONS) }),
-      };
-    });
-const scalesOf: (value: unknown, name: string) => HeadScale[] = scaled(headOf);
-
-/** The text alone, with nothing changed. */
-export const textInputOf = (params: Fields): Omit<AttentionInput, 'interventions'> => ({
+export const inputOf = (params: Fields): AttentionInput => ({
   model: modelOf(params),
   text: textOf(params['text'], 'text'),
   ...optional(params, 'pair', textOf),
@@ -71,11 +32,7 @@ export const textInputOf = (params: Fields): Omit<AttentionInput, 'interventions
   ...optional(params, 'masked', (value, name) =>
     list(value, name, MOST_MASKED).map((range, index) => rangeOf(range, `${name}[${index}]`)),
   ),
-});
-
-const inputOf = (params: Fields): AttentionInput => ({
-  ...textInputOf(params),
-  ...optional(params, 'interventions', scalesOf),
+  ...interventionsOf(params),
 });
 
 const sourceOf = (value: unknown, index: number): CorpusSource => {
@@ -146,6 +103,7 @@ function ablateOf(params: Fields): AblateParams {
 }
 
 export const ATTENTION_READERS: { [M in keyof AttentionEngineMethods]: Reader<M> } = {
+  inputTokens: inputOf,
   attention: inputOf,
   attentionMaps: (params) => ({
     ...inputOf(params),

@@ -24,6 +24,7 @@ import {
   wrong,
   type Fields,
 } from './fields';
+import { interventionsOf } from './interventions';
 import type { Reader } from './requests';
 
 const MOST_LAYERS = 1_000;
@@ -92,12 +93,14 @@ const analogyWords = (value: unknown, name: string, counts: readonly number[]): 
 export const EMBEDDING_READERS: { [M in keyof EmbeddingEngineMethods]: Reader<M> } = {
   embed: (params) => ({
     model: modelOf(params),
+    ...interventionsOf(params),
     texts: textsOf(params),
     layers: layersOf(params['layers']),
     pool: oneOf(params['pool'], 'pool', POOLS),
   }),
   wordInContext: (params) => ({
     model: modelOf(params),
+    ...interventionsOf(params),
     text: textOf(params['text'], 'text'),
     range: rangeOf(params['range'], 'range'),
     topK: integer(params['topK'], 'topK', 0, MOST_NEIGHBOURS),
@@ -105,6 +108,7 @@ export const EMBEDDING_READERS: { [M in keyof EmbeddingEngineMethods]: Reader<M>
   }),
   sentenceSimilarity: (params) => ({
     model: modelOf(params),
+    ...interventionsOf(params),
     texts: textsOf(params),
     ...optional(params, 'layer', layerOf),
     pool: oneOf(params['pool'], 'pool', ['mean', 'cls', 'pooler', 'own']),
@@ -112,6 +116,7 @@ export const EMBEDDING_READERS: { [M in keyof EmbeddingEngineMethods]: Reader<M>
   }),
   occurrences: (params) => ({
     model: modelOf(params),
+    ...interventionsOf(params),
     word: textOf(params['word'], 'word', LONGEST_WORD),
     sources: sourcesOf(params),
     most: integer(params['most'], 'most', 1, MOST_OCCURRENCES),
@@ -123,6 +128,7 @@ export const EMBEDDING_READERS: { [M in keyof EmbeddingEngineMethods]: Reader<M>
   }),
   contextuality: (params) => ({
     model: modelOf(params),
+    ...interventionsOf(params),
     sources: sourcesOf(params),
     limit: integer(params['limit'], 'limit', 1, MOST_SOURCES),
     leastContexts: integer(params['leastContexts'], 'leastContexts', 2, MOST_SOURCES),
@@ -143,6 +149,7 @@ export const EMBEDDING_READERS: { [M in keyof EmbeddingEngineMethods]: Reader<M>
   }),
   learnMix: (params) => ({
     model: modelOf(params),
+    ...interventionsOf(params),
     train: examplesOf(params['train'], 'train'),
     test: examplesOf(params['test'], 'test'),
     folds: integer(params['folds'], 'folds', 2, MOST_NEIGHBOURS),

@@ -1,29 +1,10 @@
 /** What may be asked of a model's layers and memories, checked. */
-import {
-  MEMORY_MEASURES,
-  type FfnEngineMethods,
-  type FfnInput,
-  type MemoryStatsState,
-  type NeuronRef,
-  type Scale,
-  type TriggersState,
-} from '../../protocol/ffn';
-import {
-  corpusOf,
-  headOf,
-  MOST_LAYERS,
-  MOST_POSITIONS,
-  MOST_PREDICTIONS,
-  scaled,
-  stateOf,
-  targetOf,
-  textInputOf,
-  whole,
-} from './attention';
+import { MEMORY_MEASURES, type FfnEngineMethods, type MemoryStatsState, type TriggersState } from '../../protocol/ffn';
+import { corpusOf, inputOf, MOST_POSITIONS, MOST_PREDICTIONS, stateOf, targetOf, whole } from './attention';
 import { fields, flag, integer, list, modelOf, numeric, oneOf, optional, pathOf, textOf, type Fields } from './fields';
+import { MOST_LAYERS, neuronOf, scalesOf } from './interventions';
 import type { Reader } from './requests';
 
-const MOST_NEURONS = 1_000_000;
 const MOST_WATCHED = 100;
 const MOST_MEMORIES = 10_000;
 /** Whose activations are kept for each text. */
@@ -32,28 +13,11 @@ const MOST_CLUSTERS = 10_000;
 const MOST_GROUPS = 100;
 const LARGEST_ACTIVATION = 1e6;
 
-const neuronOf = (value: unknown, name: string): NeuronRef => {
-  const { layer, neuron } = fields(value, name);
-  return {
-    layer: integer(layer, `${name}.layer`, 0, MOST_LAYERS),
-    neuron: integer(neuron, `${name}.neuron`, 0, MOST_NEURONS),
-  };
-};
-
-const scalesOf: (value: unknown, name: string) => Scale[] = scaled((value, name) =>
-  fields(value, name)['neuron'] === undefined ? headOf(value, name) : neuronOf(value, name),
-);
-
 const layersOf = (value: unknown, name: string): number[] =>
   list(value, name, MOST_LAYERS).map((layer, index) => integer(layer, `${name}[${index}]`, 0, MOST_LAYERS));
 
 const thresholdOf = (params: Fields): number => numeric(params['threshold'], 'threshold', 0, LARGEST_ACTIVATION);
 const seedOf = (params: Fields): number => integer(params['seed'], 'seed', 0, Number.MAX_SAFE_INTEGER);
-
-const inputOf = (params: Fields): FfnInput => ({
-  ...textInputOf(params),
-  ...optional(params, 'interventions', scalesOf),
-});
 
 export const FFN_READERS: { [M in keyof FfnEngineMethods]: Reader<M> } = {
   logitLens: (params) => ({

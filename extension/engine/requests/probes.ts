@@ -1,6 +1,7 @@
 /** Relation probes as they come in, checked. */
 import type { ProbeEngineMethods, ProbeFact, ProbeOptions, ProbeRelation, ProbeTemplate } from '../../protocol/probes';
 import { fields, flag, integer, list, modelOf, oneOf, optional, textOf, wrong, type Fields } from './fields';
+import { interventionsOf } from './interventions';
 import type { Reader } from './requests';
 
 const MOST_RELATIONS = 10_000;
@@ -71,6 +72,7 @@ function optionsOf(value: unknown): ProbeOptions {
     seed: integer(options['seed'], 'options.seed', 0, Number.MAX_SAFE_INTEGER),
     ...optional(options, 'vocabulary', wordsOf),
     ...optional(options, 'byLayer', flag),
+    ...interventionsOf(options),
   };
 }
 

@@ -15,7 +15,8 @@ import { ATTENTION_READERS } from './attention';
 import { FFN_READERS } from './ffn';
 import { EMBEDDING_READERS } from './embeddings';
 import { PROBE_READERS } from './probes';
-import { fields, flag, integer, list, modelOf, oneOf, rangeOf, textOf, wrong, type Fields } from './fields';
+import { fields, flag, integer, list, modelOf, oneOf, optional, rangeOf, textOf, wrong, type Fields } from './fields';
+import { interventionsOf } from './interventions';
 
 const MOST_PREDICTIONS = 1_000_000;
 const MOST_TARGETS = 512;
@@ -54,6 +55,8 @@ function fillMaskParams(params: Fields): FillMaskParams {
     ...(joint === undefined
       ? {}
       : { joint: { beam: integer(fields(joint, 'joint')['beam'], 'joint.beam', 1, MOST_BEAMS) } }),
+    ...interventionsOf(params),
+    ...optional(params, 'compare', flag),
   };
 }
 
@@ -63,6 +66,7 @@ function scoreParams(params: Fields): ScoreParams {
     model: modelOf(params),
     text: textOf(params['text'], 'text'),
     ...(range === undefined ? {} : { range: rangeOf(range, 'range') }),
+    ...interventionsOf(params),
   };
 }
 
@@ -71,6 +75,7 @@ function nextSentenceParams(params: Fields): NextSentenceParams {
     model: modelOf(params),
     first: textOf(params['first'], 'first'),
     second: textOf(params['second'], 'second'),
+    ...interventionsOf(params),
   };
 }
 
@@ -81,6 +86,7 @@ function corruptParams(params: Fields): CorruptParams {
     seed: integer(params['seed'], 'seed', 0, Number.MAX_SAFE_INTEGER),
     wholeWord: flag(params['wholeWord'], 'wholeWord'),
     topK: integer(params['topK'], 'topK', 1, MOST_PREDICTIONS),
+    ...interventionsOf(params),
   };
 }
 
@@ -91,6 +97,8 @@ function traceParams(params: Fields): TraceParams {
     text: textOf(params['text'], 'text'),
     ...(pair === undefined ? {} : { pair: textOf(pair, 'pair') }),
     hooks: list(params['hooks'], 'hooks', MOST_HOOKS).map((hook) => textOf(hook, 'hooks', LONGEST_HOOK)),
+    ...optional(params, 'top', (top, name) => integer(top, name, 1, MOST_PREDICTIONS)),
+    ...interventionsOf(params),
   };
 }
 

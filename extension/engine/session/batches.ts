@@ -48,7 +48,7 @@ export function rowsOf(given: Activation, kind: Layout['kind'], rows: readonly n
   return picked;
 }
 
-/** Results of runs at the places of their rows, with zeros as padding. Throws `model-unsupported` when they have no rows. */
+/** Results of runs at the places of their rows, with zeros as padding (−1 as indices). Throws `model-unsupported` when they have no rows. */
 export function join(
   runs: readonly { rows: readonly number[]; result: Activation }[],
   batch: number,
@@ -68,11 +68,22 @@ export function join(
   );
   const joined = { dims: [batch, ...rest], data: new Float32Array(batch * sizeOf(rest)) };
   for (const { rows, result } of runs) rows.forEach((row, index) => copyRow(result, index, joined, row));
-  return joined;
+  if (first?.result.indices === undefined) return joined;
+  const places = { dims: joined.dims, data: new Int32Array(joined.data.length).fill(-1) };
+  for (const { rows, result } of runs)
+    rows.forEach((row, index) =>
+      copyRow({ dims: result.dims, data: result.indices as Int32Array }, index, places, row),
+    );
+  return { ...joined, indices: places.data };
 }
 
 /** Copies one row of a tensor into one of another of the same rank, as far as both reach. */
-function copyRow(from: Activation, fromRow: number, to: Activation, toRow: number): void {
+function copyRow<T extends Float32Array | Int32Array>(
+  from: { dims: readonly number[]; data: T },
+  fromRow: number,
+  to: { dims: readonly number[]; data: T },
+  toRow: number,
+): void {
   const last = from.dims.length - 1;
   const visit = (axis: number, source: number, target: number): void => {
     const [own, others] = [from.dims[axis] ?? 1, to.dims[axis] ?? 1];

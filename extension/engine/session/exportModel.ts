@@ -9,6 +9,7 @@ import { basename, dirname, extname, join } from 'node:path';
 import type { ExportResult, Recipe, Scale } from '../../protocol/ffn';
 import type { ModelRef } from '../../protocol/engine';
 import { LensError } from '../../protocol/errors';
+import { requireBakeable } from '../../files/recipe';
 import { storageError } from '../../files/replaceFile';
 import type { Anatomy } from '../anatomy/anatomy';
 import { bake, type Baked, type ScaledTensor, type Scaling } from '../instrument/bake';
@@ -62,13 +63,17 @@ export async function exportModel(
     await writeFile(join(temporary, 'recipe.json'), `${JSON.stringify(recipe, null, 2)}\n`);
     await writeFile(join(temporary, 'lens.json'), `${JSON.stringify(ownNotes(ref, recipe), null, 2)}\n`);
     checkExternalData(readModel(join(temporary, HEADER)), join(temporary, HEADER));
-    if (signal.aborted) throw new LensError('cancelled', 'Cancelled.');
+    throwIfAborted(signal);
     await rename(temporary, out);
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
     throw error instanceof LensError ? error : storageError(out, error);
   }
   return { folder: out, changes: how(recipe.changes, baked), elapsed: performance.now() - started };
+}
+
+function throwIfAborted({ aborted }: AbortSignal): void {
+  if (aborted) throw new LensError('cancelled', 'Cancelled.');
 }
 
 const how = (changes: readonly Scale[], { how: ways }: Baked): ExportResult['changes'] => {
@@ -91,13 +96,7 @@ function groupsOf(changes: readonly Scale[]): Map<string, Scale[]> {
 }
 
 function scalingsOf({ blocks, subject }: Anatomy, changes: readonly Scale[]): Scaling[] {
-  const placedOne = changes.find(({ position }) => position !== undefined);
-  if (placedOne !== undefined)
-    throw new LensError(
-      'bad-input',
-      `The recipe changes something at token ${placedOne.position} only; weights are the same for all tokens.`,
-      'Export a recipe whose changes hold everywhere.',
-    );
+  requireBakeable(changes);
   return [...groupsOf(changes).values()].map((group): Scaling => {
     const block = blocks[group[0]?.layer ?? -1];
     const isNeuron = group.some((change) => 'neuron' in change);
@@ -147,7 +146,7 @@ async function writeWeights(
   let done = 0;
   try {
     for (const [name, initializer] of model.graph.initializers) {
-      if (signal.aborted) throw new LensError('cancelled', 'Cancelled.');
+      throwIfAborted(signal);
       progress({ message: 'Writing weights', fraction: done++ / model.graph.initializers.size });
       const scaled = tensors.get(name);
       const { place, raw } = initializer;
@@ -163,6 +162,7 @@ async function writeWeights(
       at = Math.ceil(at / ALIGNMENT) * ALIGNMENT;
       const step = scaled === undefined ? CHUNK : length;
       for (let start = 0; start < length; start += step) {
+        throwIfAborted(signal);
         const bytes = Buffer.alloc(Math.min(step, length - start));
         await source.read(bytes, 0, bytes.length, place.offset + start);
         const written = scaled === undefined ? bytes : scaledBytes(bytes, initializer, scaled);

@@ -7,7 +7,7 @@ import type { Anatomy } from '../anatomy/anatomy';
 import type { Site } from '../anatomy/hooks';
 import { fedInput } from '../instrument/cut';
 import { gateWidth, instrument, offsetInput, scaleInput } from '../instrument/instrument';
-import { pickInput, pickOutput, type Pick } from '../instrument/picks';
+import { pickInput, pickOutput, pickOutputs, topIndices, topInput, type Pick } from '../instrument/picks';
 import { elementCount, encodeModel, type OnnxModel } from '../onnx/model';
 import type { Description } from './describe';
 import type { Activation, Intervention, Trace } from './internals';
@@ -95,16 +95,23 @@ export class InstrumentedSession {
       all[scaleInput(value)] = gate('scale');
       all[offsetInput(value)] = gate('offset');
     }
+    const give = (input: string, numbers: readonly number[]): void => {
+      all[input] = new Tensor('int64', BigInt64Array.from(numbers, BigInt), [numbers.length]);
+    };
     // What is not looked at now is one element; nobody fetches it.
-    for (const pick of picks)
-      for (const axis of pick.axes) all[pickInput(pick, axis)] = new Tensor('int64', BigInt64Array.of(0n), [1]);
-    for (const { plan } of reads)
-      plan?.pick.axes.forEach((axis, at) => {
-        const indices = BigInt64Array.from(plan.indices(batch, length)[at] as number[], BigInt);
-        all[pickInput(plan.pick, axis)] = new Tensor('int64', indices, [indices.length]);
-      });
-    const outputOf = ({ plan, site }: Read): string => (plan === null ? site.value : pickOutput(plan.pick));
-    const names = [...new Set(reads.map(outputOf))];
+    for (const pick of picks) {
+      for (const axis of pick.axes) give(pickInput(pick, axis), [0]);
+      if (pick.top) give(topInput(pick), [1]);
+    }
+    for (const { hook, plan } of reads) {
+      if (plan === null) continue;
+      const { pick, indices } = plan;
+      pick.axes.forEach((axis, at) => give(pickInput(pick, axis), indices(batch, length)[at] as number[]));
+      if (pick.top) give(topInput(pick), [shapes.get(hook)?.at(-1) ?? 1]);
+    }
+    const names = [
+      ...new Set(reads.flatMap(({ plan, site }) => (plan === null ? [site.value] : pickOutputs(plan.pick)))),
+    ];
     let results: InferenceSession.OnnxValueMapType;
     try {
       results = await this.session.run(all, names);
@@ -114,8 +121,13 @@ export class InstrumentedSession {
     return new Map(
       reads.map((read): [string, Activation] => {
         const { hook, site, part, plan } = read;
-        const tensor = results[outputOf(read)] as Tensor;
-        if (plan !== null) return [hook, partOf(tensor, shapes.get(hook) ?? [], hook)];
+        const tensorOf = (name: string): Tensor => results[name] as Tensor;
+        if (plan !== null) {
+          const { pick } = plan;
+          const indices = pick.top ? tensorOf(topIndices(pick)) : undefined;
+          return [hook, partOf(tensorOf(pickOutput(pick)), indices, shapes.get(hook) ?? [], hook)];
+        }
+        const tensor = tensorOf(site.value);
         const whole = canonical(tensor, site, batch, length, hook);
         return [hook, part === undefined ? whole : takePart(whole, site.layout, part)];
       }),

@@ -7,6 +7,8 @@ import type { InputRow } from './languageModel';
 export interface Activation {
   dims: readonly number[];
   data: Float32Array;
+  /** With `Part.top`, of each number: its place along the whole last axis. −1 where a text of a batch is too short to have one. */
+  indices?: Int32Array;
 }
 
 /**
@@ -29,6 +31,8 @@ export interface Part {
   mean?: 'heads';
   /** Of [B,T,F] or [B,T,D], in this order. */
   columns?: readonly number[];
+  /** Of that the largest so many along the last axis (all, where there are fewer), largest first; of equals the first. */
+  top?: number;
 }
 
 export interface TraceOptions {

@@ -1,6 +1,7 @@
 import type { ModelInfo, Progress } from '../../protocol/engine';
 import { LensError } from '../../protocol/errors';
 import type { LensTokenizer } from '../text/tokenizer';
+import type { Intervention } from './internals';
 
 /** One input row: ids with special tokens, and the segment of each (0 or 1) where it matters. */
 export interface InputRow {
@@ -32,8 +33,8 @@ export interface LanguageModel {
   readonly tokenizer: LensTokenizer;
   /** Runs the batch once and returns logits only at `places` (the head is not computed elsewhere where the graph allows). */
   logitsAt(batch: readonly InputRow[], places: readonly LogitPlace[]): Promise<LogitRows>;
-  /** Next-sentence logits [B, 2], label 0 = is next. */
-  nextSentenceLogits(batch: readonly InputRow[]): Promise<Float32Array>;
+  /** Next-sentence logits [B, 2], label 0 = is next, with activations changed. */
+  nextSentenceLogits(batch: readonly InputRow[], changes?: readonly Intervention[]): Promise<Float32Array>;
 }
 
 /** Throws `no-lm-head` for models that predict no words. */

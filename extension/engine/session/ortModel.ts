@@ -290,7 +290,7 @@ export class OrtModel implements LanguageModel, Internals {
     return assemble(parts, places.length);
   }
 
-  async nextSentenceLogits(batch: readonly InputRow[]): Promise<Float32Array> {
+  async nextSentenceLogits(batch: readonly InputRow[], changes: readonly Intervention[] = []): Promise<Float32Array> {
     const { nextSentence, info } = this.description;
     if (nextSentence === null)
       throw new LensError(
@@ -298,6 +298,11 @@ export class OrtModel implements LanguageModel, Internals {
         `${info.id} has no next-sentence head in its file.`,
         'The included bert-base-cased has one.',
       );
+    if (changes.length > 0) {
+      const { data } = (await this.tracer.trace(batch, [nextSentence], changes)).get(nextSentence) as Activation;
+      checkFinite(data, 2, info.id);
+      return data;
+    }
     const session = await this.nextSentenceSession(nextSentence);
     const parts: Part[] = [];
     for (const rows of this.fill.groups(batch)) {

@@ -3,11 +3,12 @@ import type { Tensor } from 'onnxruntime-node';
 import { LensError } from '../../protocol/errors';
 import { canonicalDims, type Layout, type Site } from '../anatomy/hooks';
 import type { Subject } from '../anatomy/subject';
-import { pickOutput, type Pick } from '../instrument/picks';
+import { pickOutput, SORTED_TOP, type Pick } from '../instrument/picks';
 import { sizeOf } from '../onnx/model';
 import type { Activation, Part } from './internals';
 import { unexpectedShape } from './layout';
 import { floats } from './runtime';
+import { topK } from './topK';
 
 /** A part as the graph can take it. */
 export interface PartPlan {
@@ -45,12 +46,13 @@ const range = (length: number): number[] => Array.from({ length }, (_, index) =>
 
 /** Null where the whole must be fetched: the tensor has heads and tokens in one axis that something else is in too. */
 function planPart(
-  { values, batch, length }: Subject,
+  { values, batch, length, opset }: Subject,
   { value, layout }: Site,
-  { heads, positions, mean, columns: picked }: Part,
+  { heads, positions, mean, columns: picked, top }: Part,
 ): PartPlan | null {
   const dims = values.get(value)?.dims;
   if (dims === undefined || layout.kind === 'plain' || layout.kind === 'factor') return null;
+  if (top !== undefined && (opset < SORTED_TOP || !isLastAxis(layout, dims))) return null;
   const along = new Map<number, (batch: number, length: number) => number[]>();
   const rank = dims.length;
   const flat = (count: number | null, picked: readonly number[]) => (rows: number, tokens: number) =>
@@ -72,10 +74,17 @@ function planPart(
   }
   const axes = [...along.keys()].sort((one, other) => one - other);
   return {
-    pick: { value, axes, mean: mean === undefined ? null : 1 },
+    pick: { value, axes, mean: mean === undefined ? null : 1, top: top !== undefined },
     indices: (rows, tokens) =>
       axes.map((axis) => (along.get(axis) as (batch: number, length: number) => number[])(rows, tokens)),
   };
+}
+
+/** Whether the tensor's last axis, as far as columns are taken of it, is the last of the hook. */
+function isLastAxis(layout: Extract<Layout, { kind: 'tokens' | 'pairs' }>, dims: readonly number[]): boolean {
+  if (layout.kind === 'pairs') return true;
+  const { rest, columns } = layout;
+  return rest.length === 1 ? columns !== null || dims.at(-1) === rest[0] : dims.length === 4;
 }
 
 /** Columns of the tensor that the heads are in, or some columns of the hook; null: all in order. */
@@ -92,7 +101,7 @@ function tensorColumns(
 
 /** The hook's canonical shape with only the part in it. Throws `bad-input` for a part that the hook does not have. */
 export function partDims(hook: string, layout: Layout, part: Part, batch: number, length: number): number[] {
-  const { heads, positions, mean, columns } = part;
+  const { heads, positions, mean, columns, top } = part;
   const wrong = (why: string): LensError => new LensError('bad-input', `There is no such part of ${hook}: ${why}.`);
   const whole = canonicalDims(layout, batch, length);
   if (whole === null) throw wrong('its shape is the graph’s own');
@@ -105,23 +114,46 @@ export function partDims(hook: string, layout: Layout, part: Part, batch: number
   if (heads?.every((head) => inside(head, count ?? 0)) === false) throw wrong(`it has ${count} heads`);
   if (positions?.every((position) => inside(position, length)) === false) throw wrong(`it has ${length} positions`);
   if (columns?.every((column) => inside(column, width ?? 0)) === false) throw wrong(`it has ${width} columns`);
+  if (top !== undefined && !(Number.isInteger(top) && top > 0)) throw wrong('at least one number must be wanted');
   const [tokens, those] = [positions?.length ?? length, mean === undefined ? (heads?.length ?? count) : 1];
   const tokenAxis = layout.kind === 'pairs' ? 2 : 1;
-  return whole.map((size, axis) => {
+  const dims = whole.map((size, axis) => {
     if (axis === tokenAxis) return tokens;
     if (axis === 2 && columns !== undefined) return columns.length;
     return axis === headAxis && those !== null ? those : size;
   });
+  const last = dims.pop() as number;
+  return [...dims, Math.min(last, top ?? last)];
 }
 
 /** The part of a whole. */
-export function takePart(whole: Activation, layout: Layout, { heads, positions, mean, columns }: Part): Activation {
+export function takePart(
+  whole: Activation,
+  layout: Layout,
+  { heads, positions, mean, columns, top }: Part,
+): Activation {
   const [headAxis, tokenAxis] = layout.kind === 'pairs' ? [1, 2] : [2, 1];
   let part = whole;
   if (positions !== undefined) part = take(part, tokenAxis, positions);
   if (heads !== undefined) part = take(part, headAxis, heads);
   if (columns !== undefined) part = take(part, 2, columns);
-  return mean === undefined ? part : meanOver(part, headAxis);
+  if (mean !== undefined) part = meanOver(part, headAxis);
+  return top === undefined ? part : largest(part, top);
+}
+
+function largest({ dims, data }: Activation, top: number): Activation {
+  const size = dims.at(-1) as number;
+  const count = Math.min(top, size);
+  const rows = data.length / size;
+  const found = { dims: [...dims.slice(0, -1), count], data: new Float32Array(rows * count) };
+  const indices = new Int32Array(rows * count);
+  for (let row = 0; row < rows; row++) {
+    const own = data.subarray(row * size, (row + 1) * size);
+    const order = topK(own, count);
+    indices.set(order, row * count);
+    order.forEach((index, place) => (found.data[row * count + place] = own[index] as number));
+  }
+  return { ...found, indices };
 }
 
 function take({ dims, data }: Activation, axis: number, indices: readonly number[]): Activation {
@@ -151,8 +183,9 @@ function meanOver({ dims, data }: Activation, axis: number): Activation {
 }
 
 /** What the graph took, in the shape of the part. Throws `model-unsupported` when it has other elements. */
-export function partOf(tensor: Tensor, dims: readonly number[], hook: string): Activation {
+export function partOf(tensor: Tensor, indices: Tensor | undefined, dims: readonly number[], hook: string): Activation {
   const data = floats(tensor);
   if (data.length !== sizeOf(dims)) throw unexpectedShape(hook, tensor.dims);
-  return { dims, data };
+  if (indices === undefined) return { dims, data };
+  return { dims, data, indices: Int32Array.from(indices.data as BigInt64Array, Number) };
 }

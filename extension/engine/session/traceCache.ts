@@ -31,7 +31,7 @@ export class TraceCache {
       tokenizer: model.tokenizer,
       anatomy: () => model.anatomy(),
       logitsAt: (batch, places) => model.logitsAt(batch, places),
-      nextSentenceLogits: (batch) => model.nextSentenceLogits(batch),
+      nextSentenceLogits: (...args) => model.nextSentenceLogits(...args),
       weight: (name) => this.use(`weight ${name}`) ?? this.keep(`weight ${name}`, model.weight(name)),
       unembedding: (id) => this.use(`unembedding ${id}`) ?? this.keep(`unembedding ${id}`, model.unembedding(id)),
       trace: (rows, hooks, interventions = [], options = {}) => this.trace(model, rows, hooks, interventions, options),

@@ -4,16 +4,10 @@
  * Michel et al. 2019 (theirs is the mean over a data set; this is one text). Mean ablation puts the head's mean over the tokens of the
  * text in its place.
  */
-import type {
-  AblateParams,
-  AblationResult,
-  HeadEffect,
-  HeadRef,
-  HeadScale,
-  PredictionTarget,
-} from '../../../protocol/attention';
+import type { AblateParams, AblationResult, HeadEffect, HeadRef, PredictionTarget } from '../../../protocol/attention';
 import type { Prediction } from '../../../protocol/engine';
 import { LensError } from '../../../protocol/errors';
+import type { Scale } from '../../../protocol/interventions';
 import type { Anatomy } from '../../anatomy/anatomy';
 import { blockHook } from '../../anatomy/hooks';
 import { hasHalfFloats } from '../../anatomy/subject';
@@ -21,11 +15,12 @@ import type { Activation, Internals } from '../../session/internals';
 import { checkFinite, requireHead, type LanguageModel, type RunContext } from '../../session/languageModel';
 import { Distribution } from '../distribution';
 import { throwIfCancelled } from '../forward';
+import { scaleInterventions } from '../interventions';
 import { predictedAt, predictedByDefault } from '../predicted';
 import { actualToken, topPredictions } from '../predictions';
 import { LOGITS, logitsAt, quantisesActivations, runChanges, zHook, type ChangedRuns } from './changedRuns';
 import { meanOverTokens, type HeadChange } from './headChanges';
-import { checkHeads, headInterventions, prepareInput } from './input';
+import { checkHeads, prepareInput } from './input';
 
 /**
  * Of the gate, for the central difference. Measured against PyTorch's gradients on the fixtures: .01 is off by at most .001 for
@@ -47,7 +42,7 @@ export async function ablate(
   const { interventions = [], ablate: what, topK } = params;
   const target = params.target ?? { position: predictedByDefault(model, row.ids) };
   const position = predictedAt(model, target.position, row.ids.length);
-  const base = headInterventions(anatomy, interventions, row.ids.length);
+  const base = scaleInterventions(anatomy, interventions, row.ids.length);
   const asked = 'together' in what ? [] : headsOf(anatomy, what.each);
   const runs: ChangedRuns = { model, anatomy, row, base, position, context };
   const clean = await unchanged(runs, asked);
@@ -125,9 +120,9 @@ function targetId({ token }: PredictionTarget, before: Distribution, clean: Clea
 
 async function changedTogether(
   { model, anatomy, row, position, context }: ChangedRuns,
-  scales: readonly HeadScale[],
+  scales: readonly Scale[],
 ): Promise<Distribution> {
-  const changes = headInterventions(anatomy, scales, row.ids.length);
+  const changes = scaleInterventions(anatomy, scales, row.ids.length);
   const trace = await model.trace([row], [LOGITS], changes, logitsAt(position));
   throwIfCancelled(context.signal);
   return predictionOf(model, trace);

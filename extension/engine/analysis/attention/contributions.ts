@@ -22,7 +22,7 @@ export interface HeadNumbers {
   width: number;
 }
 
-/** Factors of the heads' outputs during the run: 1 but for an intervention. */
+/** Factors of the heads' outputs at each query during the run [T,H]: 1 but for an intervention. */
 export type Gates = Float32Array;
 
 /** The norm after the sum: γ [D], and √(var y_i + ε) of each token [T]. */
@@ -120,7 +120,8 @@ export function contributions(
     for (let query = 0; query < length; query++) {
       for (let index = 0; index < size; index++) {
         const head = heads[index] as number;
-        weights[index] = (pattern[(head * length + query) * length + key] as number) * (gates[head] as number);
+        weights[index] =
+          (pattern[(head * length + query) * length + key] as number) * (gates[query * numbers.heads + head] as number);
       }
       const deviation = norm === null ? 1 : (norm.deviations[query] as number);
       let square: number;

@@ -1,13 +1,12 @@
 /** The text of a question about attention → what runs through the model, token by token. */
-import type { AttentionInput, AttentionToken, AttentionUnit, HeadRef, HeadScale } from '../../../protocol/attention';
+import type { AttentionInput, AttentionToken, AttentionUnit, HeadRef } from '../../../protocol/attention';
 import type { TextRange, WindowInfo } from '../../../protocol/engine';
 import { LensError } from '../../../protocol/errors';
 import { counted } from '../../../protocol/format';
 import { wordIndices, wordText } from '../../../protocol/words';
 import type { Anatomy } from '../../anatomy/anatomy';
 import type { Block } from '../../anatomy/blocks';
-import { blockHook } from '../../anatomy/hooks';
-import type { Internals, Intervention } from '../../session/internals';
+import type { Internals } from '../../session/internals';
 import type { InputRow } from '../../session/languageModel';
 import { tokensOf, type Encoding } from '../../text/encoding';
 import type { LensTokenizer } from '../../text/tokenizer';
@@ -166,31 +165,4 @@ export function checkHeads(anatomy: Pick<Anatomy, 'layers' | 'blocks'>, heads: r
         `There is no head ${head} in layer ${layer}; it has heads 0 to ${attention.heads - 1}.`,
       );
   }
-}
-
-/**
- * Heads times their scales, as changes of z [B,T,H,d] (Michel et al. 2019: a gate on the head's mixed values before W_O): one for all
- * heads of a block. `length` is T. Throws `bad-input` for heads and tokens that are not there.
- */
-export function headInterventions(
-  anatomy: Pick<Anatomy, 'layers' | 'blocks'>,
-  scales: readonly HeadScale[],
-  length: number,
-): Intervention[] {
-  checkHeads(anatomy, scales);
-  for (const { position } of scales)
-    if (position !== undefined && position >= length)
-      throw new LensError('bad-input', `There is no token ${position}; the text has tokens 0 to ${length - 1}.`);
-  const layers = [...new Set(scales.map(({ layer }) => layer))].sort((a, b) => a - b);
-  return layers.map((layer) => {
-    const heads = anatomy.blocks[layer]?.attention.heads as number;
-    const own = scales.filter((each) => each.layer === layer);
-    const tokens = own.some(({ position }) => position !== undefined) ? length : 1;
-    const data = new Float32Array(tokens * heads).fill(1);
-    for (const { head, scale, position } of own)
-      for (let token = 0; token < tokens; token++)
-        if (position === undefined || position === token)
-          data[token * heads + head] = (data[token * heads + head] as number) * scale;
-    return { hook: blockHook(layer, 'attn.hook_z'), scale: { dims: [1, tokens, heads, 1], data } };
-  });
 }

@@ -6,15 +6,16 @@ import type {
   AttentionMethod,
   AttentionSelection,
   HeadRef,
-  HeadScale,
 } from '../../../protocol/attention';
 import { LensError } from '../../../protocol/errors';
 import { counted, headName } from '../../../protocol/format';
+import type { Scale } from '../../../protocol/interventions';
 import type { Anatomy } from '../../anatomy/anatomy';
 import type { Block } from '../../anatomy/blocks';
 import type { Activation, Internals } from '../../session/internals';
 import type { LanguageModel, RunContext } from '../../session/languageModel';
 import { throwIfCancelled } from '../forward';
+import { headFactors, scaleInterventions } from '../interventions';
 import { MOST_AT_ONCE, traceBlocks, type BlockHook, type Run } from './blocks';
 import {
   contributions,
@@ -26,7 +27,7 @@ import {
   type HeadNumbers,
 } from './contributions';
 import { LayeredFlow } from './flow';
-import { checkHeads, headInterventions, prepareInput, unitsOf } from './input';
+import { checkHeads, prepareInput, unitsOf } from './input';
 import { noteOf } from './notes';
 import { rollOn, withResidual } from './rollout';
 import { mergeUnits, renormaliseRows, rowsSumToOne, shownUnits } from './units';
@@ -42,7 +43,7 @@ interface Source {
   anatomy: Anatomy;
   run: Run;
   length: number;
-  scales: readonly HeadScale[];
+  scales: readonly Scale[];
   context: RunContext;
 }
 
@@ -63,7 +64,7 @@ export async function attentionMaps(
   const anatomy = await model.anatomy();
   const { layer, heads, method, combine, words, specials } = params;
   const scales = params.interventions ?? [];
-  const interventions = headInterventions(anatomy, scales, tokens.length);
+  const interventions = scaleInterventions(anatomy, scales, tokens.length);
   checkHeads(anatomy, heads.length === 0 ? [{ layer, head: 0 }] : heads);
   const units = shownUnits(unitsOf(tokens, words), specials);
   if (units.length === 0)
@@ -153,12 +154,8 @@ function headsOf({ anatomy }: Source, { layer, head }: Target): number[] {
 }
 
 /** Factors of a block's heads in this run. */
-function gatesOf({ anatomy, scales }: Source, layer: number): Gates {
-  const gates = new Float32Array(anatomy.blocks[layer]?.attention.heads as number).fill(1);
-  for (const { head, scale } of scales.filter((each) => each.layer === layer))
-    gates[head] = (gates[head] as number) * scale;
-  return gates;
-}
+const gatesOf = ({ anatomy, scales, length }: Source, layer: number): Gates =>
+  headFactors(scales, layer, anatomy.blocks[layer]?.attention.heads as number, length);
 
 /** Mean over heads of a matrix of each. */
 function meanOver(heads: readonly number[], length: number, of: (head: number, at: number) => number): Float64Array {
@@ -208,7 +205,8 @@ async function weightedValues(source: Source, targets: readonly Target[]): Promi
     );
     return meanOver([...lengths.keys()], length, (head, at) => {
       const norm = lengths.get(head)?.[at % length] as number;
-      return (pattern[head * length * length + at] as number) * norm * Math.abs(gates[head] as number);
+      const gate = gates[Math.floor(at / length) * heads + head] as number;
+      return (pattern[head * length * length + at] as number) * norm * Math.abs(gate);
     });
   });
   return { matrices, mixing: null };

@@ -6,9 +6,10 @@ import { blockHook } from '../../anatomy/hooks';
 import type { Internals } from '../../session/internals';
 import type { LanguageModel, RunContext } from '../../session/languageModel';
 import { throwIfCancelled } from '../forward';
+import { scaleInterventions } from '../interventions';
 import { elementsOf } from '../trace';
 import { MOST_AT_ONCE, traceBlocks } from './blocks';
-import { headInterventions, prepareInput } from './input';
+import { prepareInput } from './input';
 import { addDocument, documentKeys, emptySums, statisticsOf } from './statistics';
 import { drawThumbnails, thumbnailSize } from './thumbnails';
 
@@ -23,7 +24,7 @@ export async function attentionOverview(
   const started = performance.now();
   const { row, tokens, window, notes } = prepareInput(model, params);
   const anatomy = await model.anatomy();
-  const interventions = headInterventions(anatomy, params.interventions ?? [], tokens.length);
+  const interventions = scaleInterventions(anatomy, params.interventions ?? [], tokens.length);
   const { layers } = anatomy;
   const heads = anatomy.heads ?? 0;
   const { readable, missing } = readableLayers(anatomy);

@@ -8,9 +8,10 @@ import { blockHook } from '../../anatomy/hooks';
 import { MASKED } from '../../anatomy/scoring';
 import type { Activation, Internals } from '../../session/internals';
 import type { LanguageModel, RunContext } from '../../session/languageModel';
+import { headFactors, scaleInterventions } from '../interventions';
 import { traceBlocks, type BlockHook, type Blocks } from './blocks';
 import { normOf, written as writtenBy } from './contributions';
-import { checkHeads, headInterventions, prepareInput } from './input';
+import { checkHeads, prepareInput } from './input';
 import { addsDirectly } from './maps';
 
 /** Always there, or the question has no answer. */
@@ -37,14 +38,13 @@ export async function attentionSteps(
   checkHeads(anatomy, [{ layer, head }]);
   if (query >= tokens.length)
     throw new LensError('bad-input', `There is no token ${query}; the text has tokens 0 to ${tokens.length - 1}.`);
-  const interventions = headInterventions(anatomy, params.interventions ?? [], tokens.length);
+  const interventions = scaleInterventions(anatomy, params.interventions ?? [], tokens.length);
   const block = anatomy.blocks[layer] as Block;
   const has = (hook: BlockHook): boolean => anatomy.hooks.sites.has(blockHook(layer, hook));
   const blocks = await traceBlocks(model, { row, interventions }, [layer], [...NEEDED, ...WELCOME.filter(has)]);
   const place: Place = { anatomy, block, layer, head, query, length: tokens.length, has, blocks };
-  const gate = (params.interventions ?? [])
-    .filter((each) => each.layer === layer && each.head === head)
-    .reduce((product, { scale }) => product * scale, 1);
+  const gates = headFactors(params.interventions ?? [], layer, block.attention.heads, tokens.length);
+  const gate = gates[query * block.attention.heads + head] as number;
   const [matching, writing] = [match(place), await write(model, place, gate)];
   return {
     model: model.info.id,

@@ -12,7 +12,8 @@ import type { Activation, Internals, Part, Trace } from '../../session/internals
 import type { LanguageModel, RunContext } from '../../session/languageModel';
 import { LOGITS, runChanges, type ChangedRuns } from '../attention/changedRuns';
 import { checkLayer, prepareInput } from '../attention/input';
-import { Distribution, topK } from '../distribution';
+import { Distribution } from '../distribution';
+import { topK } from '../../session/topK';
 import { throwIfCancelled } from '../forward';
 import { scaleInterventions } from '../interventions';
 import { predictedAt, predictedByDefault } from '../predicted';

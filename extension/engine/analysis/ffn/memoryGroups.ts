@@ -13,7 +13,7 @@ import { blockHook } from '../../anatomy/hooks';
 import type { Activation, Traceable } from '../../session/internals';
 import type { RunContext } from '../../session/languageModel';
 import { checkLayer, prepareInput } from '../attention/input';
-import { topK } from '../distribution';
+import { topK } from '../../session/topK';
 import { throwIfCancelled } from '../forward';
 import { scaleInterventions } from '../interventions';
 import { factorise } from './nmf';

@@ -3,7 +3,7 @@ import type { NeuronRef, SimilarMemories, SimilarMemoriesParams } from '../../..
 import { LensError } from '../../../protocol/errors';
 import type { Activation, Internals } from '../../session/internals';
 import type { RunContext } from '../../session/languageModel';
-import { topK as largest } from '../distribution';
+import { topK as largest } from '../../session/topK';
 import { throwIfCancelled } from '../forward';
 import { checkNeurons } from '../interventions';
 import { dot } from './paths';

@@ -9,7 +9,7 @@ import { counted } from '../../../protocol/format';
 import type { Internals } from '../../session/internals';
 import type { RunContext } from '../../session/languageModel';
 import { checkLayer } from '../attention/input';
-import { topK } from '../distribution';
+import { topK } from '../../session/topK';
 import { throwIfCancelled } from '../forward';
 import { randomBelow, seededRandom } from '../random';
 import { dot } from './paths';

@@ -8,7 +8,7 @@ import type { Anatomy } from '../../anatomy/anatomy';
 import { hasTransform } from '../../anatomy/ends';
 import type { Internals } from '../../session/internals';
 import type { LensTokenizer } from '../../text/tokenizer';
-import { topK } from '../distribution';
+import { topK } from '../../session/topK';
 import { hasToken } from '../predictions';
 import { headParts } from './headParts';
 

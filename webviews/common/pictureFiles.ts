@@ -1,7 +1,16 @@
 /** Pictures as files. Text is always written as text: the page works offline, has no script, and its policy allows none. */
-import { palette } from '../common/colors';
-import { CanvasSurface, escapeXml, SvgSurface } from '../common/surface';
-import type { Picture } from './page';
+import { palette, type Palette } from './colors';
+import { CanvasSurface, escapeXml, SvgSurface, type Surface } from './surface';
+
+/** A finished drawing with its numbers. */
+export interface Picture {
+  title: string;
+  width: number;
+  height: number;
+  draw: (surface: Surface, theme: Palette) => void;
+  notes: readonly string[];
+  table: { columns: readonly string[]; rows: readonly (readonly (string | number)[])[] };
+}
 
 const EDGE = 12;
 /** Larger canvases are refused by browsers. */

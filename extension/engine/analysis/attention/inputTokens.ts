@@ -1,0 +1,14 @@
+/** What a model reads of a text. */
+import type { AttentionInput, InputTokens } from '../../../protocol/attention';
+import type { Internals } from '../../session/internals';
+import { isCausal } from '../predicted';
+import { prepareInput } from './input';
+
+/** Throws as `prepareInput`. */
+export function inputTokens(
+  model: Pick<Internals, 'info' | 'tokenizer'>,
+  params: Omit<AttentionInput, 'model'>,
+): InputTokens {
+  const { tokens, window } = prepareInput(model, params);
+  return { tokens, window, causal: isCausal(model), mask: model.tokenizer.maskToken };
+}

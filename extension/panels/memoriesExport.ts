@@ -1,0 +1,122 @@
+/** What is exported of a page of the Memories view. Pure. */
+import { LensError } from '../protocol/errors';
+import type { LogitLens, LogitLensTable, ScoredWord, ValueSearch, ValueWords } from '../protocol/ffn';
+import { neuronName } from '../protocol/format';
+import type { MemoriesPage, MemoryName, ShownMemories } from '../protocol/memoriesView';
+import type { Cell, Rows } from './export';
+
+export interface MemoriesResults {
+  memories: ShownMemories | null;
+  lens: LogitLens | null;
+  text: LogitLensTable | null;
+  search: ValueSearch | null;
+  memory: ValueWords | null;
+}
+
+interface Named {
+  model: string;
+  names: readonly MemoryName[];
+}
+
+/** `name`: of a file. Throws `bad-input` when the page has nothing yet. */
+export function memoriesExport(
+  page: MemoriesPage,
+  { memories, lens, text, search, memory }: MemoriesResults,
+  named: Named,
+): { name: string; result: unknown; rows: Rows } {
+  switch (page) {
+    case 'memories':
+      if (memories !== null) return { name: page, result: memories, rows: memoryRows(memories, named.names) };
+      break;
+    case 'lens':
+      if (lens !== null) return { name: 'logit-lens', result: lens, rows: lensRows(lens) };
+      break;
+    case 'text':
+      if (text !== null) return { name: 'logit-lens-text', result: text, rows: textRows(text) };
+      break;
+    case 'search':
+      if (search !== null) return { name: 'values', result: search, rows: searchRows(search, named.names) };
+      break;
+    case 'memory':
+      if (memory !== null) return { name: neuronName(memory), result: memory, rows: wordRows(memory) };
+      break;
+    case 'names':
+      if (named.names.length > 0) return { name: 'memory-names', result: named, rows: nameRows(named) };
+  }
+  throw new LensError('bad-input', 'There is nothing to export on this page yet.', 'Compute it first.');
+}
+
+const nameOf = (names: readonly MemoryName[], layer: number, neuron: number): string =>
+  names.find((each) => each.layer === layer && each.neuron === neuron)?.name ?? '';
+const listed = (words: readonly ScoredWord[]): string => words.map(({ token }) => token).join(' ');
+
+const memoryRows = ({ memories, model, target }: ShownMemories, names: readonly MemoryName[]): Cell[][] => [
+  [
+    ...['model', 'position', 'token', 'layer', 'neuron', 'name', 'activation', 'norm', 'logit', 'ablation'],
+    ...['becomes', 'promotes', 'suppresses'],
+  ],
+  ...memories.map(({ layer, neuron, activation, norm, logit, ablation, changedTo, promoted, suppressed }): Cell[] => [
+    ...[model, target.read, target.token, layer, neuron, nameOf(names, layer, neuron)],
+    ...[activation, norm, logit, ablation, changedTo?.token ?? '', listed(promoted), listed(suppressed)],
+  ]),
+];
+
+/** One row a state and token: its first predictions, then the words that are followed. */
+function* lensRows({ model, states, watched, target }: LogitLens): Generator<Cell[]> {
+  yield ['model', 'position', 'layer', 'after', 'kind', 'rank', 'id', 'token', 'logprob', 'entropy'];
+  for (const [index, { layer, part, predictions, entropy }] of states.entries()) {
+    const place = [model, target.position, layer, part];
+    for (const [rank, { id, token, logprob }] of predictions.entries())
+      yield [...place, 'prediction', rank + 1, id, token, logprob, entropy];
+    for (const { id, token, ranks, logprobs } of watched)
+      yield [...place, 'watched', ranks[index] ?? null, id, token, logprobs[index] ?? null, entropy];
+  }
+}
+
+function* textRows({ model, tokens, places, top, probs, ranks, entropies, words }: LogitLensTable): Generator<Cell[]> {
+  yield ['model', 'index', 'token', 'layer', 'after', 'first', 'prob', 'rank of the final answer', 'entropy'];
+  const names = new Map(words.map(({ id, token }) => [id, token]));
+  for (const [state, { layer, part }] of places.entries())
+    for (const [column, { index, token }] of tokens.entries()) {
+      const at = state * tokens.length + column;
+      const first = names.get(top[at] as number) ?? '';
+      yield [
+        model,
+        index,
+        token,
+        layer,
+        part,
+        first,
+        probs[at] as number,
+        ranks[at] as number,
+        entropies[at] as number,
+      ];
+    }
+}
+
+const searchRows = ({ model, words, direction, hits }: ValueSearch, names: readonly MemoryName[]): Cell[][] => [
+  [
+    ...['model', 'direction', 'layer', 'neuron', 'name'],
+    ...words.flatMap(({ token }) => [`rank of ${token}`, `score of ${token}`]),
+    'first words',
+  ],
+  ...hits.map(({ layer, neuron, words: found, first }): Cell[] => [
+    ...[model, direction, layer, neuron, nameOf(names, layer, neuron)],
+    ...found.flatMap((word) => [word?.rank ?? null, word?.score ?? null]),
+    listed(first),
+  ]),
+];
+
+const wordRows = ({ model, layer, neuron, promoted, suppressed }: ValueWords): Cell[][] => [
+  ['model', 'layer', 'neuron', 'direction', 'rank', 'id', 'token', 'score'],
+  ...(['promotes', 'suppresses'] as const).flatMap((direction) =>
+    (direction === 'promotes' ? promoted : suppressed).map(({ id, token, score }, index): Cell[] => [
+      ...[model, layer, neuron, direction, index + 1, id, token, score],
+    ]),
+  ),
+];
+
+const nameRows = ({ model, names }: Named): Cell[][] => [
+  ['model', 'layer', 'neuron', 'name', 'tags'],
+  ...names.map(({ layer, neuron, name, tags }): Cell[] => [model, layer, neuron, name, tags.join(' ')]),
+];

@@ -1,0 +1,185 @@
+/** Memories inside the real VS Code, on the bundled model: the view, its words and lenses, changes, names in the workspace. */
+import assert from 'node:assert/strict';
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as vscode from 'vscode';
+import type { LensApi } from '../../extension/extension';
+import { FIRST_LOOK } from '../../extension/panels/memoriesPlan';
+import { NAMES_FILE } from '../../extension/panels/memoryNames';
+import type { MemoriesState } from '../../extension/protocol/memoriesView';
+import { caret, closeAll, lens, near, open, run, until } from './support';
+
+const TEXT = 'The native language of Marcel Proust is French.';
+/** As the example of docs/memories.md, found with the command line. */
+const EXAMPLE = 'The native language of Marcel Proust is [MASK].';
+const LOGPROB = -0.243;
+
+describe('Memories', () => {
+  let api: LensApi;
+  const ready = (): MemoriesState => {
+    const { state } = api.memories;
+    assert.equal(state.status, 'ready', `${state.error?.message} ${state.error?.hint}`);
+    return state;
+  };
+  const handlers = (): LensApi['memories']['handlers'] => api.memories.handlers;
+  const names = (): string => join(vscode.workspace.workspaceFolders?.[0]?.uri.fsPath ?? '', NAMES_FILE);
+
+  before(async () => {
+    api = await lens();
+  });
+  beforeEach(() => handlers().look(FIRST_LOOK));
+  afterEach(() => api.shared.setInterventions([]));
+  after(async () => {
+    await handlers().look(FIRST_LOOK);
+    await closeAll();
+  });
+
+  const show = async (text: string, word: string, command = 'onnxLens.showMemories'): Promise<vscode.TextEditor> => {
+    const editor = await open(text);
+    caret(editor, text.indexOf(word) + 1);
+    await run(command);
+    return editor;
+  };
+
+  it('shows the memories at the word of the caret, which is masked', async () => {
+    await show(TEXT, 'French');
+    const { input, target, revision } = ready();
+    assert.equal(input?.tokens[target ?? -1]?.token, 'French');
+    assert.ok(revision.memories > 0);
+    const result = await handlers().memories(null);
+    assert.equal(result?.tokens[target ?? -1]?.token, '[MASK]');
+    assert.equal(result.target.token, 'French');
+    near(result.target.logprob ?? NaN, LOGPROB, 5e-4, 'log p of French');
+    assert.equal(result.layers.length, 12);
+    assert.equal(result.memories.length, FIRST_LOOK.count);
+    // The tensors of the same text with a mask in it say the same.
+    await handlers().look({ mask: false });
+    await api.memories.show();
+    assert.notEqual((await handlers().memories(null))?.tokens[target ?? -1]?.token, '[MASK]');
+  });
+
+  it('ranks them by what they add to the word, of all layers or of one, as in the documentation', async () => {
+    await show(EXAMPLE, 'MASK');
+    await handlers().look({ by: 'logit' });
+    await api.memories.show();
+    const all = await handlers().memories(null);
+    const [first] = all?.memories ?? [];
+    assert.deepEqual([first?.layer, first?.neuron], [10, 1518]);
+    near(first?.logit ?? NaN, 0.94, 0.005, 'what L10N1518 adds');
+    assert.equal(first?.promoted[0]?.token, 'English');
+    await handlers().look({ layer: 11 });
+    await api.memories.show();
+    const one = await handlers().memories(null);
+    assert.deepEqual([one?.memories[0]?.layer, one?.memories[0]?.neuron], [11, 2384]);
+    assert.ok(one?.memories.every(({ layer }) => layer === 11));
+    // What the other layers write is still there.
+    assert.deepEqual(
+      one?.layers.map(({ logit }) => logit),
+      all?.layers.map(({ logit }) => logit),
+    );
+  });
+
+  it('measures another word that is typed, and refuses what is no single token', async () => {
+    await show(EXAMPLE, 'MASK');
+    await handlers().look({ by: 'logit' });
+    await handlers().addWord({ text: 'English', to: 'word' });
+    await api.memories.show();
+    assert.equal((await handlers().memories(null))?.target.token, 'English');
+    await assert.rejects(
+      Promise.resolve(handlers().addWord({ text: 'Proustian', to: 'word' })),
+      /“Proustian” is \d tokens of this model/u,
+    );
+  });
+
+  it('switches a memory off in all views, and takes that back', async () => {
+    await show(EXAMPLE, 'MASK');
+    const before = (await handlers().memories(null))?.target;
+    const change = { layer: 10, neuron: 1518, position: before?.read ?? 0 };
+    await handlers().intervene({ ...change, scale: 0 });
+    await api.memories.show();
+    const { interventions } = ready();
+    assert.deepEqual(interventions, [{ ...change, scale: 0 }]);
+    const after = await handlers().memories(null);
+    assert.ok((after?.target.logprob ?? 0) < (before?.logprob ?? 0) - 0.01, 'without it French is less likely');
+    await handlers().intervene({ ...change, scale: 1 });
+    await api.memories.show();
+    near((await handlers().memories(null))?.target.logprob ?? NaN, before?.logprob ?? 0, 1e-4, 'as it was');
+  });
+
+  it('shows what the model would say after each part, and follows words', async () => {
+    await show(TEXT, 'French', 'onnxLens.showLogitLens');
+    assert.equal(ready().look.page, 'lens');
+    await handlers().addWord({ text: 'English', to: 'watch' });
+    await api.memories.show();
+    const result = await handlers().lens(null);
+    assert.equal(result?.states.length, 25);
+    assert.deepEqual(
+      result.watched.slice(0, 2).map(({ token }) => token),
+      ['French', 'English'],
+    );
+    near(result.states.at(-1)?.predictions[0]?.logprob, LOGPROB, 5e-4, 'the last state says what the model says');
+    await handlers().look({ page: 'text', between: true });
+    await api.memories.show();
+    const table = await handlers().text(null);
+    assert.equal(table?.places.length, 25);
+    assert.equal(table.top.length, 25 * table.tokens.length);
+  });
+
+  it('moves to the token that is chosen, in the editor too', async () => {
+    const editor = await show(TEXT, 'French');
+    const index = api.memories.state.input?.tokens.find(({ token }) => token === 'language')?.index ?? 0;
+    await handlers().target({ index });
+    await api.memories.show();
+    assert.equal(api.memories.state.target, index);
+    assert.equal(editor.document.getText(editor.selection), 'language');
+  });
+
+  it('shows one memory: the words that its value writes', async () => {
+    await api.memories.showMemory({ layer: 10, neuron: 1518 });
+    ready();
+    const value = await handlers().memory(null);
+    assert.equal(value?.promoted[0]?.token, 'English');
+    await api.memories.showMemory({ layer: 99, neuron: 0 });
+    assert.equal(api.memories.state.status, 'error');
+  });
+
+  it('keeps names in the workspace, beside what others write there, and never over marks of a merge', async () => {
+    const { showInputBox } = vscode.window;
+    const answer = (text: string): void => {
+      vscode.window.showInputBox = (async () => text) as typeof showInputBox;
+    };
+    await rm(names(), { force: true });
+    try {
+      answer('native languages #language #names');
+      await handlers().name({ layer: 10, neuron: 1518 });
+      const expected = { layer: 10, neuron: 1518, name: 'native languages', tags: ['language', 'names'] };
+      assert.deepEqual(api.memories.state.names.names, [expected]);
+      // Somebody else adds a line meanwhile.
+      const theirs = `L3N4\ttheirs\t\tother\t${'c'.repeat(64)}\n`;
+      await writeFile(names(), (await readFile(names(), 'utf8')) + theirs);
+      answer('Celtic');
+      await handlers().name({ layer: 10, neuron: 620 });
+      const text = await readFile(names(), 'utf8');
+      for (const part of ['native languages', 'Celtic', 'theirs']) assert.ok(text.includes(part), part);
+      await until('names of others', () => api.memories.state.names.others === 1);
+      // A merge leaves its marks.
+      const marked = `<<<<<<< HEAD\n${text}`;
+      await writeFile(names(), marked);
+      await until('the file is seen', () => api.memories.state.names.error !== null);
+      assert.match(api.memories.state.names.error?.message ?? '', /line 1: a mark of a merge/u);
+      await assert.rejects(Promise.resolve(handlers().name({ layer: 1, neuron: 1 })), /mark of a merge/u);
+      assert.equal(await readFile(names(), 'utf8'), marked);
+      await handlers().openNames(null);
+      assert.ok(vscode.window.activeTextEditor?.document.uri.fsPath.endsWith('onnx-lens-memories.tsv'));
+      await closeAll();
+      await writeFile(names(), text);
+      await until('the file is mended', () => api.memories.state.names.names.length === 2);
+      answer('');
+      await handlers().name({ layer: 10, neuron: 620 });
+      assert.equal(api.memories.state.names.names.length, 1);
+    } finally {
+      vscode.window.showInputBox = showInputBox;
+      await rm(names(), { force: true });
+    }
+  });
+});

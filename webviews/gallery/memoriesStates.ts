@@ -1,0 +1,385 @@
+/** The Memories view in every look, on numbers that are made by rules: like those of a trained model, the same every time. */
+import type { AttentionToken } from '../../extension/protocol/attention';
+import type { Prediction } from '../../extension/protocol/engine';
+import type {
+  LensPlace,
+  LogitLens,
+  LogitLensTable,
+  MemoryMeasure,
+  ScoredWord,
+  ValueSearch,
+  ValueWords,
+  WatchedToken,
+} from '../../extension/protocol/ffn';
+import type { MemoriesLook, MemoriesState, ShownMemories } from '../../extension/protocol/memoriesView';
+import { chances } from './chances';
+import type { Shown } from './fakeHost';
+
+const LAYERS = 12;
+const NEURONS = 3072;
+const VOCABULARY = 28_996;
+const TEXT = 'The native language of Marcel Proust is French .';
+const HOSTILE = '<img src=x onerror=alert(1)> </script> "&amp;\u202e]]>';
+const MODEL = 'bert-base-cased';
+
+const WORDS = [
+  ...['English', 'Maltese', 'French', 'Welsh', 'Norse', 'Hebrew', 'Latvian', 'Russian', 'Polish', 'Vietnamese'],
+  ...['Swedish', 'Finnish', 'Icelandic', 'Spanish', 'Italian', 'Gaelic', 'Scots', 'Yiddish', 'works', 'gravel'],
+  ...['##ian', 'thor', 'unknown', 'Paris', 'left', 'the', '##ness', 'Latin', 'German', 'Arabic'],
+];
+const idOf = (word: string): number => 1000 + WORDS.indexOf(word);
+
+function inputOf(text: string): NonNullable<MemoriesState['input']> {
+  const tokens: AttentionToken[] = [];
+  const add = (token: string, range: AttentionToken['range']): void => {
+    const index = tokens.length;
+    const id = range === null ? 101 : idOf(token);
+    tokens.push({ index, id, token, range, special: range === null, text: 0, word: index });
+  };
+  add('[CLS]', null);
+  let at = 0;
+  for (const word of text.split(' ')) {
+    add(word, { start: at, end: at + word.length });
+    at += word.length + 1;
+  }
+  add('[SEP]', null);
+  return {
+    tokens,
+    mask: '[MASK]',
+    window: {
+      range: { start: 0, end: text.length },
+      ...{ tokens: tokens.length, truncatedStart: false, truncatedEnd: false },
+    },
+  };
+}
+
+const predictionOf = (word: string, prob: number): Prediction => ({
+  ...{ id: idOf(word), token: word, text: word.replace(/^##/, '') },
+  ...{ prob, logprob: Math.log(prob) },
+});
+const ANSWERS = [
+  predictionOf('French', 0.784),
+  predictionOf('English', 0.044),
+  predictionOf('Italian', 0.027),
+  predictionOf('unknown', 0.019),
+  predictionOf('Latin', 0.012),
+];
+
+const scored = (from: number, count: number, sign: number): ScoredWord[] =>
+  Array.from({ length: count }, (_, index) => {
+    const token = WORDS[(from * 7 + index * 3) % WORDS.length] as string;
+    const score = sign * (0.92 - 0.07 * index);
+    return { id: idOf(token), token, text: token.replace(/^##/, ''), score };
+  });
+
+const METHOD = {
+  logit: 'along the residual stream, norms with the scale of this run, BERT’s transform by its gradient',
+  words: 'W_U·(t(v) − t(0)): what the value adds to what the head makes of nothing',
+};
+
+function memories(by: MemoryMeasure, layer: number | null, text = TEXT): ShownMemories {
+  const random = chances(11);
+  const input = inputOf(text);
+  const target = input.tokens.length - 3;
+  const measured = by === 'logit' || by === 'ablation';
+  return {
+    ...{ model: MODEL, tokens: input.tokens, window: input.window, by, method: METHOD, notes: [], elapsed: 12 },
+    target: { position: target, read: target, id: idOf('French'), token: 'French', logprob: -0.243 },
+    predictions: ANSWERS,
+    layers: Array.from({ length: LAYERS }, (_, index) => ({
+      layer: index,
+      norm: 8 + 7 * random() + (index === 10 ? 9 : 0),
+      active: 0.02 + 0.1 * random(),
+      logit: measured ? (index < 6 ? 0.3 * random() - 0.2 : 1.4 * random() - 0.2) : null,
+      missing: null,
+    })),
+    memories: Array.from({ length: 30 }, (_, index) => {
+      const activation = (index % 5 === 3 ? -0.17 : 1) * (3.2 - 0.07 * index);
+      return {
+        layer: layer ?? 11 - (index % 5),
+        neuron: Math.floor(random() * NEURONS),
+        activation,
+        norm: Math.abs(activation) * 1.05,
+        logit: measured ? 0.94 / (index + 1) ** 0.7 : null,
+        ablation: by === 'ablation' ? -0.21 / (index + 1) : null,
+        changedTo: by === 'ablation' && index === 1 ? predictionOf('English', 0.41) : null,
+        promoted: scored(index, 8, 1),
+        suppressed: scored(index + 4, 8, -1),
+      };
+    }),
+  };
+}
+
+const PLACES: LensPlace[] = [
+  { layer: 0, part: 'input' },
+  ...Array.from({ length: LAYERS }, (_, layer): LensPlace[] => [
+    { layer, part: 'attention' },
+    { layer, part: 'ffn' },
+  ]).flat(),
+];
+
+function watched(word: string, ranks: number[]): WatchedToken {
+  const logprobs = Float32Array.from(ranks, (rank, state) => -Math.log(rank) * 1.1 - 0.4 - 3 / (state + 1));
+  const first = ranks.indexOf(1);
+  const last = ranks.findLastIndex((rank) => rank !== 1);
+  const steps = { attention: new Float32Array(LAYERS), ffn: new Float32Array(LAYERS) };
+  PLACES.forEach(({ layer, part }, state) => {
+    if (part !== 'input') steps[part][layer] = (logprobs[state] ?? 0) - (logprobs[state - 1] ?? 0);
+  });
+  return {
+    ...{ id: idOf(word), token: word, text: word, logits: logprobs.map((each) => each + 20), logprobs },
+    ranks: Int32Array.from(ranks),
+    appears: first < 0 ? null : first,
+    saturates: last === ranks.length - 1 ? null : last + 1,
+    lost: ranks.flatMap((rank, state) => (state > 0 && ranks[state - 1] === 1 && rank !== 1 ? [state] : [])),
+    steps,
+  };
+}
+
+function lens(watch: boolean): LogitLens {
+  const input = inputOf(TEXT);
+  const random = chances(5);
+  const falling = (end: number, from: number): number[] =>
+    PLACES.map((_, state) =>
+      Math.max(1, Math.round(from ** (1 - Math.min(1, state / end)) * (state < end ? 1 + random() : 1))),
+    );
+  const english = falling(15, 9_000).map((rank, state) => (state > 19 ? 2 : state === 17 ? 3 : rank));
+  return {
+    ...{ model: MODEL, tokens: input.tokens, window: input.window, notes: [], elapsed: 30 },
+    target: { position: 8, id: idOf('French'), token: 'French' },
+    states: PLACES.map((place, state) => ({
+      ...place,
+      predictions: Array.from({ length: 5 }, (_, index) =>
+        state >= 20
+          ? (ANSWERS[index] as Prediction)
+          : predictionOf(
+              WORDS[(state * 3 + index * 5) % WORDS.length] as string,
+              (0.05 + 0.02 * state) / (index + 1) ** 1.6,
+            ),
+      ),
+      entropy: 8.6 - 0.3 * state + random(),
+    })),
+    watched: [
+      watched('French', falling(20, 12_000)),
+      ...(watch ? [watched('German', falling(40, 6_000))] : []),
+      watched('English', english),
+      watched('the', falling(60, 300)),
+    ],
+    head: 'MLM transform (dense, gelu, norm), then the decoder',
+  };
+}
+
+function table(between: boolean): LogitLensTable {
+  const input = inputOf(TEXT);
+  const places = between ? PLACES : PLACES.filter(({ part }) => part !== 'attention');
+  const count = places.length * input.tokens.length;
+  const random = chances(9);
+  const at = (index: number): { state: number; column: number } => ({
+    state: Math.floor(index / input.tokens.length),
+    column: index % input.tokens.length,
+  });
+  const done = (index: number): number => Math.min(1, at(index).state / (places.length - 3));
+  const top = Int32Array.from({ length: count }, (_, index) => {
+    const { state, column } = at(index);
+    return 1000 + ((done(index) === 1 ? column : column * 3 + state) % WORDS.length);
+  });
+  return {
+    ...{ model: MODEL, tokens: input.tokens, window: input.window, places, predicts: 'itself', notes: [], elapsed: 80 },
+    top,
+    probs: Float32Array.from({ length: count }, (_, index) => 0.02 + 0.9 * done(index) ** 3 * (0.7 + 0.3 * random())),
+    ranks: Int32Array.from({ length: count }, (_, index) => Math.round(VOCABULARY ** (0.9 * (1 - done(index))))),
+    entropies: Float32Array.from({ length: count }, (_, index) => 9 * (1 - done(index)) + 0.4),
+    words: [...new Set(top)].map((id) => ({ id, token: WORDS[id - 1000] as string, text: '' })),
+    head: 'MLM transform (dense, gelu, norm), then the decoder',
+  };
+}
+
+function search(words: readonly string[], direction: ValueSearch['direction'], count: number): ValueSearch {
+  const random = chances(3);
+  const sign = direction === 'promote' ? 1 : -1;
+  return {
+    ...{ model: MODEL, direction, total: count === 0 ? 0 : 412, of: 50, method: METHOD.words, elapsed: 300 },
+    words: words.map((token) => ({ id: idOf(token), token, text: token })),
+    hits: Array.from({ length: count }, (_, index) => ({
+      ...{ layer: 11 - (index % 4), neuron: Math.floor(random() * NEURONS) },
+      words: words.map((_, place) =>
+        place > 0 && index > 6 ? null : { rank: 1 + Math.floor(index / 2) + place, score: sign * (1.9 - 0.05 * index) },
+      ),
+      first: scored(index, 8, sign),
+    })),
+  };
+}
+
+const value = (): ValueWords => ({
+  ...{ model: MODEL, layer: 10, neuron: 1518, norm: 1.057, method: METHOD.words },
+  promoted: scored(0, 30, 1),
+  suppressed: scored(4, 30, -1),
+});
+
+const NAMES: MemoriesState['names'] = {
+  names: [
+    { layer: 10, neuron: 620, name: 'Celtic and Germanic languages', tags: ['language'] },
+    { layer: 10, neuron: 1518, name: 'native languages', tags: ['language', 'names'] },
+    { layer: 11, neuron: 2713, name: 'Nordic', tags: ['places'] },
+  ],
+  ...{ others: 4, file: '.vscode/onnx-lens-memories.tsv', error: null, notes: [] },
+};
+
+interface Parts {
+  look?: Partial<MemoriesLook>;
+  state?: Partial<MemoriesState>;
+  text?: string;
+  memories?: ShownMemories | null;
+  lens?: LogitLens | null;
+  table?: LogitLensTable | null;
+  search?: ValueSearch | null;
+  memory?: ValueWords | null;
+}
+
+/** A host that keeps the look. */
+function shown({ look = {}, state = {}, text = TEXT, ...results }: Parts): Shown {
+  const { memories: list = null, lens: states = null, table: along = null, search: found = null } = results;
+  const { memory: one = null } = results;
+  const input = inputOf(text);
+  let present: MemoriesState = {
+    status: 'ready',
+    model: { id: MODEL, kind: 'masked', state: 'ready' },
+    subject: { document: 'proust.md', line: 3, context: 'sentence', windowStart: 0, stale: false },
+    input,
+    target: input.tokens.length - 3,
+    look: {
+      ...{ page: 'memories', by: 'norm', layer: null, count: 30, mask: true, word: null, watch: [], chart: 'rank' },
+      ...{ steps: null, colour: 'probability', between: false, search: [], direction: 'promote', memory: null },
+      ...look,
+    },
+    interventions: [],
+    names: NAMES,
+    revision: {
+      ...{ memories: Number(list !== null), lens: Number(states !== null), text: Number(along !== null) },
+      ...{ search: Number(found !== null), memory: Number(one !== null) },
+    },
+    ...state,
+  };
+  return {
+    state: () => present,
+    answers: {
+      ...{ memories: () => list, lens: () => states, text: () => along, search: () => found, memory: () => one },
+      look: (change) => {
+        present = { ...present, look: { ...present.look, ...(change as Partial<MemoriesLook>) } };
+        return null;
+      },
+    },
+  };
+}
+
+const empty = { status: 'empty', input: null, subject: null, target: null } as const;
+const wordOf = (token: string): MemoriesLook['word'] => ({ id: idOf(token), token });
+const named = (): ShownMemories => {
+  const result = memories('norm', null);
+  const [first, second] = result.memories;
+  Object.assign(first ?? {}, { layer: 10, neuron: 1518 });
+  Object.assign(second ?? {}, { layer: 10, neuron: 620 });
+  return result;
+};
+
+export const MEMORIES_STATES: Record<string, () => Shown> = {
+  memories: () =>
+    shown({
+      memories: named(),
+      state: { interventions: [{ layer: 10, neuron: 620, scale: 0, position: 8 }] },
+    }),
+  'memories-layer': () => shown({ memories: memories('activation', 9), look: { by: 'activation', layer: 9 } }),
+  'memories-logit': () => shown({ memories: memories('logit', null), look: { by: 'logit' } }),
+  'memories-ablation': () =>
+    shown({ memories: memories('ablation', null), look: { by: 'ablation', word: wordOf('French') } }),
+  'memories-encoder': () => {
+    const result = memories('norm', null);
+    return shown({
+      memories: {
+        ...result,
+        target: { ...result.target, id: null, token: null, logprob: null },
+        predictions: [],
+        memories: result.memories.map((each) => ({ ...each, promoted: [], suppressed: [] })),
+        method: { logit: '', words: '' },
+        layers: result.layers.map((each) =>
+          each.layer === 3 ? { ...each, norm: 0, active: 0, missing: 'the feed-forward network was not found' } : each,
+        ),
+        notes: ['This model predicts no words, so its values have none.'],
+      },
+      state: { model: { id: 'all-MiniLM-L6-v2', kind: 'encoder', state: 'ready' } },
+    });
+  },
+  'memories-empty': () => shown({ state: empty }),
+  lens: () => shown({ look: { page: 'lens', watch: [wordOf('German')!] }, lens: lens(true) }),
+  'lens-logprob': () => shown({ look: { page: 'lens', chart: 'logprob', steps: idOf('English') }, lens: lens(false) }),
+  text: () => shown({ look: { page: 'text' }, table: table(false) }),
+  'text-rank': () => shown({ look: { page: 'text', colour: 'rank', between: true }, table: table(true) }),
+  'text-entropy': () => shown({ look: { page: 'text', colour: 'entropy' }, table: table(false) }),
+  search: () =>
+    shown({ look: { page: 'search', search: [wordOf('French')!] }, search: search(['French'], 'promote', 40) }),
+  'search-several': () =>
+    shown({
+      look: { page: 'search', direction: 'suppress', search: [wordOf('French')!, wordOf('Italian')!] },
+      search: search(['French', 'Italian'], 'suppress', 12),
+    }),
+  'search-none': () =>
+    shown({ look: { page: 'search', search: [wordOf('thor')!] }, search: search(['thor'], 'promote', 0) }),
+  'search-empty': () => shown({ look: { page: 'search' }, state: empty }),
+  memory: () => shown({ look: { page: 'memory', memory: { layer: 10, neuron: 1518 } }, memory: value() }),
+  'memory-empty': () => shown({ look: { page: 'memory' }, state: empty }),
+  names: () => shown({ look: { page: 'names' } }),
+  'names-conflict': () =>
+    shown({
+      look: { page: 'names' },
+      state: {
+        names: {
+          ...{ names: [], others: 0, file: NAMES.file, notes: [] },
+          error: {
+            code: 'bad-input',
+            message: '.vscode/onnx-lens-memories.tsv, line 4: a mark of a merge that was not finished.',
+            hint: 'Mend the line there and save the file; it is not changed until then.',
+          },
+        },
+      },
+    }),
+  'names-empty': () =>
+    shown({
+      look: { page: 'names' },
+      state: { names: { names: [], others: 0, file: null, error: null, notes: [] } },
+    }),
+  hostile: () => {
+    const result = memories('norm', null, `${HOSTILE} says French .`);
+    const [first] = result.memories;
+    Object.assign(first ?? {}, { layer: 10, neuron: 1518 });
+    for (const word of first?.promoted ?? []) Object.assign(word, { token: HOSTILE, text: HOSTILE });
+    return shown({
+      memories: { ...result, notes: [HOSTILE] },
+      text: `${HOSTILE} says French .`,
+      state: {
+        model: { id: HOSTILE, kind: 'masked', state: 'ready' },
+        names: { ...NAMES, names: [{ layer: 10, neuron: 1518, name: HOSTILE, tags: [HOSTILE] }] },
+      },
+    });
+  },
+  stale: () =>
+    shown({
+      memories: memories('norm', null),
+      state: { subject: { document: 'proust.md', line: 3, context: 'sentence', windowStart: 0, stale: true } },
+    }),
+  loading: () =>
+    shown({
+      look: { page: 'search', search: [wordOf('French')!] },
+      state: { status: 'loading', progress: { message: 'Words of layer 4', fraction: 0.37 } },
+    }),
+  error: () =>
+    shown({
+      state: {
+        status: 'error',
+        error: {
+          code: 'no-lm-head',
+          message: 'all-MiniLM-L6-v2 predicts no words, so its memories add to none.',
+          hint: 'Rank them by activation or by norm.',
+        },
+      },
+    }),
+};

@@ -1,0 +1,311 @@
+/** What the model would say after each part of each layer, at the word that is looked at. */
+import { css, html, nothing, type TemplateResult } from 'lit';
+import { customElement, property, state } from 'lit/decorators.js';
+import type { LogitLens, WatchedToken } from '../../extension/protocol/ffn';
+import {
+  count,
+  difference,
+  nats,
+  precise,
+  probability,
+  readable,
+  signed,
+  visible,
+} from '../../extension/protocol/format';
+import { palette } from '../common/colors';
+import '../common/icon';
+import '../common/lineChart';
+import { chartHeight, drawChart, type ChartPicture } from '../common/lineChart';
+import '../common/matrix';
+import type { MatrixPicture } from '../common/matrixPicture';
+import type { Picture } from '../common/pictureFiles';
+import { shapeIcon } from '../common/shapes';
+import { Page, placeLabel, placeWords } from './page';
+import './wordField';
+
+/** Lines that can be told from each other. */
+const MOST_LINES = 8;
+const PICTURE_WIDTH = 640;
+
+@customElement('lens-lens-page')
+export class LensPage extends Page {
+  static override styles = [
+    Page.styles,
+    css`
+      td.says {
+        text-align: left;
+        max-width: 0;
+        width: 90%;
+        overflow: hidden;
+        text-overflow: ellipsis;
+      }
+      .prediction {
+        margin-right: 9px;
+      }
+      .prediction .token {
+        color: inherit;
+      }
+      .prediction.answer .token {
+        font-weight: 600;
+        text-decoration: underline;
+        text-underline-offset: 3px;
+      }
+      .prediction .number {
+        color: var(--vscode-descriptionForeground);
+      }
+      .layer-end td {
+        border-bottom: 1px solid
+          var(--vscode-contrastBorder, var(--vscode-widget-border, var(--vscode-panel-border, transparent)));
+      }
+      .watched svg {
+        vertical-align: -1px;
+      }
+      td button svg {
+        vertical-align: -1px;
+      }
+      td:first-child {
+        width: 1%;
+      }
+      td.marks {
+        white-space: normal;
+      }
+      @media (min-width: 820px) {
+        .columns {
+          display: grid;
+          grid-template-columns: minmax(0, 1fr) minmax(0, 1fr);
+          column-gap: 40px;
+        }
+      }
+    `,
+  ];
+  @property({ attribute: false }) result: LogitLens | null = null;
+  @state() private layer: number | null = null;
+
+  override render(): TemplateResult | typeof nothing {
+    const { result, look } = this;
+    if (result === null) return nothing;
+    const shown = result.watched.slice(0, MOST_LINES);
+    const stepped = shown.find(({ id }) => id === look.steps) ?? shown[0];
+    return html`<div class="row controls">
+        <span class="switch" role="group" aria-label="What of the words"
+          >${(['rank', 'logprob'] as const).map(
+            (chart) =>
+              html`<button aria-pressed=${String(chart === look.chart)} @click=${() => this.host.look({ chart })}>
+                ${chart === 'rank' ? 'Rank' : 'log p'}
+              </button>`,
+          )}</span
+        >
+        <lens-word-field
+          label="Watch"
+          hint="a word"
+          @word=${(event: CustomEvent<string>) => this.host.ask('addWord', { text: event.detail, to: 'watch' })}
+        ></lens-word-field>
+      </div>
+      <div class="columns">
+        <div>
+          <h2>
+            <span class="title">Words</span
+            ><span class="what"
+              >${look.chart === 'rank' ? 'rank in the vocabulary' : 'log p'} after each part; choose one</span
+            >
+          </h2>
+          <lens-line-chart
+            .picture=${chartOf(result, shown, look.chart)}
+            label="${look.chart === 'rank' ? 'Ranks' : 'Log-probabilities'} of words after each part of each layer"
+          ></lens-line-chart>
+          ${this.words(result, shown, stepped)} ${stepped === undefined ? nothing : this.steps(stepped)}
+        </div>
+        <div>${this.states(result)}</div>
+      </div>
+      <p class="quiet">Head: ${visible(result.head)}.</p>
+      ${result.notes.map((note) => html`<p class="quiet">${visible(note)}</p>`)}`;
+  }
+
+  private words(
+    { states, target }: LogitLens,
+    shown: readonly WatchedToken[],
+    stepped: WatchedToken | undefined,
+  ): TemplateResult {
+    const { categories } = palette();
+    const at = (index: number | null): string => {
+      const place = states[index ?? -1];
+      return place === undefined ? '–' : placeLabel(place);
+    };
+    return html`<div class="table" tabindex="0" role="region" aria-label="Words over the layers">
+      <table class="watched">
+        <thead>
+          <tr>
+            <th>word</th>
+            <th title="The first state in which it leads">appears</th>
+            <th title="The state from which on it leads to the end (saturation)">stays from</th>
+            <th title="States in which it leads no more (elimination)">lost</th>
+            <th>rank</th>
+            <th>log p</th>
+            <th><span class="visually-hidden">remove</span></th>
+          </tr>
+        </thead>
+        <tbody>
+          ${shown.map(({ id, token, ranks, logprobs, appears, saturates, lost }, index) => {
+            const removable = this.look.watch.some((each) => each.id === id);
+            return html`<tr class=${id === stepped?.id ? 'chosen' : ''}>
+              <td>
+                <button
+                  class="link mono"
+                  aria-pressed=${String(id === stepped?.id)}
+                  title="${visible(token)}: show its steps"
+                  @click=${() => this.host.look({ steps: id })}
+                >
+                  ${shapeIcon(index, categories[index] ?? '')} ${readable(token)}
+                </button>
+                ${id === target.id ? html`<span title="What the model says in the end">· answer</span>` : nothing}
+              </td>
+              <td>${at(appears)}</td>
+              <td>${at(saturates)}</td>
+              <td class="marks">${lost.length === 0 ? '–' : lost.map((each) => at(each)).join(', ')}</td>
+              <td>${count(ranks.at(-1) ?? 0)}</td>
+              <td title=${precise(logprobs.at(-1) ?? NaN)}>${signed(logprobs.at(-1) ?? NaN)}</td>
+              <td>
+                ${
+                  removable
+                    ? html`<button
+                        aria-label="Watch ${readable(token)} no more"
+                        title="Watch it no more"
+                        @click=${() => this.host.look({ watch: this.look.watch.filter((each) => each.id !== id) })}
+                      >
+                        <lens-icon name="close"></lens-icon>
+                      </button>`
+                    : nothing
+                }
+              </td>
+            </tr>`;
+          })}
+        </tbody>
+      </table>
+    </div>`;
+  }
+
+  /** Δ log p of one word by the attention and by the FFN of each layer. */
+  private steps({ token, steps }: WatchedToken): TemplateResult {
+    const { attention, ffn } = steps;
+    const layers = ffn.length;
+    const values = new Float32Array(2 * layers);
+    values.set(attention, 0);
+    values.set(ffn, layers);
+    const picture: MatrixPicture = {
+      rows: ['attention', 'FFN'],
+      columns: Array.from({ length: layers }, (_, layer) => String(layer)),
+      ...{ values, ramp: 'difference', rowHeight: 22 },
+      full: values.reduce((most, value) => (Number.isNaN(value) ? most : Math.max(most, Math.abs(value))), 0),
+      format: (value) => signed(value, 1),
+    };
+    const say = (row: number, layer: number): string => {
+      const value = values[row * layers + layer] ?? NaN;
+      return Number.isNaN(value) ? 'not known' : difference(value);
+    };
+    const { layer } = this;
+    return html`<h2>
+        <span class="title">Steps</span
+        ><span class="what">Δ log p of <bdi class="mono">${readable(token)}</bdi> by each part of each layer</span>
+      </h2>
+      <lens-matrix
+        .picture=${picture}
+        label="Steps of ${readable(token)} by layer"
+        .describe=${(row: number, column: number) =>
+          `${picture.rows[row] ?? ''} of layer ${column}: ${say(row, column)}`}
+        @cell=${(event: CustomEvent<{ column: number } | null>) =>
+          (this.layer = event.detail === null || event.detail.column < 0 ? null : event.detail.column)}
+      ></lens-matrix>
+      <div class="readout">
+        ${
+          layer === null
+            ? nothing
+            : html`layer ${layer}: attention <strong>${say(0, layer)}</strong>, FFN <strong>${say(1, layer)}</strong>`
+        }
+      </div>`;
+  }
+
+  private states({ states, target }: LogitLens): TemplateResult {
+    return html`<h2><span class="title">States</span><span class="what">first words after each part</span></h2>
+      <div class="table" tabindex="0" role="region" aria-label="What the model would say after each part">
+        <table>
+          <thead>
+            <tr>
+              <th>after</th>
+              <th class="says"><span class="visually-hidden">first words</span></th>
+              <th title="Entropy of the whole distribution, in nats">H</th>
+            </tr>
+          </thead>
+          <tbody>
+            ${states.map(
+              (state) =>
+                html`<tr class=${state.part === 'attention' ? '' : 'layer-end'}>
+                  <td title=${placeWords(state)}>${placeLabel(state)}</td>
+                  <td
+                    class="says"
+                    title=${state.predictions.map(({ token, prob }) => `${token} ${probability(prob)}`).join('\n')}
+                  >
+                    ${state.predictions.map(
+                      ({ id, token, prob }) =>
+                        html`<span class="prediction ${id === target.id ? 'answer' : ''}"
+                          ><bdi class="token">${readable(token)}</bdi>
+                          <span class="number">${probability(prob)}</span></span
+                        >`,
+                    )}
+                  </td>
+                  <td title="${precise(state.entropy)} nats">${nats(state.entropy)}</td>
+                </tr>`,
+            )}
+          </tbody>
+        </table>
+      </div>`;
+  }
+
+  override picture(): Picture | null {
+    const { result, look } = this;
+    if (result === null) return null;
+    const shown = result.watched.slice(0, MOST_LINES);
+    const chart = chartOf(result, shown, look.chart);
+    return {
+      title: `${result.model}: ${look.chart === 'rank' ? 'ranks' : 'log p'} after each part, token ${result.target.position}: ${shown.map(({ token }) => readable(token)).join(', ')}`,
+      ...{ width: PICTURE_WIDTH, height: chartHeight + 20 * Math.ceil(shown.length / 4) },
+      draw: (surface, theme) => {
+        drawChart(surface, chart, PICTURE_WIDTH, null, theme);
+        shown.forEach(({ token }, index) =>
+          surface.text(10 + (index % 4) * 150, chartHeight + 10 + 20 * Math.floor(index / 4), `● ${readable(token)}`, {
+            color: theme.categories[index % theme.categories.length] ?? theme.foreground,
+          }),
+        );
+      },
+      notes: [result.head, ...result.notes],
+      table: {
+        columns: ['after', ...shown.map(({ token }) => token)],
+        rows: result.states.map((state, index) => [placeLabel(state), ...shown.map(({ ranks }) => ranks[index] ?? '')]),
+      },
+    };
+  }
+}
+
+/** Ranks stand on a scale of powers of ten, the first on top. */
+export function chartOf(
+  { states }: Pick<LogitLens, 'states'>,
+  shown: readonly WatchedToken[],
+  chart: 'rank' | 'logprob',
+): ChartPicture {
+  const last = states.length - 1;
+  return {
+    series: shown.map(({ token, ranks, logprobs }) => ({
+      label: readable(token),
+      values: chart === 'rank' ? Array.from(ranks, (rank) => -Math.log10(rank)) : Array.from(logprobs),
+    })),
+    format: chart === 'rank' ? (value) => count(Math.round(10 ** -value)) : (value) => signed(value, 1),
+    columns: states.map((state, index) => ({
+      label:
+        state.part === 'input'
+          ? 'in'
+          : state.part === 'ffn' && (state.layer % 2 === 1 || index === last || last < 20)
+            ? String(state.layer)
+            : '',
+      title: placeWords(state),
+    })),
+  };
+}

@@ -1,0 +1,60 @@
+/** What the pages of the view share. */
+import { LitElement, type CSSResultGroup } from 'lit';
+import { property } from 'lit/decorators.js';
+import type { LensPlace } from '../../extension/protocol/ffn';
+import { neuronName, readable, scaleText, signed } from '../../extension/protocol/format';
+import { isNeuronScale, type NeuronRef, type Scale } from '../../extension/protocol/interventions';
+import type { MemoriesLook, MemoriesMethods, MemoriesState, MemoryName } from '../../extension/protocol/memoriesView';
+import { pageStyles } from '../common/pageStyles';
+import type { Picture } from '../common/pictureFiles';
+import { base } from '../common/styles';
+
+export interface Host {
+  ask<K extends keyof MemoriesMethods>(method: K, params: MemoriesMethods[K][0]): void;
+  /** Shown at once, and kept by the host. */
+  look(change: Partial<MemoriesLook>): void;
+}
+
+export abstract class Page extends LitElement {
+  static override styles: CSSResultGroup = [base, pageStyles];
+  @property({ attribute: false }) host!: Host;
+  @property({ attribute: false }) state!: MemoriesState;
+  @property({ attribute: false }) look!: MemoriesLook;
+
+  /** What is exported of the page as a picture; null where there is none. */
+  picture(): Picture | null {
+    return null;
+  }
+}
+
+/** Three places, without a leading zero; – where there is none. */
+export const figure = (value: number | null | undefined, digits = 3): string =>
+  value == null || Number.isNaN(value) ? '–' : signed(value, digits).replace(/^(\u2212?)0\./u, '$1.');
+
+/** What the state stands after, short and in words. */
+export const placeLabel = ({ layer, part }: LensPlace): string =>
+  part === 'input' ? 'input' : `${layer} ${part === 'attention' ? 'att' : 'FFN'}`;
+export const placeWords = ({ layer, part }: LensPlace): string =>
+  part === 'input' ? 'the input' : `after the ${part === 'attention' ? 'attention' : 'FFN'} of layer ${layer}`;
+
+export const sameNeuron = (one: NeuronRef, other: NeuronRef): boolean =>
+  one.layer === other.layer && one.neuron === other.neuron;
+
+export const nameOf = ({ names }: MemoriesState, memory: NeuronRef): MemoryName | undefined =>
+  names.names.find((each) => sameNeuron(each, memory));
+
+/** off, ×2: what is changed of it now, anywhere; empty where nothing is. */
+export const changeOf = (interventions: readonly Scale[], memory: NeuronRef): string =>
+  interventions
+    .filter((each) => isNeuronScale(each) && sameNeuron(each, memory))
+    .map(({ scale }) => scaleText(scale))
+    .join(' ');
+
+/** For people: “French”, with the piece's own form where that differs. */
+export const wordTitle = (token: string, score: number): string => {
+  const text = readable(token);
+  return `${text === token ? token : `${text} (${token})`} ${signed(score, 3)}`;
+};
+
+export const memoryTitle = (memory: NeuronRef): string =>
+  `${neuronName(memory)}: neuron ${memory.neuron} of layer ${memory.layer}, from 0`;
