@@ -74,10 +74,10 @@ describe('webviews', function () {
   it('stands what is said with the changes and without them side by side, with the differences', async () => {
     await open('cloze', 'changed');
     for (const [name, first] of [
-      [/^Predictions, best first/u, 'Creole .410 1.91'],
-      [/^Predictions of the unchanged model/u, 'French .391 \u22120.67'],
+      [/^Predictions, best first/u, 'Creole , p .410 , difference of log p 1.91'],
+      [/^Predictions of the unchanged model/u, 'French , p .391 , difference of log p \u22120.67'],
     ] as const) {
-      const text = await page.getByRole('list', { name }).getByRole('listitem').first().innerText();
+      const text = await page.getByRole('listbox', { name }).getByRole('option').first().innerText();
       assert.equal(text.replace(/\s+/gu, ' ').replace('+', '').trim(), first);
     }
     await page.getByText('Δ log p', { exact: false }).first().waitFor();
