@@ -34,6 +34,8 @@ import { corrupt } from './analysis/corrupt';
 import { logitLens, logitLensTable } from './analysis/ffn/logitLens';
 import { intervene } from './analysis/ffn/intervene';
 import { memories } from './analysis/ffn/memories';
+import { similarMemories } from './analysis/ffn/similarMemories';
+import { triggers } from './analysis/ffn/triggers';
 import { buildIndex, indexFolder } from './analysis/ffn/valueIndex';
 import { searchValues, valueWords } from './analysis/ffn/valueSearch';
 import { fillMask } from './analysis/fillMask';
@@ -254,6 +256,14 @@ export class Engine {
       this.run(model, 'inside batch', context, async (loaded) =>
         searchValues(loaded, indexFolder(cache, (await fingerprint(model)).sha256), params, context),
       ),
+    triggers: ({ model, ...params }, context) =>
+      this.run(model, 'inside batch', context, (loaded) => triggers(loaded, params, context)),
+    // Keys of all layers are as much as all of its memory: they are read anew.
+    similarMemories: ({ model, ...params }, context) =>
+      this.run(model, 'inside', context, (loaded) => similarMemories(loaded, params, context)),
+    memoryStats: () => notYet('memoryStats'),
+    valueClusters: () => notYet('valueClusters'),
+    memoryGroups: () => notYet('memoryGroups'),
     probe: ({ model, ...params }, context) => {
       const { interventions, byLayer } = params.options;
       requireEverywhere(interventions, MANY_TEXTS);
@@ -332,3 +342,7 @@ export class Engine {
     }
   }
 }
+
+const notYet = (method: string): never => {
+  throw new LensError('internal', `${method} is being written.`);
+};

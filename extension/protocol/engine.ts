@@ -6,7 +6,7 @@
 import type { AttentionEngineMethods, HeadCorpusResult, HeadRelationsResult } from './attention';
 import type { EmbeddingEngineMethods } from './embeddings';
 import type { ErrorData } from './errors';
-import type { FfnEngineMethods } from './ffn';
+import type { FfnEngineMethods, MemoryStatsResult, TriggersResult } from './ffn';
 import type { Scale } from './interventions';
 import type { ProbeEngineMethods, ProbeFactResult } from './probes';
 
@@ -449,6 +449,8 @@ export interface Progress {
   /** So does the work over a corpus; each is the whole up to now, and can be gone on from. */
   corpus?: HeadCorpusResult;
   relations?: HeadRelationsResult;
+  triggers?: TriggersResult;
+  memoryStats?: MemoryStatsResult;
   /** `probe` tells of the facts that were finished since it told last. */
   facts?: ProbeFactResult[];
 }

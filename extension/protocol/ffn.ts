@@ -2,8 +2,8 @@
  * What may be asked of a model's layers as writers: what it would say after each part of each layer (logit lens). Symbols: L blocks,
  * T tokens, D model width, F FFN width, V vocabulary, S states of the residual stream. Layers and neurons count from 0.
  */
-import type { AttentionInput, AttentionToken, PredictionTarget } from './attention';
-import type { ModelRef, Prediction, WindowInfo } from './engine';
+import type { AttentionInput, AttentionToken, CorpusSource, PredictionTarget } from './attention';
+import type { ModelRef, Prediction, TextRange, WindowInfo } from './engine';
 import type { NeuronRef, Scale } from './interventions';
 
 export type { NeuronRef, NeuronScale, Scale } from './interventions';
@@ -275,6 +275,271 @@ export interface ExportResult {
   elapsed: number;
 }
 
+/** A corpus whose sentences go into the model, each by itself. */
+interface SentenceCorpus {
+  model: ModelRef;
+  /** Plain text, Markdown, `.tsv` (text, tab, label) or `.conllu`. */
+  sources: CorpusSource[];
+  /** Only the first so many sentences. */
+  limit?: number;
+  /** Of these every n-th, beginning with the i-th (from 0). */
+  shard?: { index: number; of: number };
+}
+
+/** Sentences that are in a state: of every n-th, beginning with the i-th, those before `next`. */
+export interface DoneShard {
+  index: number;
+  of: number;
+  next: number;
+}
+
+/** The largest |m| of a memory that is not active, where nobody says otherwise: GELU gives no less than −0.17, SiLU than −0.28. */
+export const ACTIVE_THRESHOLD = 0.3;
+
+export interface TriggersParams extends SentenceCorpus {
+  neurons: NeuronRef[];
+  /** Texts of each memory at either end. */
+  topK: number;
+  /** A memory counts as active at a token where |m| is above this. */
+  threshold: number;
+  /** Go on from here. Same model, neurons, sources, topK and threshold. */
+  resume?: TriggersState;
+}
+
+/** A text of the corpus, with the token where the memory fires most (or least) in it. */
+export interface TriggerText {
+  /** Of the sentence, in the order of the corpus. */
+  index: number;
+  /** Index of its source. */
+  source: number;
+  text: string;
+  /** Where each line of the text begins in its file: line (from 1), column (from 0, UTF-16), and the offset in `text`. */
+  lines: { line: number; column: number; at: number }[];
+  /** The firing token: its index, its range in `text`, its place in the file, and m there. */
+  token: number;
+  range: TextRange;
+  line: number;
+  column: number;
+  activation: number;
+  /** What went into the model; special tokens have no range. */
+  tokens: { token: string; range: TextRange | null }[];
+  /** m at each of them [T]. */
+  activations: Float32Array;
+}
+
+/** How m is distributed over the tokens of a corpus; special tokens do not count. */
+export interface ActivationDistribution {
+  tokens: number;
+  min: number;
+  max: number;
+  mean: number;
+  /** Standard deviation. */
+  deviation: number;
+  /** Shares of tokens with m > 0, and with |m| above the threshold. */
+  positive: number;
+  active: number;
+  /** Bin i counts tokens with (first + i)·width ≤ m < (first + i + 1)·width. The width is a power of two, so that 0 is an edge. */
+  histogram: { width: number; first: number; counts: Float64Array };
+}
+
+export interface NeuronTriggers extends NeuronRef {
+  /** The largest m first, and the smallest first: a text is in each once. */
+  largest: TriggerText[];
+  smallest: TriggerText[];
+  distribution: ActivationDistribution;
+}
+
+/** What a shard, or an interrupted scan, has found so far. */
+export interface TriggersState {
+  model: string;
+  /** Names of the sources. */
+  sources: string[];
+  topK: number;
+  threshold: number;
+  done: DoneShard[];
+  sentences: number;
+  tokens: number;
+  neurons: (NeuronRef & {
+    largest: TriggerText[];
+    smallest: TriggerText[];
+    /** Over tokens. Bins as in `ActivationDistribution`, of the width 2^exponent. */
+    sums: { min: number; max: number; sum: number; squares: number; positive: number; active: number };
+    histogram: { exponent: number; first: number; counts: Float64Array };
+  })[];
+  skipped: { name: string; why: string }[];
+}
+
+export interface TriggersResult {
+  state: TriggersState;
+  neurons: NeuronTriggers[];
+  /** Which tokens were looked at, in words. */
+  rule: string;
+  elapsed: number;
+}
+
+export interface SimilarMemoriesParams extends NeuronRef {
+  model: ModelRef;
+  topK: number;
+}
+
+/** Memories whose vectors have the largest cosine with those of this one, over all layers, itself left out. */
+export interface SimilarMemories extends NeuronRef {
+  model: string;
+  /** Of what the activation function reads (in a gated network the column of W_gate); null where it cannot be read. */
+  keys: (NeuronRef & { cosine: number })[] | null;
+  /** Of the other factor of a gated network; null in others. */
+  linear: (NeuronRef & { cosine: number })[] | null;
+  values: (NeuronRef & { cosine: number })[];
+  /** Cosine of this memory's key with its value. */
+  keyValue: number | null;
+  method: string;
+  notes: string[];
+  elapsed: number;
+}
+
+export interface MemoryStatsParams extends SentenceCorpus {
+  /** A memory counts as active where |m| is above this. */
+  threshold: number;
+  /** Of the token of each sentence where the prediction is read. */
+  seed: number;
+  /** An absolute path: where indices of all models are kept. The index of the model is made first where it is missing. */
+  cache: string;
+  /** Go on from here. Same model, sources, threshold and seed. */
+  resume?: MemoryStatsState;
+}
+
+/** Counts that can be added. L layers, F neurons; of each layer, one after the other. */
+export interface MemoryStatsState {
+  model: string;
+  sources: string[];
+  threshold: number;
+  seed: number;
+  neurons: number;
+  done: DoneShard[];
+  sentences: number;
+  /** Tokens whose activations were looked at. */
+  tokens: number;
+  /** Of each layer: activations with m > 0, and with |m| above the threshold [L]. */
+  positive: Float64Array;
+  active: Float64Array;
+  /** Of each memory [L·F]: its largest m, and the ids of the token there and of the next one (−1: there is none). */
+  largest: Float32Array;
+  itself: Int32Array;
+  next: Int32Array;
+  /** Predictions that were looked at, one a sentence. */
+  predictions: number;
+  /** Of each layer: the network's own prediction is the first word of no memory, of no active memory [L]. */
+  composed: Float64Array;
+  composedOfActive: Float64Array;
+  /** From which state on the final prediction leads [L + 1]: 0 the input, k what leaves layer k − 1. */
+  saturated: Float64Array;
+  /** The leading word is another one after the layer's attention, after its FFN [L]; −1 where what is between them cannot be read. */
+  lostByAttention: Float64Array;
+  lostByFfn: Float64Array;
+  skipped: { name: string; why: string }[];
+}
+
+export interface MemoryStatsLayer {
+  layer: number;
+  /** Mean shares of its memories, of m > 0 and of |m| above the threshold; n = tokens. */
+  positive: number;
+  active: number;
+  /**
+   * Agreement (Geva et al. 2021): share of memories whose value's first word is the token that follows their top trigger, or that token
+   * itself; n = memories. `chance`: the same when triggers are dealt to the layer's memories at random.
+   */
+  agreement: { memories: number; next: number; nextByChance: number; itself: number; itselfByChance: number };
+  /** Shares of predictions (n = predictions): what the network writes has a first word that no memory, no active memory has. */
+  composed: number;
+  composedOfActive: number;
+  /** Share of predictions that lead from this layer's output on, and not before. */
+  saturated: number;
+  /** Shares of predictions whose leading word is another one after the part; null where that cannot be read. */
+  lostByAttention: number | null;
+  lostByFfn: number | null;
+}
+
+export interface MemoryStatsResult {
+  state: MemoryStatsState;
+  layers: MemoryStatsLayer[];
+  /** Share of predictions that lead from the input on. */
+  saturatedAtInput: number;
+  /** What was masked, where predictions are read and what of the model they go through, in words. */
+  rule: string;
+  notes: string[];
+  elapsed: number;
+}
+
+export interface ValueClustersParams {
+  model: ModelRef;
+  /** Values of these layers only. */
+  layers?: number[];
+  clusters: number;
+  /** Words and members of each cluster that are given. */
+  words: number;
+  members: number;
+  seed: number;
+}
+
+export interface ValueCluster {
+  size: number;
+  /** Mean cosine of its values with its centre. */
+  cohesion: number;
+  /** Values of each layer [L]. */
+  layers: Int32Array;
+  /** Words of the centre, the mean of its values' directions. */
+  promoted: ScoredWord[];
+  suppressed: ScoredWord[];
+  /** Nearest to the centre first. */
+  members: (NeuronRef & { cosine: number })[];
+}
+
+/** Values in groups of like direction (spherical k-means), the largest group first. */
+export interface ValueClusters {
+  model: string;
+  values: number;
+  /** Mean cosine of a value with the centre of its cluster. */
+  cohesion: number;
+  clusters: ValueCluster[];
+  method: string;
+  notes: string[];
+  elapsed: number;
+}
+
+export interface MemoryGroupsParams extends FfnInput {
+  groups: number;
+  /** Memories of these layers only. */
+  layers?: number[];
+  /** Members of each group that are given. */
+  members: number;
+  seed: number;
+}
+
+/** Memories that fire together: one factor of a non-negative factorisation of max(m, 0) [memories,T]. */
+export interface MemoryGroup {
+  /** Of the sum of all activations of the factorisation. */
+  share: number;
+  /** How much it fires at each token [T]; 1 where it fires most. */
+  tokens: Float32Array;
+  /** Share of its weight in each layer [L]. */
+  layers: Float32Array;
+  /** Largest weight first: the activation that the group gives the memory where it fires most. */
+  members: (NeuronRef & { weight: number })[];
+}
+
+export interface MemoryGroups {
+  model: string;
+  tokens: AttentionToken[];
+  window: WindowInfo;
+  /** The one with the largest share first. */
+  groups: MemoryGroup[];
+  /** ‖A − WH‖ / ‖A‖ (Frobenius). */
+  error: number;
+  method: string;
+  notes: string[];
+  elapsed: number;
+}
+
 /** method → [parameters, result] */
 export interface FfnEngineMethods {
   logitLens: [LogitLensParams, LogitLens];
@@ -285,4 +550,9 @@ export interface FfnEngineMethods {
   value: [ValueParams, ValueWords];
   valueIndex: [ValueIndexParams, ValueIndexInfo];
   valueSearch: [ValueSearchParams, ValueSearch];
+  triggers: [TriggersParams, TriggersResult];
+  similarMemories: [SimilarMemoriesParams, SimilarMemories];
+  memoryStats: [MemoryStatsParams, MemoryStatsResult];
+  valueClusters: [ValueClustersParams, ValueClusters];
+  memoryGroups: [MemoryGroupsParams, MemoryGroups];
 }

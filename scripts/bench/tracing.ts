@@ -203,6 +203,7 @@ export async function openOurs(folder: string, settings: EngineSettings): Promis
       picks: [],
       gates: new Set(),
       fed: null,
+      exact: true,
     },
     settings,
     'many runs',

@@ -31,6 +31,7 @@ import { mixCommand } from './mixCommand';
 import { PAIR, stringList, TEXT, TOP, wholeNumber, type OptionSpec, type OptionValues } from './options';
 import { probeCommand } from './probeCommands';
 import { valuesCommand } from './valuesCommand';
+import { triggersCommand } from './triggersCommand';
 import { encodeSafetensors, writeChunks } from './safetensors';
 import { predictionTable, table, visible } from './table';
 import { fixtureFolders, verifyFixture, type Check } from './verify';
@@ -553,6 +554,7 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['logit-lens', logitLensCommand],
   ['memories', memoriesCommand],
   ['values', valuesCommand],
+  ['triggers', triggersCommand],
   ['intervene', interveneCommand],
   ['export', exportCommand],
   ['verify', verifyCommand],

@@ -24,13 +24,12 @@ import { findModel } from './catalog';
 import type { Command, CommandContext, Output } from './commands';
 import { LAYERS, LAYERS_HELP, lastLayer, layerOf, layersOf, readText } from './embedCommand';
 import { choice, TEXT, wholeNumber, type OptionSpec } from './options';
-import { sourcesOf } from './sources';
+import { CORPUS, sourcesOf } from './sources';
 import { table, visible } from './table';
 
 const SHOWN_NEIGHBOURS = 5;
 const DIGITS = 3;
 const SHOWN_SENTENCE = 70;
-const CORPUS = /\.(txt|md|tsv|conllu)$/iu;
 const LAYER: OptionSpec = { type: 'string', value: 'L', help: `one of the ${LAYERS_HELP}` };
 const SEED: OptionSpec = { type: 'string', value: 'N', help: 'of random choices (0)' };
 const right = 'right' as const;

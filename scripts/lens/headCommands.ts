@@ -1,6 +1,6 @@
 /** Heads over files: `lens heads` (statistics, relations, shards put together) and `lens expansion`. */
-import { existsSync, readFileSync } from 'node:fs';
-import { basename, resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { basename } from 'node:path';
 import type {
   HeadCorpusResult,
   HeadCorpusState,
@@ -18,20 +18,18 @@ import {
   readRelationsState,
   relationsResult,
 } from '../../extension/engine/analysis/attention/relationState';
-import { replaceFile } from '../../extension/files/replaceFile';
 import { LensError } from '../../extension/protocol/errors';
 import { count, counted, headName, nats, probability } from '../../extension/protocol/format';
 import { findModel } from './catalog';
 import type { Command, CommandContext, Output } from './commands';
 import { stringList, wholeNumber, type OptionValues } from './options';
 import { sourcesOf } from './sources';
+import { numberOf, OUT, readSaved, RESUME, saver, SHARD, shardOf, skippedText } from './states';
 import { table, visible } from './table';
 
 const TEXTS = /\.(txt|md)$/iu;
 const TREEBANKS = /\.conllu$/iu;
 const EXAMPLES = 20;
-/** What an interrupted run has found is lost from the last saving on. */
-const SAVE_MS = 20_000;
 const RIGHT = 'right' as const;
 const LEFT = 'left' as const;
 
@@ -59,9 +57,9 @@ export const headsCommand: Command = {
     },
     limit: { type: 'string', value: 'N', help: 'only the first N documents or sentences of the corpus' },
     distances: { type: 'string', value: 'N', help: 'also distances between heads, on the first N documents (0)' },
-    shard: { type: 'string', value: 'I/N', help: 'every N-th document or sentence, beginning with the I-th (from 0)' },
-    out: { type: 'string', value: 'STATE', help: 'write what was found, to be gone on from or merged' },
-    resume: { type: 'string', value: 'STATE', help: 'go on from there' },
+    shard: SHARD,
+    out: OUT,
+    resume: RESUME,
   },
   async run(context) {
     const { positionals, options } = context;
@@ -79,39 +77,14 @@ export const headsCommand: Command = {
   },
 };
 
-function shardOf(options: OptionValues): { shard?: { index: number; of: number } } {
-  const value = options['shard'];
-  if (value === undefined) return {};
-  const [, index, of] = /^(\d+)\/(\d+)$/u.exec(String(value)) ?? [];
-  if (index === undefined || Number(index) >= Number(of))
-    throw new LensError(
-      'bad-input',
-      `“${String(value)}” is no shard.`,
-      'Write --shard I/N with I from 0 to N − 1, for example 0/4.',
-    );
-  return { shard: { index: Number(index), of: Number(of) } };
-}
-
-const numberOf = <K extends string>(options: OptionValues, name: K): Partial<Record<K, number>> =>
-  options[name] === undefined ? {} : ({ [name]: wholeNumber(options, name, 0) } as Record<K, number>);
-
 type Saved = ({ kind: 'statistics' } & HeadCorpusState) | ({ kind: 'relations' } & HeadRelationsState);
 
 /** A state that `--out` wrote. Throws `bad-input`. */
 function readState(file: string): Saved {
-  let value: Partial<Saved> | null;
-  try {
-    value = JSON.parse(readFileSync(file, 'utf8')) as Partial<Saved> | null;
-  } catch (thrown) {
-    throw new LensError(
-      'bad-input',
-      `${file} cannot be read: ${(thrown as Error).message}.`,
-      'Name a file that --out wrote.',
-    );
-  }
-  if (value?.kind !== 'statistics' && value?.kind !== 'relations')
+  const state = readSaved(file);
+  if (state.kind !== 'statistics' && state.kind !== 'relations')
     throw new LensError('bad-input', `${file} is no state of lens heads.`, 'Name a file that --out wrote.');
-  return value as Saved;
+  return state as unknown as Saved;
 }
 
 function resumeOf<K extends Saved['kind']>(options: OptionValues, kind: K): { resume?: Extract<Saved, { kind: K }> } {
@@ -125,36 +98,6 @@ function resumeOf<K extends Saved['kind']>(options: OptionValues, kind: K): { re
       'Go on with the same command.',
     );
   return { resume: state as Extract<Saved, { kind: K }> };
-}
-
-/** Writes states to `--out`, now and then while the work goes on, one after the other. */
-function saver(options: OptionValues): { later(state: () => Saved): void; now(state: Saved): Promise<void> } {
-  const out = options['out'];
-  if (out === undefined) return { later: () => undefined, now: async () => undefined };
-  let last: Promise<unknown> = Promise.resolve();
-  let saved = Date.now();
-  const write = (state: Saved): Promise<void> =>
-    replaceFile(
-      resolve(String(out)),
-      Buffer.from(
-        JSON.stringify(state, (_key, value: unknown) =>
-          ArrayBuffer.isView(value) ? Array.from(value as unknown as ArrayLike<number>) : value,
-        ),
-      ),
-    );
-  return {
-    later: (state) => {
-      if (Date.now() - saved < SAVE_MS) return;
-      saved = Date.now();
-      const present = state();
-      // A disk that is full now is told at the end.
-      last = last.then(() => write(present)).catch(() => undefined);
-    },
-    now: async (state) => {
-      await last;
-      await write(state);
-    },
-  };
 }
 
 async function statistics({ model, options, ask }: CommandContext, names: readonly string[]): Promise<Output> {
@@ -226,11 +169,6 @@ function statisticsOutput({ state, statistics: columns, blocks, map }: HeadCorpu
     ].join('\n\n'),
   };
 }
-
-const skippedText = (skipped: readonly { name: string; why: string }[]): string[] =>
-  skipped.length === 0
-    ? []
-    : [`Left out:\n${skipped.map(({ name, why }) => `  ${visible(name)}: ${visible(why)}`).join('\n')}`];
 
 async function relations({ model, options, ask }: CommandContext, names: readonly string[]): Promise<Output> {
   const save = saver(options);

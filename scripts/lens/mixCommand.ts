@@ -7,7 +7,7 @@ import { counted } from '../../extension/protocol/format';
 import { storageError } from '../../extension/files/replaceFile';
 import type { Command } from './commands';
 import { readText } from './embedCommand';
-import { wholeNumber, type OptionValues } from './options';
+import { decimal, wholeNumber } from './options';
 import { table, visible } from './table';
 
 const BAR = 24;
@@ -56,12 +56,6 @@ export const mixCommand: Command = {
     return { json: result, text: textOf(result) };
   },
 };
-
-function decimal(options: OptionValues, name: string, byDefault: number): number {
-  const value = options[name] === undefined ? byDefault : Number(options[name]);
-  if (Number.isFinite(value) && value >= 0) return value;
-  throw new LensError('bad-input', `--${name} must be a number, 0 or more, not “${String(options[name])}”.`);
-}
 
 /** By what the file's name ends with. Throws `bad-input` with the line that is wrong. */
 export function readExamples(file: string, column = 'upos'): MixExample[] {

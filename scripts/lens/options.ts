@@ -39,6 +39,12 @@ export function wholeNumber(options: OptionValues, name: string, byDefault: numb
   throw new LensError('bad-input', `--${name} must be a whole number, not “${String(value)}”.`);
 }
 
+export function decimal(options: OptionValues, name: string, byDefault: number): number {
+  const value = options[name] === undefined ? byDefault : Number(options[name]);
+  if (Number.isFinite(value) && value >= 0) return value;
+  throw new LensError('bad-input', `--${name} must be a number, 0 or more, not “${String(options[name])}”.`);
+}
+
 export function stringList(options: OptionValues, name: string): string[] {
   const value = options[name];
   return Array.isArray(value) ? value.map(String) : [];

@@ -4,6 +4,9 @@ import { join, resolve } from 'node:path';
 import type { CorpusSource } from '../../extension/protocol/attention';
 import { LensError } from '../../extension/protocol/errors';
 
+/** What sentences are read from. */
+export const CORPUS = /\.(txt|md|tsv|conllu)$/iu;
+
 /** Files as they are named, and those of folders whose names fit, in the order of their names. */
 export function sourcesOf(names: readonly string[], fits: RegExp): CorpusSource[] {
   const sources = names.flatMap((name): CorpusSource[] => {

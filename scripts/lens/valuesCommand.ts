@@ -1,7 +1,7 @@
 /** `lens values`: the words of one memory's value, or the values that write a word. */
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import type { ScoredWord, ValueSearch, ValueWords } from '../../extension/protocol/ffn';
+import type { ScoredWord, SimilarMemories, ValueSearch, ValueWords } from '../../extension/protocol/ffn';
 import { LensError } from '../../extension/protocol/errors';
 import { count, neuronName, signed } from '../../extension/protocol/format';
 import type { Command } from './commands';
@@ -34,6 +34,7 @@ export const valuesCommand: Command = {
       help: 'the values that promote it (text or id); repeated: that promote most of them',
       multiple: true,
     },
+    similar: { type: 'boolean', help: 'with --neuron: the memories with the most similar keys and values' },
     suppress: { type: 'boolean', help: 'with --word: the values that suppress it' },
     top: { type: 'string', value: 'K', help: 'number of words or values (20)' },
     cache: { type: 'string', value: 'DIR', help: `where the index of all values is kept (${defaultCache()})` },
@@ -49,9 +50,14 @@ export const valuesCommand: Command = {
       for (const name of ['suppress', 'cache'])
         if (options[name] !== undefined)
           throw new LensError('bad-input', `--${name} is for --word.`, 'Leave it out; both lists are shown.');
+      if (options['similar'] === true) {
+        const similar = await ask('similarMemories', { model, ...neuronOf(neuron), topK });
+        return { json: similar, text: similarText(similar) };
+      }
       const result = await ask('value', { model, ...neuronOf(neuron), words: topK });
       return { json: result, text: valueText(result) };
     }
+    if (options['similar'] === true) throw new LensError('bad-input', '--similar is for --neuron.', 'Name a memory.');
     const ids: number[] = [];
     for (const word of words) ids.push(await oneToken(context, word));
     const result = await ask('valueSearch', {
@@ -78,6 +84,30 @@ function valueText(value: ValueWords): string {
       ['left', 'right', 'left', 'right'],
     ),
     `Words ${method}`,
+  ].join('\n\n');
+}
+
+function similarText(similar: SimilarMemories): string {
+  const { keys, linear, values, keyValue, method, notes } = similar;
+  const lists = [
+    { name: 'keys', list: keys },
+    { name: 'other factor', list: linear },
+    { name: 'values', list: values },
+  ].flatMap(({ name, list: found }) => (found === null ? [] : [{ name, found }]));
+  return [
+    `${neuronName(similar)}: cosine of its key with its value ${keyValue === null ? '–' : signed(keyValue, 3)}`,
+    table(
+      lists.flatMap(({ name }) => [name, 'cosine']),
+      values.map((_, row) =>
+        lists.flatMap(({ found }) => {
+          const each = found[row];
+          return each === undefined ? ['', ''] : [neuronName(each), signed(each.cosine, 3)];
+        }),
+      ),
+      lists.flatMap(() => ['left', 'right'] as const),
+    ),
+    `Similar: ${method}`,
+    ...notes.map((note) => `Note: ${note}`),
   ].join('\n\n');
 }
 

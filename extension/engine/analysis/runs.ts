@@ -1,6 +1,6 @@
 /** Rows of like length, run together, with the hooks that were asked for. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Trace, Traceable } from '../session/internals';
+import type { Trace, Traceable, TraceOptions } from '../session/internals';
 import type { InputRow } from '../session/languageModel';
 import { throwIfCancelled } from './forward';
 
@@ -23,6 +23,7 @@ export async function* tracedRuns<T extends { row: InputRow }>(
   hooks: readonly string[],
   fits: (count: number, length: number) => boolean,
   signal: AbortSignal,
+  options: TraceOptions = {},
 ): AsyncGenerator<TracedRun<T>> {
   const pads = model.info.inputs.some(({ name }) => name === 'attention_mask' || name === 'input_mask');
   let oneByOne = false;
@@ -35,6 +36,8 @@ export async function* tracedRuns<T extends { row: InputRow }>(
         trace = await model.trace(
           run.map(({ row }) => row),
           hooks,
+          [],
+          options,
         );
       } catch (error) {
         if (run.length === 1) throw error;

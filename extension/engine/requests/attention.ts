@@ -65,9 +65,9 @@ export const whole =
     integer(value, name, least, most);
 
 /** A state was written by this program; whether it fits the request is for the analysis to say. */
-const stateOf = <T>(value: unknown, name: string): T => fields(value, name) as T;
+export const stateOf = <T>(value: unknown, name: string): T => fields(value, name) as T;
 
-const corpusOf = (params: Fields) => ({
+export const corpusOf = (params: Fields) => ({
   model: modelOf(params),
   sources: sourcesOf(params),
   ...optional(params, 'limit', whole(1, MOST_SOURCES)),

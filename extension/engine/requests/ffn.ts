@@ -1,12 +1,23 @@
 /** What may be asked of a model's layers and memories, checked. */
-import { MEMORY_MEASURES, type FfnEngineMethods } from '../../protocol/ffn';
-import { inputOf, MOST_POSITIONS, MOST_PREDICTIONS, targetOf, whole } from './attention';
-import { fields, flag, integer, list, modelOf, oneOf, optional, pathOf, textOf } from './fields';
+import { MEMORY_MEASURES, type FfnEngineMethods, type MemoryStatsState, type TriggersState } from '../../protocol/ffn';
+import { corpusOf, inputOf, MOST_POSITIONS, MOST_PREDICTIONS, stateOf, targetOf, whole } from './attention';
+import { fields, flag, integer, list, modelOf, numeric, oneOf, optional, pathOf, textOf, type Fields } from './fields';
 import { MOST_LAYERS, neuronOf, scalesOf } from './interventions';
 import type { Reader } from './requests';
 
 const MOST_WATCHED = 100;
 const MOST_MEMORIES = 10_000;
+/** Whose activations are kept for each text. */
+const MOST_SCANNED = 256;
+const MOST_CLUSTERS = 10_000;
+const MOST_GROUPS = 100;
+const LARGEST_ACTIVATION = 1e6;
+
+const layersOf = (value: unknown, name: string): number[] =>
+  list(value, name, MOST_LAYERS).map((layer, index) => integer(layer, `${name}[${index}]`, 0, MOST_LAYERS));
+
+const thresholdOf = (params: Fields): number => numeric(params['threshold'], 'threshold', 0, LARGEST_ACTIVATION);
+const seedOf = (params: Fields): number => integer(params['seed'], 'seed', 0, Number.MAX_SAFE_INTEGER);
 
 export const FFN_READERS: { [M in keyof FfnEngineMethods]: Reader<M> } = {
   logitLens: (params) => ({
@@ -57,11 +68,43 @@ export const FFN_READERS: { [M in keyof FfnEngineMethods]: Reader<M> } = {
     ...optional(params, 'position', whole(0, MOST_POSITIONS)),
     ...optional(params, 'token', whole(0, MOST_POSITIONS)),
     by: oneOf(params['by'], 'by', MEMORY_MEASURES),
-    ...optional(params, 'layers', (value, name) =>
-      list(value, name, MOST_LAYERS).map((layer, index) => integer(layer, `${name}[${index}]`, 0, MOST_LAYERS)),
-    ),
+    ...optional(params, 'layers', layersOf),
     topK: integer(params['topK'], 'topK', 1, MOST_MEMORIES),
     words: integer(params['words'], 'words', 0, MOST_PREDICTIONS),
     candidates: integer(params['candidates'], 'candidates', 0, MOST_MEMORIES),
+  }),
+  triggers: (params) => ({
+    ...corpusOf(params),
+    neurons: list(params['neurons'], 'neurons', MOST_SCANNED).map((each, index) => neuronOf(each, `neurons[${index}]`)),
+    topK: integer(params['topK'], 'topK', 1, MOST_PREDICTIONS),
+    threshold: thresholdOf(params),
+    ...optional(params, 'resume', stateOf<TriggersState>),
+  }),
+  similarMemories: (params) => ({
+    model: modelOf(params),
+    ...neuronOf(params, 'params'),
+    topK: integer(params['topK'], 'topK', 1, MOST_MEMORIES),
+  }),
+  memoryStats: (params) => ({
+    ...corpusOf(params),
+    threshold: thresholdOf(params),
+    seed: seedOf(params),
+    cache: pathOf(params['cache'], 'cache'),
+    ...optional(params, 'resume', stateOf<MemoryStatsState>),
+  }),
+  valueClusters: (params) => ({
+    model: modelOf(params),
+    ...optional(params, 'layers', layersOf),
+    clusters: integer(params['clusters'], 'clusters', 1, MOST_CLUSTERS),
+    words: integer(params['words'], 'words', 0, MOST_PREDICTIONS),
+    members: integer(params['members'], 'members', 0, MOST_MEMORIES),
+    seed: seedOf(params),
+  }),
+  memoryGroups: (params) => ({
+    ...inputOf(params),
+    groups: integer(params['groups'], 'groups', 1, MOST_GROUPS),
+    ...optional(params, 'layers', layersOf),
+    members: integer(params['members'], 'members', 1, MOST_MEMORIES),
+    seed: seedOf(params),
   }),
 };

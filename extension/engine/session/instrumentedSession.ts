@@ -25,6 +25,8 @@ export interface Abilities {
   gates: ReadonlySet<string>;
   /** The value that its runs begin with; null: at the tokens. */
   fed: string | null;
+  /** It stays as it is: what it computes ends where the last of these is made. */
+  exact: boolean;
 }
 
 export interface RunRequest {

@@ -29,6 +29,8 @@ export interface Part {
   positions?: readonly number[];
   /** The mean over (those) heads, as one head. */
   mean?: 'heads';
+  /** Of [B,T,F] or [B,T,D], in this order. */
+  columns?: readonly number[];
   /** Of that the largest so many along the last axis (all, where there are fewer), largest first; of equals the first. */
   top?: number;
 }
@@ -36,6 +38,11 @@ export interface Part {
 export interface TraceOptions {
   /** Hooks of which only a part is wanted; the others are given whole. */
   parts?: ReadonlyMap<string, Part>;
+  /**
+   * For many runs of one question: nothing above these hooks is computed. Other sessions also hand out what is likely to be asked next,
+   * and the runtime computes all that a session can hand out.
+   */
+  only?: boolean;
 }
 
 /** Hook → numbers in its canonical shape. */

@@ -48,7 +48,7 @@ const range = (length: number): number[] => Array.from({ length }, (_, index) =>
 function planPart(
   { values, batch, length, opset }: Subject,
   { value, layout }: Site,
-  { heads, positions, mean, top }: Part,
+  { heads, positions, mean, columns: picked, top }: Part,
 ): PartPlan | null {
   const dims = values.get(value)?.dims;
   if (dims === undefined || layout.kind === 'plain' || layout.kind === 'factor') return null;
@@ -66,9 +66,9 @@ function planPart(
     if (mean !== undefined || rank < 2 || rank > 4 || (rank > 2 && (dims[0] !== batch || dims[1] !== length)))
       return null;
     if (positions !== undefined) along.set(rank === 2 ? 0 : 1, rank === 2 ? flat(null, positions) : plain(positions));
-    const columns = headColumns(layout, heads);
+    const columns = tensorColumns(layout, heads, picked);
     if (rank === 4) {
-      if (layout.columns !== null || dims[2] !== layout.rest[0]) return null;
+      if (layout.columns !== null || picked !== undefined || dims[2] !== layout.rest[0]) return null;
       if (heads !== undefined) along.set(2, plain(heads));
     } else if (columns !== null) along.set(rank - 1, plain(columns));
   }
@@ -87,45 +87,56 @@ function isLastAxis(layout: Extract<Layout, { kind: 'tokens' | 'pairs' }>, dims:
   return rest.length === 1 ? columns !== null || dims.at(-1) === rest[0] : dims.length === 4;
 }
 
-/** Columns of the tensor that the heads are in; null: all in order. */
-function headColumns(
+/** Columns of the tensor that the heads are in, or some columns of the hook; null: all in order. */
+function tensorColumns(
   { rest, columns }: Extract<Layout, { kind: 'tokens' }>,
   heads: readonly number[] | undefined,
+  picked: readonly number[] | undefined,
 ): readonly number[] | null {
   const width = sizeOf(rest.slice(1));
-  const wanted = heads?.flatMap((head) => range(width).map((place) => head * width + place));
+  const wanted = picked ?? heads?.flatMap((head) => range(width).map((place) => head * width + place));
   if (wanted === undefined) return columns === null ? null : [...columns];
   return columns === null ? wanted : wanted.map((index) => columns[index] as number);
 }
 
 /** The hook's canonical shape with only the part in it. Throws `bad-input` for a part that the hook does not have. */
 export function partDims(hook: string, layout: Layout, part: Part, batch: number, length: number): number[] {
-  const { heads, positions, mean, top } = part;
+  const { heads, positions, mean, columns, top } = part;
   const wrong = (why: string): LensError => new LensError('bad-input', `There is no such part of ${hook}: ${why}.`);
   const whole = canonicalDims(layout, batch, length);
   if (whole === null) throw wrong('its shape is the graph’s own');
   const headAxis = layout.kind === 'pairs' ? 1 : 2;
   const count = whole.length === 4 ? (whole[headAxis] as number) : null;
   if (count === null && (heads !== undefined || mean !== undefined)) throw wrong('it has no heads');
+  const width = whole.length === 3 ? (whole[2] as number) : null;
+  if (columns !== undefined && width === null) throw wrong('it is not one row of numbers a token');
   const inside = (index: number, size: number): boolean => Number.isInteger(index) && index >= 0 && index < size;
   if (heads?.every((head) => inside(head, count ?? 0)) === false) throw wrong(`it has ${count} heads`);
   if (positions?.every((position) => inside(position, length)) === false) throw wrong(`it has ${length} positions`);
+  if (columns?.every((column) => inside(column, width ?? 0)) === false) throw wrong(`it has ${width} columns`);
   if (top !== undefined && !(Number.isInteger(top) && top > 0)) throw wrong('at least one number must be wanted');
   const [tokens, those] = [positions?.length ?? length, mean === undefined ? (heads?.length ?? count) : 1];
   const tokenAxis = layout.kind === 'pairs' ? 2 : 1;
-  const dims = whole.map((size, axis) =>
-    axis === tokenAxis ? tokens : axis === headAxis && those !== null ? those : size,
-  );
+  const dims = whole.map((size, axis) => {
+    if (axis === tokenAxis) return tokens;
+    if (axis === 2 && columns !== undefined) return columns.length;
+    return axis === headAxis && those !== null ? those : size;
+  });
   const last = dims.pop() as number;
   return [...dims, Math.min(last, top ?? last)];
 }
 
 /** The part of a whole. */
-export function takePart(whole: Activation, layout: Layout, { heads, positions, mean, top }: Part): Activation {
+export function takePart(
+  whole: Activation,
+  layout: Layout,
+  { heads, positions, mean, columns, top }: Part,
+): Activation {
   const [headAxis, tokenAxis] = layout.kind === 'pairs' ? [1, 2] : [2, 1];
   let part = whole;
   if (positions !== undefined) part = take(part, tokenAxis, positions);
   if (heads !== undefined) part = take(part, headAxis, heads);
+  if (columns !== undefined) part = take(part, 2, columns);
   if (mean !== undefined) part = meanOver(part, headAxis);
   return top === undefined ? part : largest(part, top);
 }

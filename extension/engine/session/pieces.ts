@@ -48,7 +48,7 @@ export class Pieces {
     if (session === undefined || ![...gates].every((gate) => session?.abilities.gates.has(gate))) {
       const all = new Set([...gates, ...(session?.abilities.gates ?? [])]);
       await session?.release();
-      const abilities = { taps: new Set([to.value]), picks: [], gates: all, fed: from };
+      const abilities = { taps: new Set([to.value]), picks: [], gates: all, fed: from, exact: true };
       session = await InstrumentedSession.create(this.description, abilities, this.settings, 'large batches');
       this.sessions.set(key, session);
     }

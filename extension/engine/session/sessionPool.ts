@@ -1,6 +1,6 @@
 /**
  * The sessions on instrumented graphs of one model. One that lacks a tap or a gate is replaced by one that has it too; runs that
- * begin at a block have sessions of their own. The least recently used go when together they would hold too much.
+ * begin at a block have sessions of their own, and so have those that end where nothing more is asked for. The least recently used go when together they would hold too much.
  */
 import type { EngineSettings } from '../../protocol/engine';
 import { pickOutput, type Pick } from '../instrument/picks';
@@ -21,15 +21,15 @@ export class SessionPool {
 
   /** A session that can do at least this. Throws `model-*`, `memory`. */
   async get(wanted: Abilities): Promise<InstrumentedSession> {
-    const before = this.sessions.find(({ abilities }) => abilities.fed === wanted.fed);
+    const before = this.sessions.find(({ abilities: { fed, exact } }) => fed === wanted.fed && exact === wanted.exact);
     if (before !== undefined) this.sessions.splice(this.sessions.indexOf(before), 1);
-    if (before !== undefined && isEnough(before.abilities, wanted)) {
+    if (before !== undefined && fits(before.abilities, wanted)) {
       this.sessions.push(before);
       return before;
     }
     await before?.release();
     const { description, settings } = this;
-    const abilities = union(before?.abilities ?? wanted, wanted);
+    const abilities = wanted.exact ? wanted : union(before?.abilities ?? wanted, wanted);
     const session = await InstrumentedSession.create(description, abilities, settings, 'many runs', (weights) =>
       this.makeRoom(weights),
     );
@@ -53,6 +53,9 @@ export class SessionPool {
   }
 }
 
+const fits = (has: Abilities, wanted: Abilities): boolean =>
+  isEnough(has, wanted) && (!wanted.exact || isEnough(wanted, has));
+
 function isEnough(has: Abilities, wanted: Abilities): boolean {
   const outputs = new Set(has.picks.map(pickOutput));
   return (
@@ -69,5 +72,6 @@ function union(one: Abilities, other: Abilities): Abilities {
     gates: new Set([...one.gates, ...other.gates]),
     picks: [...picks.values()],
     fed: one.fed,
+    exact: one.exact,
   };
 }

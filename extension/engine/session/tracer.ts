@@ -95,7 +95,7 @@ export class Tracer {
     feeds: Feeds,
     hooks: readonly string[],
     interventions: readonly Intervention[] = [],
-    { parts = new Map(), start = null }: TraceOptions & { start?: Start | null } = {},
+    { parts = new Map(), start = null, only = false }: TraceOptions & { start?: Start | null } = {},
   ): Promise<Trace> {
     const anatomy = await this.anatomy();
     const siteOf = (hook: string): Site => this.siteOf(anatomy, hook);
@@ -103,20 +103,17 @@ export class Tracer {
     const changes = atSites(interventions, siteOf);
     const fed = start === null ? null : siteOf(blockHook(start.layer, 'hook_resid_pre')).value;
     const layer = start?.layer ?? 0;
+    const valuesOf = (wanted: readonly Site[]): Set<string> =>
+      only ? new Set(wanted.map(({ value }) => value)) : inAllBlocks(anatomy, wanted, layer);
     return this.alone(async () => {
       const session = await this.pool.get({
-        taps: inAllBlocks(
-          anatomy,
-          reads.filter(({ plan }) => plan === null).map(({ site }) => site),
-          layer,
+        taps: valuesOf(reads.filter(({ plan }) => plan === null).map(({ site }) => site)),
+        picks: reads.flatMap((read) =>
+          only ? (read.plan === null ? [] : [read.plan.pick]) : picksInAllBlocks(anatomy, read, layer),
         ),
-        picks: reads.flatMap((read) => picksInAllBlocks(anatomy, read, layer)),
-        gates: inAllBlocks(
-          anatomy,
-          changes.map(({ site }) => site),
-          layer,
-        ),
+        gates: valuesOf(changes.map(({ site }) => site)),
         fed,
+        exact: only,
       });
       return session.run({ feeds, reads, changes, resid: start?.resid });
     });
@@ -249,6 +246,7 @@ export class Tracer {
         rows: members,
         trace: await this.run(this.fill.feeds(own), hooks, changes, {
           parts: ownParts,
+          only: options.only === true,
           ...(start === undefined
             ? {}
             : { start: { layer: start.layer, resid: rowsOf(start.resid, 'tokens', members, tokens) } }),
@@ -292,7 +290,7 @@ export class Tracer {
       ids: Int32Array.from({ length }, (_, index) => Math.floor((vocab * (index + 1 + row / 2)) / (length + 2))),
     }));
     const taps = new Set([...inside.values()].map(({ value }) => value));
-    const abilities = { taps, picks: [], gates: new Set<string>(), fed: null };
+    const abilities = { taps, picks: [], gates: new Set<string>(), fed: null, exact: true };
     const session = await InstrumentedSession.create(this.description, abilities, this.settings, 'one run');
     const reads = planReads(anatomy.subject, inside, new Map());
     const precision = precisionOf(anatomy);

@@ -1,5 +1,6 @@
 /** Reading back what a run has found: states come from files, and files can be anything. */
 import { LensError } from '../../../protocol/errors';
+import type { Fields } from '../../requests/fields';
 
 /** What is wrong with a state that is to be gone on from. */
 export const unfit = (what: string): LensError =>
@@ -26,17 +27,33 @@ export function wholeNumber(value: unknown, name: string): number {
   return value;
 }
 
+export function numberOf(value: unknown, name: string): number {
+  if (typeof value !== 'number' || !Number.isFinite(value)) throw unfit(`“${name}” is no number`);
+  return value;
+}
+
+export function listOf(value: unknown, name: string): unknown[] {
+  if (!Array.isArray(value)) throw unfit(`“${name}” is no list`);
+  return value;
+}
+
+export function fieldsOf(value: unknown, name: string): Fields {
+  if (typeof value !== 'object' || value === null) throw unfit(`“${name}” is not what was saved`);
+  return value as Fields;
+}
+
+export const namesOf = (value: unknown): string[] => listOf(value, 'sources').map(String);
+
 export interface Skipped {
   name: string;
   why: string;
 }
 
 export function skippedOf(value: unknown): Skipped[] {
-  if (!Array.isArray(value)) throw unfit('“skipped” is no list');
-  return value.map((each: Partial<Record<keyof Skipped, unknown>> | null) => ({
-    name: String(each?.name),
-    why: String(each?.why),
-  }));
+  return listOf(value, 'skipped').map((each) => {
+    const { name, why } = fieldsOf(each, 'skipped');
+    return { name: String(name), why: String(why) };
+  });
 }
 
 /** What was left out. Every shard reads every file, and a run that goes on reads them again: each is told once. */
