@@ -155,7 +155,7 @@ describe('Memories', () => {
   it('keeps names in the workspace, beside what others write there, and never over marks of a merge', async () => {
     const { showInputBox } = vscode.window;
     const answer = (text: string): void => {
-      vscode.window.showInputBox = (async () => text) as typeof showInputBox;
+      vscode.window.showInputBox = (async () => text);
     };
     await rm(names(), { force: true });
     try {
