@@ -41,6 +41,7 @@ import { LensError } from '../protocol/errors';
 import type { Scale } from '../protocol/interventions';
 import { equalMix, mixOf } from '../protocol/mix';
 import { Answer } from './answer';
+import { askForFile, askForFiles, sourcesOf, TEXTS, workspaceFiles } from './corpusFiles';
 import { embeddingsExport } from './embeddingsExport';
 import { IndexStore, type IndexRoots } from './indexStore';
 import { interventionHandlers } from './interventionHandlers';
@@ -48,7 +49,6 @@ import type { WorkOptions } from './latest';
 import type { ViewPlaces } from './lensView';
 import { exportAs } from './save';
 import { requirePlace, type SharedSubject } from './sharedSubject';
-import { askForFiles, sourcesOf, textFiles } from './textFiles';
 import type { Handlers } from './viewHost';
 
 const NEIGHBOURS = 10;
@@ -271,9 +271,10 @@ export class EmbeddingsController implements vscode.Disposable {
       document = open.uri;
       sources = [{ name: documentName(open.uri), text: open.getText() }];
     } else {
-      const files = scope === 'workspace' ? await textFiles() : await askForFiles();
+      const files =
+        scope === 'workspace' ? await workspaceFiles(TEXTS) : await askForFiles(TEXTS, vscode.l10n.t('Texts'));
       if (files === undefined) return;
-      sources = sourcesOf(files);
+      sources = await sourcesOf(files, TEXTS);
     }
     this.search = { id: (this.questions += 1), word, sources, document };
     await this.show('occurrences');
@@ -526,7 +527,7 @@ export class EmbeddingsController implements vscode.Disposable {
 
   /** Asks for labelled lines, how to test what is learned, and of treebanks which column. */
   private async askAndLearn(): Promise<void> {
-    const [train] = (await askForFiles(EXAMPLES, false)) ?? [];
+    const train = await askForFile(EXAMPLES);
     if (train === undefined) return;
     const treebank = train.path.endsWith('.conllu');
     const column = treebank
@@ -539,7 +540,7 @@ export class EmbeddingsController implements vscode.Disposable {
       title: vscode.l10n.t('How to Measure Accuracy'),
     });
     if (choice === undefined) return;
-    const [test] = choice === file ? ((await askForFiles(EXAMPLES, false)) ?? []) : [];
+    const test = choice === file ? await askForFile(EXAMPLES) : undefined;
     if (choice === file && test === undefined) return;
     await this.learn(train, test ?? null, column as ExampleFile['column']);
   }
@@ -589,7 +590,7 @@ export class EmbeddingsController implements vscode.Disposable {
 
   /** Asks for a file of GloVe or word2vec, and shows it. */
   async askForVectors(): Promise<void> {
-    const [file] = (await askForFiles(VECTORS, false)) ?? [];
+    const file = await askForFile(VECTORS);
     if (file !== undefined) await this.openVectors(file);
   }
 
@@ -656,7 +657,7 @@ export class EmbeddingsController implements vscode.Disposable {
   }
 
   private async askAndScore(what: 'rated' | 'analogies'): Promise<void> {
-    const [file] = (await askForFiles(QUESTIONS, false)) ?? [];
+    const file = await askForFile(QUESTIONS);
     if (file !== undefined) await this.score(what, file);
   }
 
@@ -739,9 +740,9 @@ export class EmbeddingsController implements vscode.Disposable {
       throw new LensError('bad-input', 'There is no other model.', 'Add the folder of one to the library.');
     const other = await vscode.window.showQuickPick(others, { title: vscode.l10n.t('Compare Layers with') });
     if (other === undefined) return;
-    const files = this.measured === null ? await askForFiles() : [];
+    const files = this.measured === null ? await askForFiles(TEXTS, vscode.l10n.t('Texts')) : [];
     if (files === undefined) return;
-    await this.compareWith(other, this.measured ?? sourcesOf(files));
+    await this.compareWith(other, this.measured ?? (await sourcesOf(files, TEXTS)));
   }
 
   /** Linear CKA of all layers with those of another model. The state says what becomes of it. */
@@ -764,9 +765,9 @@ export class EmbeddingsController implements vscode.Disposable {
 
   /** Asks for files, and measures them. */
   private async measure(): Promise<void> {
-    const files = await askForFiles();
+    const files = await askForFiles(TEXTS, vscode.l10n.t('Texts'));
     if (files === undefined) return;
-    const sources = sourcesOf(files);
+    const sources = await sourcesOf(files, TEXTS);
     this.measured = sources;
     this.models.clear();
     this.look = { ...this.look, page: 'contextuality' };

@@ -9,7 +9,7 @@ import * as vscode from 'vscode';
 import { deleteIndexes, storedIndexes } from '../files/vectorIndexes';
 import type { ModelLibrary } from '../models/library';
 import type { IndexSource, StoredIndex } from '../protocol/embeddings';
-import { inNameOrder, TEXTS, textFiles } from './textFiles';
+import { filesIn, inNameOrder, TEXTS, workspaceFiles } from './corpusFiles';
 
 const QUIET_MS = 1_000;
 const FOLDER_NAME = 16;
@@ -78,7 +78,7 @@ export class IndexStore implements vscode.Disposable {
   /** Texts, in the order of their names; may be none. */
   async sources(): Promise<IndexSource[]> {
     this.watch();
-    this.files ??= textFiles(this.chosen).then(inNameOrder);
+    this.files ??= (this.chosen === null ? workspaceFiles(TEXTS) : filesIn(this.chosen, TEXTS)).then(inNameOrder);
     return this.files;
   }
 
