@@ -76,7 +76,7 @@ export function parseChanges(text: string): Scale[] {
         );
       const rest = { scale: Number(scale), ...(position === undefined ? {} : { position: Number(position) }) };
       const part = kind?.toUpperCase() === 'H' ? { head: Number(index) } : { neuron: Number(index) };
-      return { layer: Number(layer), ...part, ...rest } as Scale;
+      return { layer: Number(layer), ...part, ...rest };
     });
 }
 
