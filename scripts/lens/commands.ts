@@ -27,6 +27,8 @@ import { expansionCommand, headsCommand } from './headCommands';
 import { exportCommand, interveneCommand } from './interveneCommands';
 import { logitLensCommand } from './lensCommand';
 import { memoriesCommand } from './memoriesCommand';
+import { memoryGroupsCommand, valueClustersCommand } from './memoryGroupCommands';
+import { memoryStatsCommand } from './memoryStatsCommand';
 import { mixCommand } from './mixCommand';
 import { PAIR, stringList, TEXT, TOP, wholeNumber, type OptionSpec, type OptionValues } from './options';
 import { probeCommand } from './probeCommands';
@@ -556,6 +558,9 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['memories', changeable(memoriesCommand)],
   ['values', valuesCommand],
   ['triggers', triggersCommand],
+  ['memory-stats', memoryStatsCommand],
+  ['value-clusters', valueClustersCommand],
+  ['memory-groups', memoryGroupsCommand],
   ['intervene', interveneCommand],
   ['export', exportCommand],
   ['verify', verifyCommand],

@@ -161,7 +161,7 @@ async function compare(paths: readonly string[]): Promise<Output> {
   const result = compareRuns(...runs);
   if (result.all.n === 0)
     throw new LensError('bad-input', `${first} and ${second} have no fact in common that is ranked in both.`);
-  const changes = result.changes.map(({ key: _, ...change }) => change);
+  const changes = result.changes.map(({ index: _, ...change }) => change);
   const names = runs.map(({ header: { model, options: own } }) => modelName(model.id, own.interventions));
   return {
     json: { ...result, changes },
