@@ -34,8 +34,11 @@ import { corrupt } from './analysis/corrupt';
 import { logitLens, logitLensTable } from './analysis/ffn/logitLens';
 import { intervene } from './analysis/ffn/intervene';
 import { memories } from './analysis/ffn/memories';
+import { memoryGroups } from './analysis/ffn/memoryGroups';
+import { memoryStats } from './analysis/ffn/memoryStats';
 import { similarMemories } from './analysis/ffn/similarMemories';
 import { triggers } from './analysis/ffn/triggers';
+import { valueClusters } from './analysis/ffn/valueClusters';
 import { buildIndex, indexFolder } from './analysis/ffn/valueIndex';
 import { searchValues, valueWords } from './analysis/ffn/valueSearch';
 import { fillMask } from './analysis/fillMask';
@@ -261,9 +264,16 @@ export class Engine {
     // Keys of all layers are as much as all of its memory: they are read anew.
     similarMemories: ({ model, ...params }, context) =>
       this.run(model, 'inside', context, (loaded) => similarMemories(loaded, params, context)),
-    memoryStats: () => notYet('memoryStats'),
-    valueClusters: () => notYet('valueClusters'),
-    memoryGroups: () => notYet('memoryGroups'),
+    memoryStats: ({ model, cache, ...params }, context) =>
+      this.run(model, 'inside batch', context, async (loaded) =>
+        memoryStats(loaded, params, indexFolder(cache, (await fingerprint(model)).sha256), context),
+      ),
+    valueClusters: ({ model, ...params }, context) =>
+      this.run(model, 'inside batch', context, (loaded) => valueClusters(loaded, rowProducts, params, context)),
+    memoryGroups: ({ model, ...params }, context) =>
+      this.run(model, 'inside', context, (loaded, opened) =>
+        memoryGroups(this.remembering(loaded, opened), params, context),
+      ),
     probe: ({ model, ...params }, context) => {
       const { interventions, byLayer } = params.options;
       requireEverywhere(interventions, MANY_TEXTS);
@@ -342,7 +352,3 @@ export class Engine {
     }
   }
 }
-
-const notYet = (method: string): never => {
-  throw new LensError('internal', `${method} is being written.`);
-};

@@ -414,7 +414,15 @@ export interface MemoryStatsState {
   sources: string[];
   threshold: number;
   seed: number;
+  layers: number;
   neurons: number;
+  /** First word of each value [L·F]. */
+  first: Int32Array;
+  /** Layers between whose attention and FFN the stream can be read. */
+  split: number[];
+  /** What was masked, where predictions are read and what of the model they go through, in words. */
+  rule: string;
+  notes: string[];
   done: DoneShard[];
   sentences: number;
   /** Tokens whose activations were looked at. */
@@ -422,7 +430,7 @@ export interface MemoryStatsState {
   /** Of each layer: activations with m > 0, and with |m| above the threshold [L]. */
   positive: Float64Array;
   active: Float64Array;
-  /** Of each memory [L·F]: its largest m, and the ids of the token there and of the next one (−1: there is none). */
+  /** Of each memory [L·F]: its largest m (0: it is nowhere above), and the ids of the token there and of the next one (−1: there is none). */
   largest: Float32Array;
   itself: Int32Array;
   next: Int32Array;
@@ -433,7 +441,7 @@ export interface MemoryStatsState {
   composedOfActive: Float64Array;
   /** From which state on the final prediction leads [L + 1]: 0 the input, k what leaves layer k − 1. */
   saturated: Float64Array;
-  /** The leading word is another one after the layer's attention, after its FFN [L]; −1 where what is between them cannot be read. */
+  /** The leading word is another one after the layer's attention, after its FFN [L]; zeros where what is between them cannot be read. */
   lostByAttention: Float64Array;
   lostByFfn: Float64Array;
   skipped: { name: string; why: string }[];
@@ -464,9 +472,6 @@ export interface MemoryStatsResult {
   layers: MemoryStatsLayer[];
   /** Share of predictions that lead from the input on. */
   saturatedAtInput: number;
-  /** What was masked, where predictions are read and what of the model they go through, in words. */
-  rule: string;
-  notes: string[];
   elapsed: number;
 }
 

@@ -1,17 +1,19 @@
-/** Memories, lens, neurons switched off, and the index of values, beside the bare runtime. */
+/** Memories, lens, neurons switched off, triggers over a corpus, and the index of values, beside the bare runtime. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import * as ort from 'onnxruntime-node';
 import { logitLens } from '../../extension/engine/analysis/ffn/logitLens';
 import { memories } from '../../extension/engine/analysis/ffn/memories';
+import { triggers } from '../../extension/engine/analysis/ffn/triggers';
 import { buildIndex, indexFolder } from '../../extension/engine/analysis/ffn/valueIndex';
+import { TOKENS_PER_RUN } from '../../extension/engine/analysis/forward';
 import { describeModel } from '../../extension/engine/session/describe';
 import { openModel, type OrtModel } from '../../extension/engine/session/ortModel';
 import { TraceCache } from '../../extension/engine/session/traceCache';
 import { encodeModel, newNode, newValueInfo, FLOAT } from '../../extension/engine/onnx/model';
 import type { EngineSettings, ModelRef } from '../../extension/protocol/engine';
-import type { MemoryMeasure } from '../../extension/protocol/ffn';
+import { ACTIVE_THRESHOLD, type MemoryMeasure } from '../../extension/protocol/ffn';
 import { median, quantile, timed, type Figure } from './figure';
 
 const TOKENS = 32;
@@ -19,6 +21,7 @@ const WORD = 'sea';
 const ROUNDS = 3;
 const NEURONS = 200;
 const LOOKS = 30;
+const SENTENCES = 128;
 const quiet = { signal: new AbortController().signal, progress: () => undefined };
 const textOf = (mask: number): string =>
   Array.from({ length: TOKENS - 2 }, (_, index) => (index === mask ? '[MASK]' : WORD)).join(' ');
@@ -31,6 +34,7 @@ export async function ffnFigures(settings: EngineSettings, report: (figure: Figu
     const bare = await bareRuns(ref, model, settings);
     await looks(model, bare, report);
     await ablated(model, bare, report);
+    await scanned(model, bare, report);
     await bare.release();
     await indexed(model, settings, report);
   } finally {
@@ -40,6 +44,8 @@ export async function ffnFigures(settings: EngineSettings, report: (figure: Figu
 
 interface Bare {
   run(count: number): Promise<number>;
+  /** So many texts as one batch through the body of the model, without the vocabulary's head. */
+  runBatch(texts: number): Promise<number>;
   release(): Promise<void>;
 }
 
@@ -51,17 +57,29 @@ async function bareRuns(ref: ModelRef, model: OrtModel, settings: EngineSettings
     extra: { session: { disable_quant_qdq: '1' } },
   });
   const ids = BigInt64Array.from(model.tokenizer.encode(textOf(5)).ids, BigInt);
-  const tensor = (data: BigInt64Array): ort.Tensor => new ort.Tensor('int64', data, [1, ids.length]);
-  const feeds = {
-    input_ids: tensor(ids),
-    attention_mask: tensor(new BigInt64Array(ids.length).fill(1n)),
-    token_type_ids: tensor(new BigInt64Array(ids.length)),
+  const feedsOf = (rows: number): Record<string, ort.Tensor> => {
+    const tensor = (valueOf: (index: number) => bigint): ort.Tensor =>
+      new ort.Tensor(
+        'int64',
+        BigInt64Array.from({ length: rows * ids.length }, (_, index) => valueOf(index)),
+        [rows, ids.length],
+      );
+    return {
+      input_ids: tensor((index) => ids[index % ids.length] as bigint),
+      attention_mask: tensor(() => 1n),
+      token_type_ids: tensor(() => 0n),
+    };
   };
+  const feeds = feedsOf(1);
   return {
     run: (count) =>
       timed(async () => {
         for (let run = 0; run < count; run++) await session.run(feeds, [logits ?? 'logits']);
       }),
+    runBatch: (texts) => {
+      const batch = feedsOf(texts);
+      return timed(() => session.run(batch, ['seq_relationship_logits']));
+    },
     release: () => session.release(),
   };
 }
@@ -119,6 +137,32 @@ async function ablated(model: OrtModel, bare: Bare, report: (figure: Figure) => 
     ...{ value: median(ours), unit: 'ms', baseline: median(theirs), ratio },
     ...{ goal: `≤ 0.4 of ${NEURONS} bare runs`, ok: ratio <= 0.4 },
   });
+}
+
+/** One memory of a middle layer and one of the last, over sentences of one length. */
+async function scanned(model: OrtModel, bare: Bare, report: (figure: Figure) => void): Promise<void> {
+  const text = Array.from({ length: SENTENCES }, () => textOf(5)).join('\n');
+  const asked = { sources: [{ name: 'corpus.tsv', text }], topK: 25, threshold: ACTIVE_THRESHOLD };
+  const { layers } = model.info.anatomy;
+  const batch = TOKENS_PER_RUN / TOKENS;
+  for (const layer of [layers - 1, layers / 2 - 1]) {
+    const neurons = [{ layer, neuron: 100 }];
+    const [ours, theirs]: [number[], number[]] = [[], []];
+    for (let round = -1; round < ROUNDS; round++) {
+      let plain = 0;
+      for (let from = 0; from < SENTENCES; from += batch) plain += await bare.runBatch(batch);
+      const time = await timed(() => triggers(model, { ...asked, neurons }, quiet));
+      if (round < 0) continue; // warm-up
+      ours.push((1000 * SENTENCES * TOKENS) / time);
+      theirs.push((1000 * SENTENCES * TOKENS) / plain);
+    }
+    const ratio = median(ours.map((value, round) => value / (theirs[round] as number)));
+    report({
+      name: `triggers of a memory of layer ${layer}, T = ${TOKENS}`,
+      ...{ value: median(ours), unit: 'tokens/s', baseline: median(theirs), ratio },
+      ...{ goal: '≥ 0.85 of a bare run of the same batches', ok: ratio >= 0.85 },
+    });
+  }
 }
 
 /** The index beside its matrix product alone. */

@@ -49,7 +49,7 @@ export const memoriesCommand: Command = {
   },
 };
 
-function layersOf(options: OptionValues): Pick<MemoriesParams, 'layers'> {
+export function layersOf(options: OptionValues): Pick<MemoriesParams, 'layers'> {
   const given = stringList(options, 'layer');
   if (given.length === 0) return {};
   return { layers: given.map((layer) => wholeNumber({ layer }, 'layer', 0)) };

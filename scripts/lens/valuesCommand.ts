@@ -5,16 +5,23 @@ import type { ScoredWord, SimilarMemories, ValueSearch, ValueWords } from '../..
 import { LensError } from '../../extension/protocol/errors';
 import { count, neuronName, signed } from '../../extension/protocol/format';
 import type { Command } from './commands';
-import { stringList, wholeNumber } from './options';
+import { stringList, wholeNumber, type OptionSpec, type OptionValues } from './options';
 import { table } from './table';
 import { oneToken } from './tokens';
 
 /** Where programs of a person keep what can be made again. */
-export function defaultCache(): string {
+function defaultCache(): string {
   const { XDG_CACHE_HOME, LOCALAPPDATA } = process.env;
   const base = process.platform === 'win32' ? (LOCALAPPDATA ?? join(homedir(), 'AppData', 'Local')) : XDG_CACHE_HOME;
   return join(base ?? join(homedir(), '.cache'), 'onnx-lens');
 }
+
+export const CACHE: OptionSpec = {
+  type: 'string',
+  value: 'DIR',
+  help: `where the index of all values is kept (${defaultCache()})`,
+};
+export const cacheOf = (options: OptionValues): string => String(options['cache'] ?? defaultCache());
 
 /** `9.1234`: layer and neuron, from 0. */
 export function neuronOf(text: string): { layer: number; neuron: number } {
@@ -37,7 +44,7 @@ export const valuesCommand: Command = {
     similar: { type: 'boolean', help: 'with --neuron: the memories with the most similar keys and values' },
     suppress: { type: 'boolean', help: 'with --word: the values that suppress it' },
     top: { type: 'string', value: 'K', help: 'number of words or values (20)' },
-    cache: { type: 'string', value: 'DIR', help: `where the index of all values is kept (${defaultCache()})` },
+    cache: CACHE,
   },
   async run(context) {
     const { model, options, ask } = context;
@@ -62,7 +69,7 @@ export const valuesCommand: Command = {
     for (const word of words) ids.push(await oneToken(context, word));
     const result = await ask('valueSearch', {
       ...{ model, words: ids, topK },
-      cache: resolve(String(options['cache'] ?? defaultCache())),
+      cache: resolve(cacheOf(options)),
       direction: options['suppress'] === true ? 'suppress' : 'promote',
     });
     return { json: result, text: searchText(result) };

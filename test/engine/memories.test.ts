@@ -2,9 +2,12 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { quantisesActivations } from '../../extension/engine/analysis/attention/changedRuns';
+import { intervene } from '../../extension/engine/analysis/ffn/intervene';
 import { memories } from '../../extension/engine/analysis/ffn/memories';
 import { endsOf, scoresOf, scoresOfNothing } from '../../extension/engine/analysis/ffn/valueWords';
 import { behindFfn, type Block } from '../../extension/engine/anatomy/blocks';
+import { hasHalfFloats } from '../../extension/engine/anatomy/subject';
 import { openModel, type OrtModel } from '../../extension/engine/session/ortModel';
 import { TraceCache } from '../../extension/engine/session/traceCache';
 import { LensError, type LensErrorCode } from '../../extension/protocol/errors';
@@ -13,6 +16,9 @@ import { quiet } from '../support/fakeModel';
 import { BUNDLED, fixture, fixtureNames, reference, SETTINGS } from '../support/fixtures';
 
 type Params = Omit<MemoriesParams, 'model'>;
+type Rest<F extends (first: never, ...rest: never[]) => unknown> = F extends (first: never, ...rest: infer R) => unknown
+  ? R
+  : never;
 
 const open = (name: string): Promise<OrtModel> => openModel(fixture(name), SETTINGS, () => undefined, 'later');
 const fails = (code: LensErrorCode) => (thrown: unknown) => thrown instanceof LensError && thrown.code === code;
@@ -107,6 +113,54 @@ describe('memories', function () {
             Math.abs((ablation as number) - (target.zero[layer]?.[neuron] as number)) < 2e-5,
             `${layer}.${neuron}`,
           );
+      } finally {
+        await model.release();
+      }
+    });
+
+  for (const name of fixtureNames)
+    it(`${name}: switched off above its layer, a memory does what it does when it is gated inside`, async function () {
+      const model = await open(name);
+      try {
+        const { kind } = model.info;
+        if (kind !== 'masked' && kind !== 'causal') this.skip();
+        const { meta } = reference(name);
+        const asked = { text: textOf(name), by: 'ablation', candidates: 4, topK: 4 } as const;
+        const anatomy = await model.anatomy();
+        const blocks = new Set<number>();
+        const watched = new TraceCache().over(model);
+        const counted = {
+          ...watched,
+          runBlock: (layer: number, ...rest: Rest<OrtModel['runBlock']>) => {
+            blocks.add(layer);
+            return watched.runBlock(layer, ...rest);
+          },
+        };
+        const isExact = !quantisesActivations(anatomy) && !hasHalfFloats(anatomy.subject);
+        // What batches of other shapes differ by where activations are rounded; else the last digits of logits.
+        const tolerance = isExact ? 1e-5 * Math.max(1, meta.tolerance.default / 1e-4) : 5 * meta.tolerance.default;
+        for (const layer of [0, meta.layers - 1]) {
+          blocks.clear();
+          const { memories: found, target } = await memories(counted, { ...asked, words: 0, layers: [layer] }, quiet());
+          const isDirect = behindFfn(anatomy.subject, anatomy.norms, anatomy.blocks[layer] as Block) === 'nothing';
+          if (isExact && isDirect) assert.equal(Math.min(...blocks), Math.min(layer + 1, meta.layers - 1));
+          for (const { neuron, ablation } of found) {
+            const { before, after } = await intervene(
+              model,
+              {
+                ...{ text: asked.text, topK: 1 },
+                target: { position: target.position, token: target.id as number },
+                changes: [{ layer, neuron, scale: 0, position: target.read }],
+              },
+              quiet(),
+            );
+            const gated = after.logprob - before.logprob;
+            assert.ok(
+              Math.abs((ablation as number) - gated) < tolerance,
+              `${layer}.${neuron}: ${ablation}, not ${gated}`,
+            );
+          }
+        }
       } finally {
         await model.release();
       }

@@ -83,6 +83,7 @@ function changedModel(model: Model, scales: readonly Scale[], waiting: Set<Scale
     // Behind the last block, and of the weights alone: nothing is changed there.
     weight: (name) => model.weight(name),
     unembedding: (id) => model.unembedding(id),
+    runBlockEnd: (...args) => model.runBlockEnd(...args),
     runHead: (resid) => model.runHead(resid),
     runTransform: (resid) => model.runTransform(resid),
     wordScores: (vectors) => model.wordScores(vectors),

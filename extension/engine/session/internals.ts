@@ -91,6 +91,11 @@ export interface Internals {
     rows: readonly InputRow[],
     changes?: readonly Intervention[],
   ): Promise<Activation>;
+  /**
+   * The end of block `layer` alone: from the sum of what was written to the stream, `hook_resid_post` [N,1,D], to what the next block or
+   * the head reads. Throws as `runBlock`.
+   */
+  runBlockEnd(layer: number, sums: Activation): Promise<Activation>;
   /** From streams after the last block (of post-norm blocks: behind its norm), [N,1,D], to logits [N,1,V]. Throws as `runBlock`. */
   runHead(resid: Activation): Promise<Activation>;
   /** From such streams to what the unembedding reads, [N,1,D]. Throws as `runBlock`. */

@@ -240,6 +240,10 @@ export class OrtModel implements LanguageModel, Internals {
     return this.tracer.runBlock(layer, resid, rows, changes);
   }
 
+  runBlockEnd(layer: number, sums: Activation): Promise<Activation> {
+    return this.tracer.runBlockEnd(layer, sums);
+  }
+
   runHead(resid: Activation): Promise<Activation> {
     return this.tracer.runHead(resid);
   }

@@ -7,25 +7,29 @@ import { floats } from './runtime';
 /** Both are old enough for every runtime. */
 const [IR_VERSION, OPSET] = [8, 13];
 
-/** rows [n,D] · vector [D,1] → products [n,1]. */
+/** rows [n,D] · vector [D,k] → products [n,k]. */
 function productModel(): Uint8Array {
   const graph = concat([
     bytesField(1, newNode('MatMul', ['rows', 'vector'], ['products']).bytes),
     bytesField(11, newValueInfo('rows', FLOAT, ['n', 'd']).bytes),
-    bytesField(11, newValueInfo('vector', FLOAT, ['d', 1]).bytes),
-    bytesField(12, newValueInfo('products', FLOAT, ['n', 1]).bytes),
+    bytesField(11, newValueInfo('vector', FLOAT, ['d', 'k']).bytes),
+    bytesField(12, newValueInfo('products', FLOAT, ['n', 'k']).bytes),
   ]);
   return concat([integerField(1, IR_VERSION), bytesField(8, integerField(2, OPSET)), bytesField(7, graph)]);
 }
 
-export async function rowProducts(rows: Float32Array, vector: Float32Array): Promise<Float32Array> {
+/** Rows [n,D] with a vector [D], or with several [D,k], D = `width`: [n] or [n,k]. */
+export async function rowProducts(
+  rows: Float32Array,
+  vector: Float32Array,
+  width = vector.length,
+): Promise<Float32Array> {
   // Made in a millisecond, and not held: a process may not end while the runtime holds one.
   const session = await InferenceSession.create(productModel(), { executionProviders: ['cpu'] });
-  const width = vector.length;
   try {
     const results = await session.run({
       rows: new Tensor('float32', rows, [rows.length / width, width]),
-      vector: new Tensor('float32', vector, [width, 1]),
+      vector: new Tensor('float32', vector, [width, vector.length / width]),
     });
     return floats(results['products'] as Tensor);
   } finally {

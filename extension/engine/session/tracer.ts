@@ -130,6 +130,15 @@ export class Tracer {
     return this.alone(() => this.pieces.run(anatomy, layer, this.fill.feeds(rows), resid, changes));
   }
 
+  /** The end of a block alone, from sums in the stream [N,1,D]. Throws as `runBlock`. */
+  async runBlockEnd(layer: number, sums: Activation): Promise<Activation> {
+    const anatomy = await this.anatomy();
+    const next = layer + 1 < anatomy.layers ? blockHook(layer + 1, 'hook_resid_pre') : lastStream(anatomy);
+    const [from, to] = [this.siteOf(anatomy, blockHook(layer, 'hook_resid_post')), this.siteOf(anatomy, next)];
+    if (from.value === to.value) return sums;
+    return this.oneByOne(sums, (feeds, resid) => this.pieces.between(anatomy, from.value, to, { feeds, resid }));
+  }
+
   /** From streams after the last block [N,1,D] to logits [N,1,V]. Throws as `runBlock`. */
   async runHead(resid: Activation): Promise<Activation> {
     const anatomy = await this.anatomy();

@@ -1,6 +1,6 @@
 /**
  * Many runs of one text, each with one head or neuron changed. They differ only above it: where the model can be cut into blocks, each row
- * enters at its own block with the stream of the unchanged run, and rows of all blocks go up together in batches; the head of the model
+ * enters at its own block with the stream of the unchanged run (a neuron's at the next one, with the stream that it leaves), and rows of all blocks go up together in batches; the head of the model
  * is computed at one token. Elsewhere all rows are run whole.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -11,6 +11,7 @@ import { blockHook } from '../../anatomy/hooks';
 import { hasHalfFloats } from '../../anatomy/subject';
 import type { Activation, Internals, Intervention, Trace, TraceOptions } from '../../session/internals';
 import { checkFinite, type InputRow, type RunContext } from '../../session/languageModel';
+import { streamsAbove } from '../ffn/streamsAbove';
 import { throwIfCancelled, TOKENS_PER_RUN } from '../forward';
 import { isHeadChange, isNeuronChange, neuronScales, rowGates, type RowChange } from './headChanges';
 
@@ -75,8 +76,9 @@ const SAME = 1e-3;
 const ROUGHLY_SAME = 0.02;
 
 /**
- * From blocks where the model can be cut into them. The unchanged run is the first row, others by ascending layer: what it gives block
- * by block must be what it gave as a whole (`before`). `clean` has the streams before all blocks.
+ * From blocks where the model can be cut into them. The unchanged run is the first row: what it gives block by block must be what it gave as
+ * a whole (`before`). `clean` has the streams before all blocks; neurons that are changed at the token that is read enter above their layer
+ * where it also has what that takes (`hooksAbove`).
  */
 export async function runChanges<T extends { logprob: number }>(
   runs: ChangedRuns,
@@ -90,7 +92,7 @@ export async function runChanges<T extends { logprob: number }>(
   const isComplete = (given: typeof streams): given is Activation[] => given.every((stream) => stream !== undefined);
   if (!quantisesActivations(anatomy) && takesAnyLength(model) && isComplete(streams)) {
     try {
-      const outcomes = await runFromBlocks(runs, streams, changes, read);
+      const outcomes = await runFromBlocks(runs, clean, streams, changes, read);
       const limit = hasHalfFloats(anatomy.subject) ? ROUGHLY_SAME : SAME;
       if (Math.abs((outcomes[0] as T).logprob - before) <= limit) return outcomes;
     } catch (thrown) {
@@ -100,33 +102,75 @@ export async function runChanges<T extends { logprob: number }>(
   return runWhole(runs, changes, read);
 }
 
-/** Rows must begin with the lowest block. `streams`: before each block, of the unchanged run [1,T,D]. */
+/** A run, and where it leaves the unchanged one. */
+interface Entering {
+  change: RowChange;
+  /** The block that it begins with; the number of blocks: the head. */
+  layer: number;
+  /** What this block reads [T·D]; for the head only at the token that is read [D]. */
+  stream: () => Float32Array;
+}
+
+/** In the order of the changes. `streams`: before each block, of the unchanged run [1,T,D]. */
+async function entriesOf(
+  { model, anatomy, position }: ChangedRuns,
+  clean: Trace,
+  streams: readonly Activation[],
+  changes: readonly RowChange[],
+): Promise<Entering[]> {
+  const above = await streamsAbove(model, anatomy, clean, position, changes.filter(isNeuronChange));
+  const layerOf = (change: RowChange): number =>
+    change === null ? Infinity : change.layer + (isNeuronChange(change) && above !== null ? 1 : 0);
+  const lowest = changes.reduce((least, change) => Math.min(least, layerOf(change)), anatomy.layers - 1);
+  return changes.map((change): Entering => {
+    const layer = change === null ? lowest : layerOf(change);
+    const own = isNeuronChange(change) ? above?.get(change) : undefined;
+    if (layer === anatomy.layers) return { change, layer, stream: () => own as Float32Array };
+    const { data, dims } = streams[layer] as Activation;
+    return {
+      change,
+      layer,
+      stream: () => {
+        if (own === undefined) return data;
+        const stream = data.slice();
+        stream.set(own, position * (dims[2] as number));
+        return stream;
+      },
+    };
+  });
+}
+
+/** `streams`: before each block, of the unchanged run [1,T,D]. */
 async function runFromBlocks<T>(
-  { model, anatomy, row, base, position, context }: ChangedRuns,
+  runs: ChangedRuns,
+  clean: Trace,
   streams: readonly Activation[],
   changes: readonly RowChange[],
   read: Reader<T>,
 ): Promise<T[]> {
+  const { model, anatomy, row, base, position, context } = runs;
   const length = row.ids.length;
   const width = streams[0]?.dims[2] ?? 0;
   const size = length * width;
-  const lowest = changes.find((change) => change !== null)?.layer ?? 0;
-  const entryOf = (change: RowChange): number => change?.layer ?? lowest;
-  const total = changes.reduce((sum, change) => sum + anatomy.layers - entryOf(change), 0);
+  const all = await entriesOf(runs, clean, streams, changes);
+  // Lower ones first: others join them on their way up.
+  const order = [...all.keys()].sort((a, b) => (all[a] as Entering).layer - (all[b] as Entering).layer);
+  const total = all.reduce((sum, { layer }) => sum + anatomy.layers - layer, 0);
+  const gated = all.flatMap(({ change, layer }) => (change?.layer === layer ? [change] : []));
   // The same in all rows and layers, so that each block has one session.
-  const kinds = KINDS.filter((kind) => changes.some(OF_KIND[kind]) || base.some(({ hook }) => hook.endsWith(kind)));
+  const kinds = KINDS.filter((kind) => gated.some(OF_KIND[kind]) || base.some(({ hook }) => hook.endsWith(kind)));
   let done = 0;
   const results: T[] = [];
-  for (const group of chunks(changes, Math.floor(MOST_NUMBERS / size))) {
+  for (const indices of chunks(order, Math.floor(MOST_NUMBERS / size))) {
+    const group = indices.map((index) => all[index] as Entering);
     let below: Float32Array[] = [];
-    for (let layer = entryOf(group[0] ?? null); layer < anatomy.layers; layer++) {
-      const entering = group.slice(below.length).filter((change) => entryOf(change) === layer);
-      const clean = (streams[layer] as Activation).data;
-      const inputs = [...below, ...entering.map(() => clean)];
+    for (let layer = group[0]?.layer ?? 0; layer < anatomy.layers; layer++) {
+      const entering = group.slice(below.length).filter((each) => each.layer === layer);
+      const inputs = [...below, ...entering.map(({ stream }) => stream())];
       const above: Float32Array[] = [];
       for (const part of chunks(inputs, rowsPerRun(length))) {
         throwIfCancelled(context.signal);
-        const rows = group.slice(above.length, above.length + part.length);
+        const rows = group.slice(above.length, above.length + part.length).map(({ change }) => change);
         const changed = kinds.map((kind) => changeAt(kind, anatomy, layer, base, rows, length));
         const resid = joined(part, [part.length, length, width]);
         const { data } = await model.runBlock(
@@ -142,10 +186,15 @@ async function runFromBlocks<T>(
       }
       below = above;
     }
-    const ends = below.map((stream) => stream.subarray(position * width, (position + 1) * width));
+    const ends = [
+      ...below.map((stream) => stream.subarray(position * width, (position + 1) * width)),
+      ...group.slice(below.length).map(({ stream }) => stream()),
+    ];
+    let next = 0;
     for (const part of chunks(ends, Math.floor(MOST_NUMBERS / (model.info.vocabSize ?? MOST_NUMBERS)))) {
       throwIfCancelled(context.signal);
-      results.push(...readRows(await model.runHead(joined(part, [part.length, 1, width])), model.info.id, read));
+      for (const each of readRows(await model.runHead(joined(part, [part.length, 1, width])), model.info.id, read))
+        results[indices[next++] as number] = each;
     }
   }
   return results;

@@ -7,7 +7,7 @@ import type { LensPlace } from '../../../protocol/ffn';
 import { LensError } from '../../../protocol/errors';
 import type { Anatomy } from '../../anatomy/anatomy';
 import { blockHook, lastStream } from '../../anatomy/hooks';
-import type { Activation, Internals, Intervention, Part, Trace } from '../../session/internals';
+import type { Activation, Internals, Intervention, Part } from '../../session/internals';
 import { checkFinite, type InputRow, type RunContext } from '../../session/languageModel';
 import { LOGITS, quantisesActivations } from '../attention/changedRuns';
 import { throwIfCancelled } from '../forward';
@@ -16,7 +16,7 @@ import { throwIfCancelled } from '../forward';
 const MOST_NUMBERS = 16 * 2 ** 20;
 
 /** The hooks whose sum is the state. */
-interface Source extends LensPlace {
+export interface Source extends LensPlace {
   hooks: readonly string[];
 }
 
@@ -30,7 +30,7 @@ export interface States {
 }
 
 /** Throws `model-unsupported` when the end of the stream cannot be read. */
-function sourcesOf(anatomy: Anatomy, model: string, attention: boolean): { sources: Source[]; notes: string[] } {
+export function sourcesOf(anatomy: Anatomy, model: string, attention: boolean): { sources: Source[]; notes: string[] } {
   const { blocks, hooks, layers } = anatomy;
   const has = (hook: string): boolean => hooks.sites.has(hook);
   const sources: Source[] = [{ layer: 0, part: 'input', hooks: [blockHook(0, 'hook_resid_pre')] }];
@@ -77,7 +77,9 @@ export async function readStates(
   const hooks = [...new Set(sources.flatMap((source) => source.hooks)), ...(verify ? [LOGITS] : [])];
   const parts = new Map(hooks.map((hook): [string, Part] => [hook, { positions }]));
   const trace = await model.trace([row], hooks, interventions, { parts });
-  const numbers = sources.map(({ hooks: addends }) => sumOf(trace, addends));
+  const numbers = sources.map(({ hooks: addends }) =>
+    sumOf(addends.map((hook) => (trace.get(hook) as Activation).data)),
+  );
   return {
     places: sources.map(({ layer, part }) => ({ layer, part })),
     numbers,
@@ -91,11 +93,8 @@ export async function readStates(
   };
 }
 
-function sumOf(trace: Trace, hooks: readonly string[]): Float32Array {
-  const [first, ...rest] = hooks.map((hook) => (trace.get(hook) as Activation).data) as [
-    Float32Array,
-    ...Float32Array[],
-  ];
+export function sumOf(addends: readonly Float32Array[]): Float32Array {
+  const [first, ...rest] = addends as [Float32Array, ...Float32Array[]];
   return rest.length === 0
     ? first
     : first.map((element, at) => rest.reduce((sum, other) => sum + (other[at] as number), element));

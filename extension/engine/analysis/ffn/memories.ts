@@ -18,6 +18,7 @@ import { throwIfCancelled } from '../forward';
 import { scaleInterventions } from '../interventions';
 import { predictedAt, predictedByDefault } from '../predicted';
 import { describePrediction, topPredictions } from '../predictions';
+import { hooksAbove } from './streamsAbove';
 import { dot, logitDirections, pathHooks, pathMethod, writtenBy } from './paths';
 import { endsOf, scoresOf, scoresOfNothing, wordsMethod } from './valueWords';
 
@@ -160,6 +161,7 @@ async function traceAt(
     blockHook(layer, 'hook_mlp_out'),
   ]);
   const here = [...own, ...(predicts ? [LOGITS, ...pathHooks(anatomy)] : [])].filter((hook) => sites.has(hook));
+  if (streams) here.push(...hooksAbove(anatomy));
   const whole = streams
     ? anatomy.blocks.map((_, layer) => blockHook(layer, 'hook_resid_pre')).filter((hook) => sites.has(hook))
     : [];

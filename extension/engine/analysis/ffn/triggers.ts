@@ -9,6 +9,7 @@ import { count, counted, neuronName } from '../../../protocol/format';
 import { blockHook } from '../../anatomy/hooks';
 import type { Activation, Part, Trace, Traceable } from '../../session/internals';
 import type { RunContext } from '../../session/languageModel';
+import { quantisesActivations } from '../attention/changedRuns';
 import { PROGRESS_MS } from '../attention/corpus';
 import { SkipList } from '../attention/headState';
 import { SentenceScan, type ScannedSentence } from '../corpora/scan';
@@ -48,7 +49,9 @@ export async function triggers(
   const { hooks, parts, columns } = columnsOf(neurons);
 
   let told = started;
-  const fits = (rows: number, length: number): boolean => rows * length <= TOKENS_PER_RUN;
+  // Activations that are quantised together would depend on what else is in the batch.
+  const isAlone = quantisesActivations(anatomy);
+  const fits = (rows: number, length: number): boolean => !isAlone && rows * length <= TOKENS_PER_RUN;
   const rows = scan.rows((name, why) => skipped.add(name, why), signal);
   for await (const { items, trace } of tracedRuns(model, rows, hooks, fits, signal, { parts, only: true })) {
     for (const [place, item] of items.entries()) {
