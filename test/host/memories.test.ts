@@ -152,7 +152,8 @@ describe('Memories', () => {
     assert.equal(api.memories.state.status, 'error');
   });
 
-  it('finds the texts that fire a memory, and opens one at the firing token', async () => {
+  it('finds the texts that fire a memory, and opens one at the firing token', async function () {
+    this.timeout(180_000);
     await api.memories.showMemory({ layer: 10, neuron: 1518 });
     await handlers().scan({ scope: 'included' });
     const triggers = await handlers().triggers(null);
