@@ -28,6 +28,7 @@ import { ClozeDocuments } from './editor/clozeDocuments';
 import { registerClozeLanguage } from './editor/clozeLanguage';
 import { registerClozeLenses } from './editor/clozeLenses';
 import { ExpectationHover, registerHover } from './editor/hover';
+import { MemoryColors } from './editor/memoryColors';
 import { ProbeHints } from './editor/probeHints';
 import { SurprisalController } from './editor/surprisal';
 import { EngineService } from './models/engineService';
@@ -67,6 +68,7 @@ export interface LensApi {
   attention: AttentionController;
   embeddings: EmbeddingsController;
   memories: MemoriesController;
+  memoryColors: MemoryColors;
   colors: AttentionColors;
   surprisal: SurprisalController;
   anatomy: AnatomyPanels;
@@ -129,8 +131,12 @@ export function activate(context: vscode.ExtensionContext): LensApi {
   const attention = new AttentionController(service, models, shared, colors, attentionView);
   const embeddings = new EmbeddingsController(service, models, shared, embeddingsView);
   const memoryNames = new MemoryNames(service);
-  const cache = context.globalStorageUri.fsPath;
-  const memories = new MemoriesController(service, models, shared, memoryNames, cache, memoriesView);
+  const memoryColors = new MemoryColors(service, models);
+  const folders = {
+    cache: context.globalStorageUri.fsPath,
+    texts: vscode.Uri.joinPath(extensionUri, 'samples', 'workspace', 'treebank'),
+  };
+  const memories = new MemoriesController(service, models, shared, memoryNames, memoryColors, folders, memoriesView);
   const runs = context.storageUri;
   const history = new ProbeHistory(runs?.scheme === 'file' ? join(runs.fsPath, 'probes') : null);
   const probeRuns = new ProbesController(probes, models, shared, history, probesView);
@@ -146,7 +152,7 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     ...predictionCommands({ engine: service, models, cloze, objectives, surprisal, clozeView }),
     ...attentionCommands({ engine: service, models, shared, attention, colors, view: attentionView }),
     ...embeddingCommands({ shared, embeddings, view: embeddingsView }),
-    ...memoryCommands({ shared, memories, view: memoriesView }),
+    ...memoryCommands({ shared, memories, colors: memoryColors, view: memoriesView }),
     ...interventionCommands({ engine: service, models, shared }),
     ...probeCommands({ runner: probes, results: lineResults, documents: clozeDocuments }),
     [COMMANDS.showProbes]: () => probesView.reveal(),
@@ -186,6 +192,7 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     attention,
     embeddings,
     memoryNames,
+    memoryColors,
     memories,
     colors,
     surprisal,
@@ -225,6 +232,7 @@ export function activate(context: vscode.ExtensionContext): LensApi {
     tests,
     embeddings,
     memories,
+    memoryColors,
   };
 }
 

@@ -3,6 +3,7 @@ import type { ComparisonLine } from '../protocol/probesView';
 import { mainRanks } from './metrics';
 import { runKey, type Run, type RunFact } from './runFile';
 import { mcnemar } from './statistics';
+import { atOnce, type Steps } from './steps';
 
 export interface Comparison {
   relations: ComparisonLine[];
@@ -14,18 +15,26 @@ export interface Comparison {
     subject: string;
     answers: string[];
     change: 'gained' | 'lost';
-    /** See `runKey`. */ key: string;
+    /** Among the facts of the second run. */
+    index: number;
   }[];
   /** Facts that only one of them has ranked. */
   unpaired: number;
 }
 
-export function compareRuns(first: Run, second: Run): Comparison {
-  const [a, b] = [rightOf(first), rightOf(second)];
+export const compareRuns = (first: Run, second: Run): Comparison => atOnce(comparisonSteps(first, second));
+
+const FACTS_A_STEP = 256;
+
+export function* comparisonSteps(first: Run, second: Run): Steps<Comparison> {
+  const a = yield* rightSteps(first);
+  const b = yield* rightSteps(second);
   const byRelation = new Map<string, Counts>();
   const changes: Comparison['changes'] = [];
   const all = new Counts();
+  let count = 0;
   for (const [key, { fact, right }] of a) {
+    if (++count % FACTS_A_STEP === 0) yield;
     const other = b.get(key);
     if (other === undefined) continue;
     const counts = byRelation.get(fact.relation) ?? new Counts();
@@ -37,7 +46,7 @@ export function compareRuns(first: Run, second: Run): Comparison {
         subject: fact.subject ?? fact.sentence ?? '',
         answers: fact.answers,
         change: right ? 'lost' : 'gained',
-        key,
+        index: other.index,
       });
   }
   return {
@@ -73,22 +82,34 @@ class Counts {
   }
 }
 
+interface Judged {
+  fact: RunFact;
+  /** Among the run's facts. */
+  index: number;
+  right: boolean;
+}
+
 /** By the main ranking and template of each run. */
-function rightOf({ header, facts }: Run): Map<string, { fact: RunFact; right: boolean }> {
-  const byRelation = new Map<string, RunFact[]>();
-  for (const fact of facts) {
+function* rightSteps({ header, facts }: Run): Steps<Map<string, Judged>> {
+  const byRelation = new Map<string, { fact: RunFact; index: number }[]>();
+  for (const [index, fact] of facts.entries()) {
     if (fact.result.kind !== 'ranked') continue;
     const own = byRelation.get(fact.relation) ?? [];
-    own.push(fact);
+    own.push({ fact, index });
     byRelation.set(fact.relation, own);
   }
-  const right = new Map<string, { fact: RunFact; right: boolean }>();
+  const judged = new Map<string, Judged>();
   for (const { id, ranking } of header.relations) {
     const own = byRelation.get(id) ?? [];
-    const ranks = mainRanks(own, ranking, header.options.ensemble);
-    own.forEach((fact, index) => {
-      right.set(runKey(fact.relation, fact), { fact, right: ranks[index] === 1 });
-    });
+    const ranks = mainRanks(
+      own.map(({ fact }) => fact),
+      ranking,
+      header.options.ensemble,
+    );
+    for (const [place, { fact, index }] of own.entries()) {
+      if (place % FACTS_A_STEP === 0) yield;
+      judged.set(runKey(fact.relation, fact), { fact, index, right: ranks[place] === 1 });
+    }
   }
-  return right;
+  return judged;
 }

@@ -8,7 +8,8 @@ import type {
   ProbeRelation,
   ProbeSkip,
 } from '../protocol/probes';
-import { atOnce, bootstrapSteps, type Interval, type Steps } from './statistics';
+import { bootstrapSteps, type Interval } from './statistics';
+import { atOnce, type Steps } from './steps';
 import { clashes } from './template';
 
 /** A fact with what was found. */

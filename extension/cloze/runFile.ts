@@ -16,12 +16,12 @@ import {
   writeSync,
 } from 'node:fs';
 import { hostname } from 'node:os';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { LensError } from '../protocol/errors';
 import type { ModelFingerprint, ProbeFact, ProbeOptions, ProbeRelation } from '../protocol/probes';
 import { factKey } from './facts';
 import { readLines, type Line } from './lines';
 import type { AnsweredFact, Ensemble, RankedRelation } from './metrics';
+import { atOnce, inTurns, type Steps } from './steps';
 
 const FORMAT = 'onnx-lens-probe-run';
 const VERSION = 1;
@@ -54,40 +54,24 @@ export interface Run {
 
 export const runKey = (relation: string, fact: ProbeFact): string => `${relation} ${factKey(fact)}`;
 
-/** Facts that are written down before others have their turn. */
-const FACTS_A_TURN = 2048;
+const FACTS_A_STEP = 256;
 
-/** SHA-256 of all that a run asks. Stops after some facts, so that a program can do something else meanwhile. */
-function* digestSteps(relations: readonly RunRelation[]): Generator<undefined, string> {
+/** SHA-256 of all that a run asks. */
+function* digestSteps(relations: readonly RunRelation[]): Steps<string> {
   const hash = createHash('sha256');
   let count = 0;
   for (const { id, templates, ranking, facts, candidates, words } of relations) {
     hash.update(JSON.stringify([id, templates, ranking, candidates, words]));
     for (const fact of facts) {
       hash.update(JSON.stringify(fact));
-      if (++count % FACTS_A_TURN === 0) yield undefined;
+      if (++count % FACTS_A_STEP === 0) yield;
     }
   }
   return hash.digest('hex');
 }
 
-function digestOf(relations: readonly RunRelation[]): string {
-  const steps = digestSteps(relations);
-  for (;;) {
-    const { done, value } = steps.next();
-    if (done === true) return value;
-  }
-}
-
 /** The same without holding up the event loop. */
-export async function digestInTurns(relations: readonly RunRelation[]): Promise<string> {
-  const steps = digestSteps(relations);
-  for (;;) {
-    const { done, value } = steps.next();
-    if (done === true) return value;
-    await nextTurn();
-  }
-}
+export const digestInTurns = (relations: readonly RunRelation[]): Promise<string> => inTurns(digestSteps(relations));
 
 /** What runs must share to be one. */
 export function newHeader(
@@ -96,7 +80,7 @@ export function newHeader(
   options: RunHeader['options'],
   relations: readonly RunRelation[],
   shard: RunHeader['shard'],
-  digest = digestOf(relations),
+  digest = atOnce(digestSteps(relations)),
 ): RunHeader {
   return {
     format: FORMAT,

@@ -1,32 +1,9 @@
 /** Intervals and tests for shares and means. Random numbers are the caller's, so that a result can be made again. */
-import { setImmediate as otherWork } from 'node:timers/promises';
+import { atOnce, type Steps } from './steps';
 
 export interface Interval {
   low: number;
   high: number;
-}
-
-/** Long work that can be left and gone on with at each `yield`. */
-export type Steps<T> = Generator<void, T, void>;
-
-export function atOnce<T>(steps: Steps<T>): T {
-  for (;;) {
-    const { done, value } = steps.next();
-    if (done === true) return value;
-  }
-}
-
-/** In turns of so many milliseconds, between which other work is done. */
-const TURN_MS = 8;
-
-export async function inTurns<T>(steps: Steps<T>): Promise<T> {
-  for (;;) {
-    for (const began = performance.now(); performance.now() - began < TURN_MS;) {
-      const { done, value } = steps.next();
-      if (done === true) return value;
-    }
-    await otherWork();
-  }
 }
 
 /** Two-sided level of the intervals. */

@@ -45,6 +45,9 @@ export const COMMANDS = {
   showLogitLens: 'onnxLens.showLogitLens',
   findMemories: 'onnxLens.findMemories',
   nameMemory: 'onnxLens.nameMemory',
+  showMemory: 'onnxLens.showMemory',
+  showMemoryInDocument: 'onnxLens.showMemoryInDocument',
+  hideMemoryInDocument: 'onnxLens.hideMemoryInDocument',
   openMemoriesInEditor: 'onnxLens.openMemoriesInEditor',
   scaleParts: 'onnxLens.scaleParts',
   clearInterventions: 'onnxLens.clearInterventions',
@@ -95,6 +98,7 @@ export const ONNX_EDITOR = 'onnxLens.onnx';
 export const CONTEXT_KEYS = {
   surprisalShown: 'onnxLens.surprisalShown',
   attentionShown: 'onnxLens.attentionShown',
+  memoryShown: 'onnxLens.memoryShown',
   probesShown: 'onnxLens.probesShown',
   modelChanged: 'onnxLens.modelChanged',
   noModels: 'onnxLens.noModels',

@@ -1,5 +1,6 @@
 /** Commands on memories of feed-forward networks, and on what the model would say after each layer. */
 import * as vscode from 'vscode';
+import type { MemoryColors } from '../editor/memoryColors';
 import type { ViewPlaces } from '../panels/lensView';
 import type { MemoriesController } from '../panels/memoriesController';
 import type { SharedSubject } from '../panels/sharedSubject';
@@ -13,10 +14,11 @@ import { COMMANDS, type CommandHandler, type CommandId } from './ids';
 export interface MemoryParts {
   shared: SharedSubject;
   memories: MemoriesController;
+  colors: MemoryColors;
   view: ViewPlaces;
 }
 
-export function memoryCommands({ shared, memories, view }: MemoryParts) {
+export function memoryCommands({ shared, memories, colors, view }: MemoryParts) {
   // The view shows progress and errors, so it opens while the model still computes.
   const show = async (page: MemoriesPage): Promise<void> => {
     shared.showSelection(activeEditor());
@@ -33,9 +35,17 @@ export function memoryCommands({ shared, memories, view }: MemoryParts) {
       await memories.find(text.trim().split(/\s+/u));
     },
     [COMMANDS.nameMemory]: async () => {
-      const memory = await askMemory(memories.memory);
+      const memory = await askMemory(memories.memory, vscode.l10n.t('Name Memory'));
       if (memory !== undefined) await memories.askName(memory);
     },
+    [COMMANDS.showMemory]: async () => {
+      const memory = await askMemory(memories.memory, vscode.l10n.t('Show Memory'));
+      if (memory === undefined) return;
+      view.reveal();
+      await memories.showMemory(memory);
+    },
+    [COMMANDS.showMemoryInDocument]: () => memories.showInDocument(true),
+    [COMMANDS.hideMemoryInDocument]: () => colors.hide(),
     [COMMANDS.openMemoriesInEditor]: () => view.openInEditor(),
   } satisfies Partial<Record<CommandId, CommandHandler>>;
 }
@@ -52,9 +62,9 @@ async function askWord(): Promise<string | undefined> {
 }
 
 /** The one that is looked at stands there already. Undefined: the person gave up. */
-async function askMemory(present: NeuronRef | null): Promise<NeuronRef | undefined> {
+async function askMemory(present: NeuronRef | null, title: string): Promise<NeuronRef | undefined> {
   const text = await vscode.window.showInputBox({
-    title: vscode.l10n.t('Name Memory'),
+    title,
     prompt: vscode.l10n.t('Layer and neuron, counted from 0: L9N1234'),
     value: present === null ? '' : neuronName(present),
     validateInput: (value) => (memoryIn(value) === null ? vscode.l10n.t('For example L9N1234') : undefined),

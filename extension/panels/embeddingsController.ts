@@ -2,7 +2,6 @@
  * The Embeddings view without its HTML. Follows what all views look at together: the word of it, from layer to layer. Occurrences,
  * sentences and contextuality are computed when they are asked for, and stay until others are.
  */
-import { basename } from 'node:path';
 import * as vscode from 'vscode';
 import { COMMANDS } from '../commands/ids';
 import { documentName, rangeOf } from '../editor/document';
@@ -21,6 +20,7 @@ import type { ModelRef, TextRange } from '../protocol/engine';
 import { LensError } from '../protocol/errors';
 import type { Scale } from '../protocol/interventions';
 import { Answer } from './answer';
+import { askForFiles, sourcesOf, TEXTS, workspaceFiles } from './corpusFiles';
 import { embeddingsExport } from './embeddingsExport';
 import { interventionHandlers } from './interventionHandlers';
 import type { WorkOptions } from './latest';
@@ -31,14 +31,12 @@ import type { Handlers } from './viewHost';
 
 const NEIGHBOURS = 10;
 const MOST_OCCURRENCES = 2_000;
-const MOST_FILES = 5_000;
 /** Larger matrices cannot be read. */
 const MOST_SENTENCES = 60;
 const MOST_MEASURED = 1_000;
 const LEAST_CONTEXTS = 5;
 const SAMPLES = 1_000;
 const SEED = 0;
-const TEXTS = { glob: '**/*.{txt,md,tsv,conllu}', extensions: ['txt', 'md', 'tsv', 'conllu'] };
 const SEGMENTER = new Intl.Segmenter('en', { granularity: 'sentence' });
 
 export const FIRST_LOOK: EmbeddingsLook = {
@@ -173,11 +171,9 @@ export class EmbeddingsController implements vscode.Disposable {
       sources = [{ name: documentName(open.uri), text: open.getText() }];
     } else {
       const files =
-        scope === 'workspace'
-          ? await vscode.workspace.findFiles(TEXTS.glob, undefined, MOST_FILES)
-          : await askForFiles();
+        scope === 'workspace' ? await workspaceFiles(TEXTS) : await askForFiles(TEXTS, vscode.l10n.t('Texts'));
       if (files === undefined) return;
-      sources = sourcesOf(files);
+      sources = await sourcesOf(files, TEXTS);
     }
     this.search = { id: (this.questions += 1), word, sources, document };
     await this.show('occurrences');
@@ -357,9 +353,9 @@ export class EmbeddingsController implements vscode.Disposable {
 
   /** Asks for files, and measures them. */
   private async measure(): Promise<void> {
-    const files = await askForFiles();
+    const files = await askForFiles(TEXTS, vscode.l10n.t('Texts'));
     if (files === undefined) return;
-    const sources = sourcesOf(files);
+    const sources = await sourcesOf(files, TEXTS);
     this.look = { ...this.look, page: 'contextuality' };
     this.contextuality.forget();
     await this.contextuality.want(this.key('contextuality', (this.questions += 1)), (options) =>
@@ -415,22 +411,4 @@ export class EmbeddingsController implements vscode.Disposable {
       }),
     );
   }
-}
-
-const askForFiles = async (): Promise<vscode.Uri[] | undefined> =>
-  vscode.window.showOpenDialog({
-    canSelectFiles: true,
-    canSelectMany: true,
-    openLabel: vscode.l10n.t('Read'),
-    filters: { [vscode.l10n.t('Texts')]: TEXTS.extensions },
-  });
-
-/** In the order of their names. Throws `bad-input` when there is none. */
-function sourcesOf(uris: readonly vscode.Uri[]): CorpusSource[] {
-  const files = uris.filter(({ scheme }) => scheme === 'file');
-  if (files.length === 0)
-    throw new LensError('bad-input', `There is no file ${TEXTS.glob} here.`, 'Choose text files on this machine.');
-  return files
-    .map(({ fsPath }) => ({ name: vscode.workspace.asRelativePath(fsPath) || basename(fsPath), file: fsPath }))
-    .sort((one, other) => (one.name < other.name ? -1 : one.name > other.name ? 1 : 0));
 }

@@ -1,6 +1,4 @@
 /** Long work over files, which goes on beside the rest: statistics of heads, and heads against annotated relations. */
-import { stat } from 'node:fs/promises';
-import { relative } from 'node:path';
 import * as vscode from 'vscode';
 import type { EngineService } from '../models/engineService';
 import type { ModelLibrary } from '../models/library';
@@ -16,6 +14,7 @@ import type {
 import type { ModelRef, Progress } from '../protocol/engine';
 import { LensError, type ErrorData } from '../protocol/errors';
 import { counted } from '../protocol/format';
+import { askForFiles, askForFolder, sourcesOf, type FileKind } from './corpusFiles';
 import { Latest, type WorkOptions } from './latest';
 
 export type WorkKind = 'corpus' | 'relations';
@@ -27,7 +26,7 @@ const PAIR_TOKENS = 128;
 const MOST_EXAMPLES = 50;
 /** What is found so far is shown this often. */
 const SHOW_EVERY_MS = 1_000;
-const PATTERNS: Record<WorkKind, { glob: string; extensions: string[] }> = {
+const PATTERNS: Record<WorkKind, FileKind> = {
   corpus: { glob: '**/*.{txt,text,md,markdown}', extensions: ['txt', 'text', 'md', 'markdown'] },
   relations: { glob: '**/*.{conllu,conll}', extensions: ['conllu', 'conll'] },
 };
@@ -107,13 +106,7 @@ export class FileWork implements vscode.Disposable {
       return;
     }
     const name = kind === 'corpus' ? vscode.l10n.t('Texts') : 'CoNLL-U';
-    const uris = await vscode.window.showOpenDialog({
-      canSelectFolders: choice === folder,
-      canSelectFiles: choice === files,
-      canSelectMany: true,
-      openLabel: vscode.l10n.t('Read'),
-      ...(choice === files ? { filters: { [name]: PATTERNS[kind].extensions } } : {}),
-    });
+    const uris = await (choice === folder ? askForFolder() : askForFiles(PATTERNS[kind], name));
     if (uris === undefined) return;
     const packing = kind === 'corpus' ? await askPacking() : ({ kind: 'text' } as const);
     if (packing !== undefined) await this.start(kind, uris, packing);
@@ -121,7 +114,7 @@ export class FileWork implements vscode.Disposable {
 
   /** Files and folders. Fails with `bad-input` when there is nothing to read. */
   async start(kind: WorkKind, uris: readonly vscode.Uri[], packing: Job['packing'] = { kind: 'text' }): Promise<void> {
-    const sources = await sourcesOf(uris, PATTERNS[kind].glob);
+    const sources = await sourcesOf(uris, PATTERNS[kind]);
     this.keep(kind, null);
     await this.work({ kind, model: this.library.require().ref, sources, packing });
   }
@@ -255,28 +248,4 @@ async function askPacking(): Promise<HeadCorpusParams['packing'] | undefined> {
   };
   return (await vscode.window.showQuickPick([text, pairs], { title: vscode.l10n.t('What the Model Reads at Once') }))
     ?.packing;
-}
-
-/** The files, and those in the folders, in the order of their names. Throws `bad-input` when there is none. */
-async function sourcesOf(uris: readonly vscode.Uri[], glob: string): Promise<CorpusSource[]> {
-  const sources: CorpusSource[] = [];
-  for (const uri of uris) {
-    if (uri.scheme !== 'file')
-      throw new LensError('bad-input', 'Files are read from folders on this machine.', 'Copy them here first.');
-    const folder = (await stat(uri.fsPath).catch(() => null))?.isDirectory() === true;
-    const files = folder ? await vscode.workspace.findFiles(new vscode.RelativePattern(uri, glob), null) : [uri];
-    for (const { fsPath } of files) {
-      const name = folder && uris.length === 1 ? relative(uri.fsPath, fsPath) : vscode.workspace.asRelativePath(fsPath);
-      sources.push({ name, file: fsPath });
-    }
-  }
-  if (sources.length === 0)
-    throw new LensError(
-      'bad-input',
-      `There is no file ${glob} in the folder.`,
-      'Choose another folder, or the files themselves.',
-    );
-  // In code units: a run that goes on must find the same order, in every locale.
-  sources.sort((one, other) => (one.name < other.name ? -1 : one.name > other.name ? 1 : 0));
-  return sources;
 }

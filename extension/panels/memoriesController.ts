@@ -5,12 +5,13 @@
 import * as vscode from 'vscode';
 import { COMMANDS } from '../commands/ids';
 import * as settings from '../commands/settings';
+import type { MemoryColors } from '../editor/memoryColors';
 import type { EngineService } from '../models/engineService';
 import type { ModelLibrary } from '../models/library';
 import type { InputTokens } from '../protocol/attention';
 import type { EngineParams, EngineResult } from '../protocol/engine';
 import { LensError } from '../protocol/errors';
-import type { FfnInput, LogitLens, LogitLensTable, ValueSearch, ValueWords } from '../protocol/ffn';
+import type { FfnInput, LogitLens, LogitLensTable, SimilarMemories, ValueSearch, ValueWords } from '../protocol/ffn';
 import { neuronName } from '../protocol/format';
 import type { NeuronRef } from '../protocol/interventions';
 import type {
@@ -19,6 +20,8 @@ import type {
   MemoriesPage,
   MemoriesState,
   ShownMemories,
+  TriggerEnd,
+  TriggerScope,
   VocabularyWord,
 } from '../protocol/memoriesView';
 import { Answer } from './answer';
@@ -32,6 +35,7 @@ import { NAMES_FILE, type MemoryNames } from './memoryNames';
 import type { Place } from './place';
 import { exportAs, saveAs } from './save';
 import { requirePlace, type SharedSubject } from './sharedSubject';
+import { endOf, placeOfOffset, TriggerWork } from './triggerWork';
 import type { Handlers } from './viewHost';
 
 /** Words of a memory's value, each way. */
@@ -41,6 +45,7 @@ const PREDICTIONS = 5;
 /** Switched off one by one. */
 const CANDIDATES = 200;
 const MOST_FOUND = 200;
+const MOST_SIMILAR = 10;
 const IMAGE_NAMES = { png: 'PNG', svg: 'SVG' } as const;
 
 type ResultPage = Exclude<MemoriesPage, 'names'>;
@@ -57,6 +62,8 @@ export class MemoriesController implements vscode.Disposable {
     search: new Answer<ValueSearch>(this.fire),
     memory: new Answer<ValueWords>(this.fire),
   };
+  private readonly similar = new Answer<SimilarMemories>(this.fire);
+  private readonly triggers: TriggerWork;
   private look: MemoriesLook;
   private lastModel: string | undefined;
   private readonly subscriptions: vscode.Disposable[];
@@ -66,13 +73,17 @@ export class MemoriesController implements vscode.Disposable {
     private readonly library: ModelLibrary,
     private readonly shared: SharedSubject,
     private readonly names: MemoryNames,
-    /** Where indices of values are kept. */
-    private readonly cache: string,
+    private readonly colors: MemoryColors,
+    /** Where indices of values are kept, and texts that come with the extension. */
+    private readonly folders: { cache: string; texts: vscode.Uri },
     private readonly view: ViewPlaces,
   ) {
     this.look = { ...FIRST_LOOK, by: settings.memoryMeasure() };
     this.lastModel = library.selected?.ref.id;
+    this.triggers = new TriggerWork(engine, library, folders.texts, this.fire);
     this.subscriptions = [
+      this.triggers,
+      colors.onDidChange(this.fire),
       shared.onDidChange((change) => {
         if (change === 'text') this.fire();
         else this.refreshIfSeen();
@@ -108,12 +119,20 @@ export class MemoriesController implements vscode.Disposable {
       look,
       interventions: [...interventions],
       names: this.names.stateOf(model?.ref),
+      triggers: {
+        corpus: this.triggers.label,
+        running: this.triggers.running,
+        error: this.triggers.errorOf(look.memory),
+      },
+      inDocument: this.colors.active,
       revision: {
         memories: revisionOf('memories'),
         lens: revisionOf('lens'),
         text: revisionOf('text'),
         search: revisionOf('search'),
         memory: revisionOf('memory'),
+        triggers: this.triggers.revisionOf(look.memory),
+        similar: this.similar.revision,
       },
     };
   }
@@ -135,6 +154,15 @@ export class MemoriesController implements vscode.Disposable {
     text: () => this.answers.text.result,
     search: () => this.answers.search.result,
     memory: () => this.answers.memory.result,
+    triggers: () => this.triggers.of(this.look.memory),
+    similar: () => this.similar.result,
+    scan: ({ scope }) => this.scan(scope),
+    stopScan: () => this.triggers.stop(),
+    goOn: async () => {
+      if (this.look.memory !== null) await this.triggers.want(this.look.memory, true);
+    },
+    openTrigger: ({ end, index }) => this.openTrigger(end, index),
+    inDocument: ({ on }) => this.showInDocument(on),
     addWord: ({ text, to }) => this.addWord(text, to),
     target: ({ index }) => this.setToken(index),
     name: (memory) => this.askName(memory),
@@ -173,6 +201,24 @@ export class MemoriesController implements vscode.Disposable {
     await this.show('memory');
   }
 
+  /** The texts that fire the memory that is looked at. Resolves when they were read. Throws `bad-input`. */
+  async scan(scope: TriggerScope): Promise<void> {
+    const { memory } = this.look;
+    if (memory === null) throw noMemory();
+    if (await this.triggers.choose(scope)) await this.triggers.want(memory);
+  }
+
+  /** The words of the document coloured by the memory's activation, or not any more. Throws `bad-input`. */
+  async showInDocument(on: boolean): Promise<void> {
+    if (!on) {
+      this.colors.hide();
+      return;
+    }
+    const { memory } = this.look;
+    if (memory === null) throw noMemory();
+    await this.colors.show(memory);
+  }
+
   /** The values that write these words, in place of those that were looked for. Throws `bad-input` where one is no single token. */
   async find(texts: readonly string[]): Promise<void> {
     const search: VocabularyWord[] = [];
@@ -201,6 +247,7 @@ export class MemoriesController implements vscode.Disposable {
 
   dispose(): void {
     this.input.clear();
+    this.similar.clear();
     for (const answer of Object.values(this.answers)) answer.clear();
     for (const subscription of this.subscriptions) subscription.dispose();
     this.changed.dispose();
@@ -210,7 +257,8 @@ export class MemoriesController implements vscode.Disposable {
   private get visible(): readonly Answer<unknown>[] {
     const { page } = this.look;
     if (page === 'names') return [];
-    return page === 'search' || page === 'memory' ? [this.answers[page]] : [this.input, this.answers[page]];
+    if (page === 'memory') return [this.answers.memory, this.similar];
+    return page === 'search' ? [this.answers.search] : [this.input, this.answers[page]];
   }
 
   private get hasContent(): boolean {
@@ -294,11 +342,9 @@ export class MemoriesController implements vscode.Disposable {
     return JSON.stringify([this.library.selected?.ref, ...parts]);
   }
 
-  private request<M extends 'memories' | 'logitLens' | 'logitLensTable' | 'value' | 'valueSearch' | 'inputTokens'>(
-    method: M,
-    params: EngineParams<M>,
-    { signal, progress }: WorkOptions,
-  ): Promise<EngineResult<M>> {
+  private request<
+    M extends 'memories' | 'logitLens' | 'logitLensTable' | 'value' | 'valueSearch' | 'similarMemories' | 'inputTokens',
+  >(method: M, params: EngineParams<M>, { signal, progress }: WorkOptions): Promise<EngineResult<M>> {
     return this.engine.request(method, params, { signal, progress });
   }
 
@@ -384,7 +430,7 @@ export class MemoriesController implements vscode.Disposable {
     await this.answers.search.want(this.key('search', words, direction), (options) =>
       this.request(
         'valueSearch',
-        { model: this.library.require().ref, cache: this.cache, words, direction, topK: MOST_FOUND },
+        { model: this.library.require().ref, cache: this.folders.cache, words, direction, topK: MOST_FOUND },
         options,
       ),
     );
@@ -394,11 +440,36 @@ export class MemoriesController implements vscode.Disposable {
     const { memory } = this.look;
     if (memory === null) {
       this.answers.memory.clear();
+      this.similar.clear();
       return;
     }
+    if (this.colors.active) void this.colors.show(memory);
     await this.answers.memory.want(this.key('memory', memory), (options) =>
       this.request('value', { model: this.library.require().ref, ...memory, words: MOST_WORDS }, options),
     );
+    if (this.look.memory !== memory) return;
+    await this.similar.want(this.key('similar', memory), (options) =>
+      this.request('similarMemories', { model: this.library.require().ref, ...memory, topK: MOST_SIMILAR }, options),
+    );
+    // A memory of a model that predicts no words has no words, and is fired by texts all the same.
+    if (this.look.memory === memory) void this.triggers.want(memory);
+  }
+
+  /** Shows it in its file, the firing token selected. */
+  private async openTrigger(end: TriggerEnd, index: number): Promise<void> {
+    const { memory } = this.look;
+    const triggers = this.triggers.of(memory);
+    if (triggers === null) throw new LensError('bad-input', 'There is no such text any more.', 'Read the texts again.');
+    const { source, range, lines, text } = endOf(triggers, end, index);
+    const uri = vscode.Uri.file(this.triggers.fileOf(memory, source));
+    const at = (offset: number): vscode.Position => {
+      const { line, column } = placeOfOffset(lines, offset);
+      return new vscode.Position(line - 1, column);
+    };
+    const selection = new vscode.Range(at(range.start), at(range.end));
+    const editor = await vscode.window.showTextDocument(uri, { selection, preserveFocus: true, preview: true });
+    if (editor.document.getText(selection) !== text.slice(range.start, range.end))
+      throw new LensError('bad-input', 'The file was changed since it was read.', 'Read the texts again.');
   }
 
   private async export(format: 'json' | 'csv' | 'clipboard'): Promise<void> {
@@ -409,7 +480,7 @@ export class MemoriesController implements vscode.Disposable {
       this.look.page,
       {
         ...{ memories: memories.result, lens: lens.result, text: text.result },
-        ...{ search: search.result, memory: memory.result },
+        ...{ search: search.result, memory: memory.result, triggers: this.triggers.of(this.look.memory) },
       },
       { model: model?.id ?? '', names: this.names.stateOf(model).names },
     );
@@ -418,3 +489,6 @@ export class MemoriesController implements vscode.Disposable {
     await exportAs(format, { name, json: { subject, look: this.look, target, interventions, result }, rows });
   }
 }
+
+const noMemory = (): LensError =>
+  new LensError('bad-input', 'No memory is looked at.', 'Open one from the list of memories, or with its name.');

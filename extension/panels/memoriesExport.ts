@@ -2,7 +2,7 @@
 import { LensError } from '../protocol/errors';
 import type { LogitLens, LogitLensTable, ScoredWord, ValueSearch, ValueWords } from '../protocol/ffn';
 import { neuronName } from '../protocol/format';
-import type { MemoriesPage, MemoryName, ShownMemories } from '../protocol/memoriesView';
+import type { MemoriesPage, MemoryName, ShownMemories, ShownTriggers } from '../protocol/memoriesView';
 import type { Cell, Rows } from './export';
 
 export interface MemoriesResults {
@@ -11,6 +11,7 @@ export interface MemoriesResults {
   text: LogitLensTable | null;
   search: ValueSearch | null;
   memory: ValueWords | null;
+  triggers: ShownTriggers | null;
 }
 
 interface Named {
@@ -21,7 +22,7 @@ interface Named {
 /** `name`: of a file. Throws `bad-input` when the page has nothing yet. */
 export function memoriesExport(
   page: MemoriesPage,
-  { memories, lens, text, search, memory }: MemoriesResults,
+  { memories, lens, text, search, memory, triggers }: MemoriesResults,
   named: Named,
 ): { name: string; result: unknown; rows: Rows } {
   switch (page) {
@@ -38,7 +39,12 @@ export function memoriesExport(
       if (search !== null) return { name: 'values', result: search, rows: searchRows(search, named.names) };
       break;
     case 'memory':
-      if (memory !== null) return { name: neuronName(memory), result: memory, rows: wordRows(memory) };
+      if (memory !== null)
+        return {
+          name: neuronName(memory),
+          result: { ...memory, triggers },
+          rows: [...wordRows(memory), ...(triggers === null ? [] : triggerRows(memory.model, triggers))],
+        };
       break;
     case 'names':
       if (named.names.length > 0) return { name: 'memory-names', result: named, rows: nameRows(named) };
@@ -112,6 +118,16 @@ const wordRows = ({ model, layer, neuron, promoted, suppressed }: ValueWords): C
   ...(['promotes', 'suppresses'] as const).flatMap((direction) =>
     (direction === 'promotes' ? promoted : suppressed).map(({ id, token, score }, index): Cell[] => [
       ...[model, layer, neuron, direction, index + 1, id, token, score],
+    ]),
+  ),
+];
+
+const triggerRows = (model: string, triggers: ShownTriggers): Cell[][] => [
+  ['model', 'layer', 'neuron', 'end', 'rank', 'activation', 'token', 'text', 'file', 'line', 'column'],
+  ...(['largest', 'smallest'] as const).flatMap((end) =>
+    triggers[end].map(({ activation, text, range, source, line, column }, index): Cell[] => [
+      ...[model, triggers.layer, triggers.neuron, end, index + 1, activation, text.slice(range.start, range.end)],
+      ...[text, triggers.sources[source] ?? '', line, column],
     ]),
   ),
 ];

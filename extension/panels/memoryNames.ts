@@ -22,8 +22,8 @@ export class MemoryNames implements vscode.Disposable {
   private failure: ErrorData | null = null;
   private readonly fingerprints = new Map<string, string>();
   private reading: Promise<void> | null = null;
-  /** Changes go one after the other. */
-  private writing: Promise<unknown> = Promise.resolve();
+  /** Reading and writing go one after the other, so that what is known is what was there last. */
+  private turn: Promise<unknown> = Promise.resolve();
   private readonly subscriptions: vscode.Disposable[] = [];
 
   constructor(private readonly engine: EngineService) {
@@ -54,16 +54,14 @@ export class MemoryNames implements vscode.Disposable {
 
   /** Reads the file, if there is one, and finds out which of its names are this model's. */
   async read(model: ModelRef | undefined): Promise<void> {
-    this.reading ??= this.load();
+    this.reading ??= this.inTurn(() => this.load());
     await this.reading;
     if (model !== undefined && (this.file?.entries.length ?? 0) > 0) await this.fingerprintOf(model);
   }
 
   /** An empty name takes it away. Throws `bad-input` where the file cannot be read, `storage` where it cannot be written. */
   async name(model: ModelRef, memory: NeuronRef, name: string, tags: string[]): Promise<void> {
-    const work = this.writing.then(() => this.write(model, memory, name, tags));
-    this.writing = work.catch(() => undefined);
-    await work;
+    await this.inTurn(() => this.write(model, memory, name, tags));
   }
 
   /** Throws `bad-input` where no folder is open, or no name was given yet. */
@@ -110,7 +108,13 @@ export class MemoryNames implements vscode.Disposable {
   }
 
   private readAgain(): void {
-    this.reading = this.load();
+    this.reading = this.inTurn(() => this.load());
+  }
+
+  private inTurn(work: () => Promise<void>): Promise<void> {
+    const done = this.turn.then(work);
+    this.turn = done.catch(() => undefined);
+    return done;
   }
 
   private async load(): Promise<void> {

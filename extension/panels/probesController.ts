@@ -6,11 +6,11 @@ import { basename } from 'node:path';
 import * as vscode from 'vscode';
 import { COMMANDS } from '../commands/ids';
 import * as settings from '../commands/settings';
-import { compareRuns } from '../cloze/compare';
+import { comparisonSteps } from '../cloze/compare';
 import { summarySteps } from '../cloze/metrics';
 import { seededRandom } from '../cloze/random';
-import { runKey, type Run } from '../cloze/runFile';
-import { inTurns } from '../cloze/statistics';
+import type { Run } from '../cloze/runFile';
+import { inTurns } from '../cloze/steps';
 import { contentOf, factDetails, factRows, relationLine, type RunContent } from '../cloze/table';
 import type { ModelLibrary } from '../models/library';
 import { LensError, type ErrorData } from '../protocol/errors';
@@ -280,12 +280,8 @@ export class ProbesController implements vscode.Disposable {
     await this.read(other);
     if (other.record === null) return null;
     // The one that is looked at is the second: what it has gained.
-    const { relations, all, changes, unpaired } = compareRuns(other.record, shown.record);
-    const places = new Map(shown.record.facts.map((fact, index) => [runKey(fact.relation, fact), index]));
-    return {
-      ...{ first: nameOf(other), second: nameOf(shown), relations, all, unpaired },
-      changes: changes.map(({ key, ...change }) => ({ ...change, index: places.get(key) ?? -1 })),
-    };
+    const { relations, all, changes, unpaired } = await inTurns(comparisonSteps(other.record, shown.record));
+    return { first: nameOf(other), second: nameOf(shown), relations, all, unpaired, changes };
   }
 
   private details(index: number): ProbeFactDetails | null {

@@ -1,8 +1,8 @@
 /** What the Memories view and the extension host say to each other. */
 import type { AttentionToken } from './attention';
-import type { TextRange, WindowInfo } from './engine';
+import type { Progress, TextRange, WindowInfo } from './engine';
 import type { ErrorData } from './errors';
-import type { LayerWrites, LogitLens, LogitLensTable, Memories, MemoryMeasure, ValueSearch, ValueWords } from './ffn';
+import type { LayerWrites, LogitLens, LogitLensTable, Memories, MemoryMeasure, NeuronTriggers, SimilarMemories, TriggersState, ValueSearch, ValueWords } from './ffn';
 import type { NeuronRef, Scale } from './interventions';
 import type { InterventionMethods, LoadState, ModelSummary, SubjectSummary } from './view';
 
@@ -38,6 +38,8 @@ export interface MemoriesLook {
   search: VocabularyWord[];
   direction: ValueSearch['direction'];
   memory: NeuronRef | null;
+  /** Texts with the largest activations, or with the smallest. */
+  end: TriggerEnd;
 }
 
 /** What a person has called a memory. */
@@ -65,6 +67,19 @@ export interface ShownMemories extends Omit<Memories, 'layers'> {
   layers: LayerWrites[];
 }
 
+/** Where texts that fire a memory are looked for. */
+export const TRIGGER_SCOPES = ['workspace', 'folder', 'files', 'included'] as const;
+export type TriggerScope = (typeof TRIGGER_SCOPES)[number];
+export type TriggerEnd = 'largest' | 'smallest';
+
+export interface ShownTriggers
+  extends NeuronTriggers, Pick<TriggersState, 'sentences' | 'tokens' | 'threshold' | 'sources' | 'skipped'> {
+  /** Which tokens were looked at, in words. */
+  rule: string;
+  /** All of the corpus was read. */
+  complete: boolean;
+}
+
 export interface MemoriesState extends LoadState {
   model: ModelSummary | null;
   subject: SubjectSummary | null;
@@ -75,8 +90,12 @@ export interface MemoriesState extends LoadState {
   look: MemoriesLook;
   interventions: Scale[];
   names: NamesState;
+  /** The work over texts: what is read, for people; how far it is; why it failed. */
+  triggers: { corpus: string | null; running: Progress | null; error: ErrorData | null };
+  /** The words of the document are coloured by the memory's activation. */
+  inDocument: boolean;
   /** Another number for every other result; 0: there is none. */
-  revision: Record<Exclude<MemoriesPage, 'names'>, number>;
+  revision: Record<Exclude<MemoriesPage, 'names'> | 'triggers' | 'similar', number>;
 }
 
 /** method → [parameters, result] */
@@ -89,6 +108,15 @@ export interface MemoriesMethods extends InterventionMethods {
   text: [null, LogitLensTable | null];
   search: [null, ValueSearch | null];
   memory: [null, ValueWords | null];
+  triggers: [null, ShownTriggers | null];
+  similar: [null, SimilarMemories | null];
+  /** Looks for texts that fire the memory; those files are read for the next memories too. */
+  scan: [{ scope: TriggerScope }, null];
+  stopScan: [null, null];
+  /** Where it was stopped. */
+  goOn: [null, null];
+  openTrigger: [{ end: TriggerEnd; index: number }, null];
+  inDocument: [{ on: boolean }, null];
   /** A text that is one token of the model is measured, watched or looked for. Refused where it is none. */
   addWord: [{ text: string; to: 'word' | 'watch' | 'search' }, null];
   /** A token of the text, by its index, is the target of all views. */

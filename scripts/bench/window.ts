@@ -73,6 +73,12 @@ export async function windowFigures(report: (figure: Figure) => void): Promise<v
   figure('VS Code: event-loop delay while predictions run, p99 (beside: idle)', 'busyDelayMs', 16, 'idleDelayMs');
   figure('VS Code: Probe This Line to its answer, model loaded', 'probedLineMs', 200);
   figure(
+    'VS Code: event-loop delay while 1,000 facts are asked, p99 (beside: idle)',
+    'probingDelayMs',
+    16,
+    'idleDelayMs',
+  );
+  figure(
     'VS Code: event-loop delay while typing above 1,000 hints, p99 (beside: idle)',
     'typingDelayMs',
     16,

@@ -32,6 +32,7 @@ import { memoryStatsCommand } from './memoryStatsCommand';
 import { mixCommand } from './mixCommand';
 import { PAIR, stringList, TEXT, TOP, wholeNumber, type OptionSpec, type OptionValues } from './options';
 import { probeCommand } from './probeCommands';
+import { changeable } from './recipes';
 import { valuesCommand } from './valuesCommand';
 import { triggersCommand } from './triggersCommand';
 import { encodeSafetensors, writeChunks } from './safetensors';
@@ -537,24 +538,24 @@ const verifyCommand: Command = {
 export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['inspect', inspect],
   ['tokens', tokens],
-  ['fill-mask', fillMaskCommand],
-  ['score', scoreCommand],
-  ['nsp', nsp],
-  ['corrupt', corruptCommand],
-  ['trace', traceCommand],
-  ['embed', embedCommand],
+  ['fill-mask', changeable(fillMaskCommand)],
+  ['score', changeable(scoreCommand)],
+  ['nsp', changeable(nsp)],
+  ['corrupt', changeable(corruptCommand)],
+  ['trace', changeable(traceCommand)],
+  ['embed', changeable(embedCommand)],
   ['neighbours', neighboursCommand],
-  ['similarity', similarityCommand],
+  ['similarity', changeable(similarityCommand)],
   ['analogy', analogyCommand],
-  ['occurrences', occurrencesCommand],
-  ['contextuality', contextualityCommand],
-  ['mix', mixCommand],
-  ['attention', attentionCommand],
+  ['occurrences', changeable(occurrencesCommand)],
+  ['contextuality', changeable(contextualityCommand)],
+  ['mix', changeable(mixCommand)],
+  ['attention', changeable(attentionCommand)],
   ['heads', headsCommand],
   ['expansion', expansionCommand],
-  ['ablate', ablateCommand],
-  ['logit-lens', logitLensCommand],
-  ['memories', memoriesCommand],
+  ['ablate', changeable(ablateCommand)],
+  ['logit-lens', changeable(logitLensCommand)],
+  ['memories', changeable(memoriesCommand)],
   ['values', valuesCommand],
   ['triggers', triggersCommand],
   ['memory-stats', memoryStatsCommand],

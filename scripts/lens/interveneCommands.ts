@@ -1,44 +1,25 @@
 /** `lens intervene` and `lens export`: heads and neurons scaled, for one text or in a new file. */
-import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { replaceFile } from '../../extension/files/replaceFile';
-import { newRecipe, parseChanges, parseRecipe, requireOwn } from '../../extension/files/recipe';
-import type { InterveneResult, Recipe, Scale } from '../../extension/protocol/ffn';
+import { newRecipe } from '../../extension/files/recipe';
+import type { InterveneResult } from '../../extension/protocol/ffn';
 import { LensError } from '../../extension/protocol/errors';
 import { changeText, signed } from '../../extension/protocol/format';
-import type { Command, CommandContext } from './commands';
-import { PAIR, stringList, TEXT, TOP, wholeNumber } from './options';
+import type { Scale } from '../../extension/protocol/interventions';
+import type { Command } from './commands';
+import { changesOf, CHANGES, recipeOf } from './recipes';
+import { PAIR, TEXT, TOP, wholeNumber } from './options';
 import { predictionTable, table, visible } from './table';
 import { targetOf } from './tokens';
 
 const DIGITS = 4;
-
-async function recipeOf({ model, options, ask }: CommandContext): Promise<Recipe | null> {
-  const file = options['recipe'];
-  if (file === undefined) return null;
-  let text: string;
-  try {
-    text = await readFile(String(file), 'utf8');
-  } catch (error) {
-    throw new LensError('bad-input', `${String(file)} could not be read: ${String(error)}`, 'Check the path.');
-  }
-  const recipe = parseRecipe(text);
-  requireOwn(recipe, model.id, await ask('fingerprint', { model }));
-  return recipe;
-}
 
 export const interveneCommand: Command = {
   summary: 'what is said with heads and neurons scaled, beside what is said without',
   options: {
     text: TEXT,
     pair: PAIR,
-    recipe: { type: 'string', value: 'FILE', help: 'the changes, as --save writes them' },
-    change: {
-      type: 'string',
-      value: 'C',
-      help: 'L7H9=0 (a head off), L9N1234=2 (a neuron doubled), @6 at the end: at token 6 only; may be repeated',
-      multiple: true,
-    },
+    ...CHANGES,
     target: {
       type: 'string',
       value: 'POS[:TOKEN]',
@@ -49,8 +30,7 @@ export const interveneCommand: Command = {
   },
   async run(context) {
     const { model, options, text, ask } = context;
-    const recipe = await recipeOf(context);
-    const changes = [...(recipe?.changes ?? []), ...stringList(options, 'change').flatMap(parseChanges)];
+    const changes = await changesOf(context, model);
     if (changes.length === 0)
       throw new LensError('bad-input', 'Nothing is to be changed.', 'Give --recipe FILE, or --change L9N1234=0.');
     const result = await ask('intervene', {
@@ -89,7 +69,7 @@ export const exportCommand: Command = {
     out: { type: 'string', value: 'DIR', help: 'the new folder; it must not exist', required: true },
   },
   async run(context) {
-    const recipe = await recipeOf(context);
+    const recipe = await recipeOf(context, context.model);
     if (recipe === null) throw new LensError('bad-input', '--recipe is missing.');
     const result = await context.ask('exportModel', {
       model: context.model,

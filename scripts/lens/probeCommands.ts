@@ -19,11 +19,12 @@ import type { Interval } from '../../extension/cloze/statistics';
 import { relationDetails } from '../../extension/cloze/table';
 import { seededRandom } from '../../extension/cloze/random';
 import { LensError } from '../../extension/protocol/errors';
-import { count, counted, signed } from '../../extension/protocol/format';
+import { changesText, count, counted, modelName, signed } from '../../extension/protocol/format';
 import type { ProbeOptions, ProbeVariant } from '../../extension/protocol/probes';
 import { findModel } from './catalog';
 import type { Command, CommandContext, Output } from './commands';
 import { wholeNumber, type OptionValues } from './options';
+import { changesOf, CHANGES } from './recipes';
 import { table } from './table';
 
 /** Facts in one question to the engine, which keeps its answers until it is done. */
@@ -56,6 +57,7 @@ export const probeCommand: Command = {
       help: 'answers of several tokens: each token masked alone, or all at once (pll)',
     },
     seed: { type: 'string', value: 'N', help: 'of misprimes and intervals (0)' },
+    ...CHANGES,
     out: { type: 'string', value: 'RUN', help: 'write the run to this file, one fact a line' },
     resume: { type: 'boolean', help: 'go on with the run in --out, if it is there' },
     shard: { type: 'string', value: 'I/N', help: 'every N-th fact only; I counts from 0, or from 1 up to N' },
@@ -78,7 +80,8 @@ export const probeCommand: Command = {
 async function probe(modelName: string, files: readonly string[], context: CommandContext): Promise<Output> {
   const { options, ask, tell } = context;
   const model = findModel(modelName);
-  const runOptions = readOptions(options);
+  const interventions = await changesOf(context, model);
+  const runOptions = { ...readOptions(options), ...(interventions.length === 0 ? {} : { interventions }) };
   const least = leastP1(options);
   const shard = readShard(options);
   const out = options['out'];
@@ -158,8 +161,12 @@ async function compare(paths: readonly string[]): Promise<Output> {
   const result = compareRuns(...runs);
   if (result.all.n === 0)
     throw new LensError('bad-input', `${first} and ${second} have no fact in common that is ranked in both.`);
-  const changes = result.changes.map(({ key: _, ...change }) => change);
-  return { json: { ...result, changes }, text: comparisonText(result) };
+  const changes = result.changes.map(({ index: _, ...change }) => change);
+  const names = runs.map(({ header: { model, options: own } }) => modelName(model.id, own.interventions));
+  return {
+    json: { ...result, changes },
+    text: [`First: ${names[0]}`, `Second: ${names[1]}`, comparisonText(result)].join('\n'),
+  };
 }
 
 function comparisonText({ relations, all, unpaired }: Comparison): string {
@@ -241,6 +248,7 @@ function summaryOutput(
     failed: missed,
     json: { ...summary, notes, ...more },
     text: [
+      ...changedText(header),
       summaryText(summary),
       ...detailsText(summary),
       ...layersText(summary),
@@ -251,6 +259,9 @@ function summaryOutput(
     ].join('\n'),
   };
 }
+
+const changedText = ({ options: { interventions = [] } }: RunHeader): string[] =>
+  interventions.length === 0 ? [] : [`Changed: ${changesText(interventions)}`];
 
 const percent = (share: number): string => (100 * share).toFixed(2);
 const interval = ({ low, high }: Interval): string => `${percent(low)}–${percent(high)}`;

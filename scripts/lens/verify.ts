@@ -216,7 +216,7 @@ async function normAttention(meta: Reference, trace: Trace, weights: Weights): P
       output: (await weights.read(`blocks.${layer}.attn.W_O`)).data,
       keyHeads: dims[2] as number,
     };
-    const gates = new Float32Array(heads).fill(1);
+    const gates = new Float32Array(length * heads).fill(1);
     for (let head = 0; head < heads; head++)
       data.set(contributions(numbers, [head], gates, null).norms, (layer * heads + head) * length * length);
   }

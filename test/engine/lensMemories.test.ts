@@ -34,6 +34,14 @@ describe('lens memories, values, intervene and export', function () {
     const changed = lensJson<InterveneResult>(...asked, '--recipe', recipe);
     const copy = lensJson<Memories>(...['memories', out, '--text', text, '--top', '1', '--token', `${target.id}`]);
     assert.ok(Math.abs((copy.target.logprob as number) - changed.after.logprob) < 1e-5);
+    // Every other command says the same under the recipe as of the exported model.
+    const fill = (of: string, ...more: string[]): { masks: { predictions: { logprob: number }[] }[] } =>
+      lensJson(...['fill-mask', of, '--text', text, '--top', '3', ...more]);
+    const best = ({ masks }: ReturnType<typeof fill>): number => masks[0]?.predictions[0]?.logprob as number;
+    assert.ok(Math.abs(best(fill(folder, '--recipe', recipe)) - best(fill(out))) < 1e-5);
+    assert.ok(Math.abs(best(fill(folder)) - best(fill(out))) > 1e-4);
+    assert.match(lens('fill-mask', folder, '--text', text, '--change', change).out, /^Changed: L\d+N\d+ off$/mu);
+    assert.equal(lens('tokens', folder, '--text', text, '--recipe', recipe).code, 2);
     // A folder that is there, and a recipe of another model.
     assert.equal(lens('export', folder, '--recipe', recipe, '--out', out).code, 1);
     const foreign = lens('export', fixture('gpt2').folder, '--recipe', recipe, '--out', join(home, 'other'));
@@ -62,6 +70,8 @@ describe('lens memories, values, intervene and export', function () {
       ['intervene', folder, '--text', text],
       ['intervene', folder, '--text', text, '--change', 'L1X2=0'],
       ['intervene', folder, '--text', text, '--recipe', join(home, 'none.json')],
+      ['fill-mask', folder, '--text', text, '--recipe', join(home, 'none.json')],
+      ['score', folder, '--text', text, '--change', 'L0H0=0@2'],
     ];
     for (const args of wrong) assert.equal(lens(...args).code, 2, args.join(' '));
   });

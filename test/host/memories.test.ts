@@ -63,14 +63,20 @@ describe('Memories', () => {
     await handlers().look({ by: 'logit' });
     await api.memories.show();
     const all = await handlers().memories(null);
-    const [first] = all?.memories ?? [];
-    assert.deepEqual([first?.layer, first?.neuron], [10, 1518]);
-    near(first?.logit ?? NaN, 0.94, 0.005, 'what L10N1518 adds');
-    assert.equal(first?.promoted[0]?.token, 'English');
+    const best = all?.memories.filter(({ logit }) => (logit ?? 0) > 0).slice(0, 2) ?? [];
+    assert.deepEqual(
+      best.map(({ layer, neuron }) => [layer, neuron]),
+      [
+        [10, 1518],
+        [11, 2384],
+      ],
+    );
+    near(best[0]?.logit ?? NaN, 0.94, 0.005, 'what L10N1518 adds');
+    assert.equal(best[0]?.promoted[0]?.token, 'English');
     await handlers().look({ layer: 11 });
     await api.memories.show();
     const one = await handlers().memories(null);
-    assert.deepEqual([one?.memories[0]?.layer, one?.memories[0]?.neuron], [11, 2384]);
+    assert.ok(one?.memories.some(({ neuron }) => neuron === 2384));
     assert.ok(one?.memories.every(({ layer }) => layer === 11));
     // What the other layers write is still there.
     assert.deepEqual(
@@ -128,9 +134,12 @@ describe('Memories', () => {
   it('moves to the token that is chosen, in the editor too', async () => {
     const editor = await show(TEXT, 'French');
     const index = api.memories.state.input?.tokens.find(({ token }) => token === 'language')?.index ?? 0;
-    await handlers().target({ index });
-    await api.memories.show();
-    assert.equal(api.memories.state.target, index);
+    // The caret's own move may still be told of.
+    await until('the token is the target', async () => {
+      await handlers().target({ index });
+      await api.memories.show();
+      return api.memories.state.target === index;
+    });
     assert.equal(editor.document.getText(editor.selection), 'language');
   });
 
@@ -146,7 +155,7 @@ describe('Memories', () => {
   it('keeps names in the workspace, beside what others write there, and never over marks of a merge', async () => {
     const { showInputBox } = vscode.window;
     const answer = (text: string): void => {
-      vscode.window.showInputBox = (async () => text) as typeof showInputBox;
+      vscode.window.showInputBox = (async () => text);
     };
     await rm(names(), { force: true });
     try {

@@ -7,7 +7,20 @@ import { galleryPages, overflowOf, painted, requestsOf, SHOTS, THEMES, violation
 const STATES = [
   ...['memories', 'memories-layer', 'memories-logit', 'memories-ablation', 'memories-encoder', 'memories-empty'],
   ...['lens', 'lens-logprob', 'text', 'text-rank', 'text-entropy', 'search', 'search-several', 'search-none'],
-  ...['search-empty', 'memory', 'memory-empty', 'names', 'names-conflict', 'names-empty', 'hostile', 'stale'],
+  ...[
+    'search-empty',
+    'memory',
+    'memory-words',
+    'memory-stopped',
+    'memory-running',
+    'memory-hostile',
+    'memory-empty',
+    'names',
+    'names-conflict',
+    'names-empty',
+    'hostile',
+    'stale',
+  ],
   ...['loading', 'error'],
 ];
 
@@ -160,6 +173,38 @@ describe('memories view', function () {
     await page.getByText(/line 4/).waitFor();
     await page.getByRole('button', { name: '.vscode/onnx-lens-memories.tsv' }).click();
     assert.deepEqual(await requestsOf(page, 'openNames'), [null]);
+  });
+
+  it('looks for texts that fire a memory, opens one in its file, and goes on where it was stopped', async () => {
+    await open('memory-stopped');
+    for (const name of ['Workspace', 'Folder…', 'Files…', 'Included Texts'])
+      await page.getByRole('button', { name }).click();
+    assert.deepEqual(
+      await requestsOf(page, 'scan'),
+      ['workspace', 'folder', 'files', 'included'].map((scope) => ({ scope })),
+    );
+    await page.getByRole('button', { name: 'gum-wikinews.conllu:13' }).first().click();
+    await page.getByRole('button', { name: 'largest m' }).click();
+    await page.getByRole('button', { name: 'notes/languages.md:12' }).first().click();
+    assert.deepEqual(await requestsOf(page, 'openTrigger'), [
+      { end: 'smallest', index: 3 },
+      { end: 'largest', index: 0 },
+    ]);
+    await page.getByRole('button', { name: 'Go On' }).click();
+    assert.deepEqual(await requestsOf(page, 'goOn'), [null]);
+    await page.getByRole('button', { name: /^Colour the Words/ }).click();
+    assert.deepEqual(await requestsOf(page, 'inDocument'), [{ on: false }]);
+  });
+
+  it('says what a bar of the distribution is, and shows a memory that is like it', async () => {
+    await open('memory');
+    const bars = page.getByRole('grid', { name: 'Distribution of the activations' });
+    await bars.focus();
+    await page.keyboard.press('End');
+    assert.equal(await bars.getByRole('gridcell').textContent(), 'm from 4.1 to 4.3: 1 token');
+    await page.getByRole('button', { name: /^L11N\d+ \.71$/ }).click();
+    const [look] = (await requestsOf(page, 'look')) as { memory: { layer: number } }[];
+    assert.equal(look?.memory.layer, 11);
   });
 
   it('gives a picture of the page', async () => {

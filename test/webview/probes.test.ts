@@ -7,7 +7,7 @@ import { visibleRows } from '../../webviews/probes/rows';
 import { galleryPages, overflowOf, requestsOf, SHOTS, THEMES, violationsOf } from '../support/gallery';
 
 const STATES = [
-  ...['facts', 'relations', 'compare', 'compare-empty', 'layers', 'runs'],
+  ...['facts', 'relations', 'compare', 'compare-empty', 'changed', 'layers', 'runs'],
   ...['empty', 'loading', 'error', 'many', 'hostile'],
 ];
 
@@ -33,6 +33,16 @@ describe('probes view', function () {
         await page.screenshot({ path: join(SHOTS, `probes-${state}-${theme}-wide.png`), fullPage: true });
       }
     });
+
+  it('says with what a run was made when something else is in force, and asks again with that', async () => {
+    await open('changed');
+    await page.getByText('The run shown was made with the unchanged model.').waitFor();
+    const { first, other } = { first: 'lecture.cloze · bert-base-cased · ', other: 'bert-base-cased with L9N1234 ×2' };
+    assert.ok((await page.getByLabel('Run').locator('option:checked').textContent())?.includes(first));
+    assert.ok((await page.getByLabel('Compare with').locator('option:checked').textContent())?.includes(other));
+    await page.getByRole('button', { name: 'Ask with the Changes, Too' }).click();
+    assert.deepEqual(await requestsOf(page, 'again'), [{ model: null }]);
+  });
 
   it('draws only the rows in sight, sorts and filters all of them, and goes to the line', async () => {
     await open('many');

@@ -17,10 +17,12 @@ const STATES: [view: string, state: string][] = [
     'compared',
     'compared-several',
     'compared-unequal',
+    'changed',
+    'changed-many',
     'partial',
     'hostile',
   ].map((state): [string, string] => ['cloze', state]),
-  ...['ready', 'empty', 'error'].map((state): [string, string] => ['objectives', state]),
+  ...['ready', 'changed', 'empty', 'error'].map((state): [string, string] => ['objectives', state]),
   ...['ready', 'llama', 'missing', 'empty', 'loading', 'error', 'hostile'].map((state): [string, string] => [
     'anatomy',
     state,
@@ -51,6 +53,36 @@ describe('webviews', function () {
       await open(view, state);
       await page.screenshot({ path: join(SHOTS, `${view}-${state}-wide.png`), fullPage: true });
     });
+
+  it('names each change in the model, takes back one by a key and all by a button, and opens the menu of recipes', async () => {
+    await open('cloze', 'changed');
+    const chips = page.getByRole('list', { name: 'Heads and neurons that are changed' }).getByRole('listitem');
+    assert.deepEqual(
+      (await chips.allTextContents()).map((text) => text.trim().replace(/\s+.?$/u, '')),
+      ['L7H9 off', 'L9N1234 @7 ##ius ×2', 'L10N2038 ×\u22120.5'],
+    );
+    await page.getByRole('button', { name: 'Remove L9N1234 @7 ##ius ×2' }).focus();
+    await page.keyboard.press('Delete');
+    assert.deepEqual(await requests('intervene'), [{ layer: 9, neuron: 1234, scale: 1, position: 7 }]);
+    await page.getByRole('button', { name: 'Clear All' }).click();
+    assert.equal((await requests('clearInterventions')).length, 1);
+    await page.getByRole('button', { name: 'Changes as a Recipe' }).focus();
+    for (const key of ['Enter', 'ArrowDown', 'Enter']) await page.keyboard.press(key);
+    assert.deepEqual(await requests('recipe'), [{ action: 'apply' }]);
+  });
+
+  it('stands what is said with the changes and without them side by side, with the differences', async () => {
+    await open('cloze', 'changed');
+    for (const [name, first] of [
+      [/^Predictions, best first/u, 'Creole , p .410 , difference of log p 1.91'],
+      [/^Predictions of the unchanged model/u, 'French , p .391 , difference of log p \u22120.67'],
+    ] as const) {
+      const text = await page.getByRole('listbox', { name }).getByRole('option').first().innerText();
+      assert.equal(text.replace(/\s+/gu, ' ').replace('+', '').trim(), first);
+    }
+    await page.getByText('Δ log p', { exact: false }).first().waitFor();
+    await page.getByText('Δ \u22120.93').waitFor();
+  });
 
   it('arrow keys move through the tokens; Enter masks, and with Ctrl beside the others', async () => {
     await open('cloze', 'ready');

@@ -1,7 +1,7 @@
 /** The Cloze view: the text with its masks, and what the model expects there. */
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
-import type { FillMaskResult, MaskResult, TargetResult, UnchangedMask } from '../../extension/protocol/engine';
+import type { FillMaskResult, MaskResult, TargetResult } from '../../extension/protocol/engine';
 import type { ClozeMethods, ClozeState, ContextKind } from '../../extension/protocol/view';
 import '../common/barList';
 import { bits, count, difference, nats, probability, readable, signed, visible } from '../../extension/protocol/format';
@@ -87,6 +87,11 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
         grid-template-columns: repeat(auto-fit, minmax(min(100%, 320px), 1fr));
         column-gap: 28px;
       }
+      .sides {
+        display: grid;
+        grid-template-columns: repeat(auto-fit, minmax(min(100%, 280px), 1fr));
+        column-gap: 28px;
+      }
       .was {
         display: flex;
         flex-wrap: wrap;
@@ -121,6 +126,12 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
           display: grid;
           grid-template-columns: minmax(0, 1fr) minmax(0, 1fr);
           column-gap: 36px;
+        }
+      }
+      /* What two models say stands beside each other first. */
+      @media (min-width: 640px) and (max-width: 1100px) {
+        .columns.changed {
+          display: block;
         }
       }
       @media (min-width: 1100px) {
@@ -198,7 +209,7 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
         @token=${(event: CustomEvent<{ index: number; additive: boolean }>) => this.ask('maskToken', event.detail)}
       ></lens-token-strip>
       ${this.where(state, result)} ${this.controls(state)}
-      <div class="columns">
+      <div class="columns ${result.unchanged === undefined ? '' : 'changed'}">
         <div>
           <div class="masks">${result.masks.map((mask, index) => this.mask(state, result, mask, index))}</div>
           ${this.joint(state, result)} ${this.insert(state, result)}
@@ -296,32 +307,40 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
 
   private mask(state: ClozeState, result: FillMaskResult, mask: MaskResult, index: number): TemplateResult {
     const target = result.targets[mask.target] as TargetResult;
-    const several = result.masks.length > 1;
+    const name = result.masks.length > 1 ? `mask ${index + 1}` : null;
     const shown = this.expanded ? mask.predictions.length : FIRST_ROWS;
     const active = state.canInsert && target.masks === 1;
     const before = result.unchanged?.masks[index];
     const scale = scaleOf(mask, before, pinnedOf(state)?.masks[index]);
-    return html`<section aria-label="Predictions${several ? ` for mask ${index + 1}` : ''}">
+    return html`<section aria-label="Predictions${name === null ? '' : ` for ${name}`}">
       ${this.was(result, mask, target, index)}
-      <h2>
-        ${before === undefined ? 'Predictions' : 'With the changes'}
-        ${several ? html`<span class="what">mask ${index + 1}</span>` : nothing}<span class="fill"></span
-        ><span class="column">p</span>${
+      <div class="sides">
+        <div>
+          ${predictionsHead(before === undefined ? 'Predictions' : 'With the changes', name, before !== undefined)}
+          <lens-bar-list
+            .rows=${before === undefined ? predictionRows(mask, shown, scale) : changedRows(mask, before, shown, scale)}
+            .columns=${before === undefined ? COLUMNS : CHANGED_COLUMNS}
+            label="Predictions, best first${active ? '; Enter puts the word into the document' : ''}"
+            ?active=${active}
+            @choose=${(event: CustomEvent<number>) => {
+              const prediction = mask.predictions[event.detail];
+              if (prediction !== undefined) this.ask('insertAt', { target: mask.target, text: prediction.text });
+            }}
+          ></lens-bar-list>
+        </div>
+        ${
           before === undefined
-            ? html`<span class="column">log p</span>`
-            : html`<span class="column" title="log p with the changes minus log p without them">Δ log p</span>`
+            ? nothing
+            : html`<div>
+                ${predictionsHead('Without them', name, true)}
+                <lens-bar-list
+                  .rows=${unchangedRows(before, mask, shown, scale)}
+                  .columns=${CHANGED_COLUMNS}
+                  label="Predictions of the unchanged model${name === null ? '' : ` for ${name}`}"
+                ></lens-bar-list>
+              </div>`
         }
-      </h2>
-      <lens-bar-list
-        .rows=${before === undefined ? predictionRows(mask, shown, scale) : changedRows(mask, before, shown, scale)}
-        .columns=${before === undefined ? COLUMNS : CHANGED_COLUMNS}
-        label="Predictions, best first${active ? '; Enter puts the word into the document' : ''}"
-        ?active=${active}
-        @choose=${(event: CustomEvent<number>) => {
-          const prediction = mask.predictions[event.detail];
-          if (prediction !== undefined) this.ask('insertAt', { target: mask.target, text: prediction.text });
-        }}
-      ></lens-bar-list>
+      </div>
       <div class="row below">
         ${
           mask.predictions.length > FIRST_ROWS
@@ -338,29 +357,7 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
           >entropy ${before === undefined ? '' : `${nats(before.entropy)} → `}${nats(mask.entropy)} nats</span
         >
       </div>
-      ${before === undefined ? nothing : this.unchanged(mask, before, several ? index : null, shown, scale)}
     </section>`;
-  }
-
-  /** What the model says without the interventions. */
-  private unchanged(
-    mask: MaskResult,
-    before: UnchangedMask,
-    index: number | null,
-    length: number,
-    scale: number,
-  ): TemplateResult {
-    return html`<h2>
-        <span class="title">Without them</span
-        >${index === null ? nothing : html`<span class="what">mask ${index + 1}</span>`}<span class="fill"></span
-        ><span class="column">p</span
-        ><span class="column" title="log p with the changes minus log p without them">Δ log p</span>
-      </h2>
-      <lens-bar-list
-        .rows=${unchangedRows(before, mask, length, scale)}
-        .columns=${CHANGED_COLUMNS}
-        label="Predictions of the unchanged model${index === null ? '' : ` for mask ${index + 1}`}"
-      ></lens-bar-list>`;
   }
 
   private was(
@@ -505,6 +502,19 @@ export class ClozeView extends View<ClozeState, ClozeMethods> {
     </section>`;
   }
 }
+
+/** `mask`: which one, where there are several. The second column is log p, or its difference by the changes. */
+const predictionsHead = (title: string, mask: string | null, difference: boolean): TemplateResult =>
+  html`<h2>
+    <span class="title">${title}</span>${mask === null ? nothing : html`<span class="what">${mask}</span>`}<span
+      class="fill"
+    ></span
+    ><span class="column">p</span>${
+      difference
+        ? html`<span class="column" title="log p with the changes minus log p without them">Δ log p</span>`
+        : html`<span class="column">log p</span>`
+    }
+  </h2>`;
 
 /** The pinned result, unless it is the one shown. */
 const pinnedOf = (state: ClozeState): FillMaskResult | null =>

@@ -7,11 +7,13 @@ import type {
   LogitLensTable,
   MemoryMeasure,
   ScoredWord,
+  SimilarMemories,
+  TriggerText,
   ValueSearch,
   ValueWords,
   WatchedToken,
 } from '../../extension/protocol/ffn';
-import type { MemoriesLook, MemoriesState, ShownMemories } from '../../extension/protocol/memoriesView';
+import type { MemoriesLook, MemoriesState, ShownMemories, ShownTriggers } from '../../extension/protocol/memoriesView';
 import { chances } from './chances';
 import type { Shown } from './fakeHost';
 
@@ -216,6 +218,59 @@ const value = (): ValueWords => ({
   suppressed: scored(4, 30, -1),
 });
 
+const SENTENCES = [
+  'He spoke Breton and a little French, and his mother only Welsh.',
+  'In Ireland the Gaelic of the west is not the Gaelic of the schools.',
+  'Nothing was said of the treaty, though it had been translated into Latin, into Greek and at last into Arabic by the clerks.',
+  'The works of the poet are read in Russian.',
+];
+
+function triggers(complete: boolean, text?: string): ShownTriggers {
+  const random = chances(21);
+  const texts = (sign: number): TriggerText[] =>
+    (text === undefined ? SENTENCES : [text]).flatMap((sentence, index) =>
+      [0, 1, 2].map((round): TriggerText => {
+        const tokens: TriggerText['tokens'] = [{ token: '[CLS]', range: null }];
+        for (const match of sentence.matchAll(/\w+|[^\w\s]/g))
+          tokens.push({ token: match[0], range: { start: match.index, end: match.index + match[0].length } });
+        const token = 2 + ((index * 3 + round * 4) % (tokens.length - 2));
+        const most = sign * (4.2 - 0.6 * index - 0.2 * round);
+        return {
+          ...{ index, source: index % 2, text: sentence, token, tokens },
+          ...{ line: 12 + index, column: 0, lines: [{ line: 12 + index, column: 0, at: 0 }] },
+          range: tokens[token]?.range ?? { start: 0, end: 0 },
+          activation: most,
+          activations: Float32Array.from(tokens, (_, place) => (place === token ? most : most * 0.7 * random() ** 2)),
+        };
+      }),
+    );
+  return {
+    ...{ layer: 10, neuron: 1518, largest: texts(1), smallest: texts(-0.04), complete },
+    distribution: {
+      ...{ tokens: 18_432, min: -0.17, max: 4.2, mean: -0.03, deviation: 0.21, positive: 0.094, active: 0.011 },
+      histogram: {
+        ...{ width: 0.125, first: -2 },
+        counts: Float64Array.from({ length: 36 }, (_, bin) => (bin < 2 ? 8_000 : Math.round(900 / (bin - 1) ** 1.9))),
+      },
+    },
+    ...{ sentences: 812, tokens: 18_432, threshold: 0.3, sources: ['notes/languages.md', 'gum-wikinews.conllu'] },
+    skipped: complete ? [{ name: 'photo.txt', why: 'it is binary' }] : [],
+    rule: 'every token of the sentence, special ones left out; nothing is masked',
+  };
+}
+
+const similar = (): SimilarMemories => {
+  const random = chances(31);
+  const some = (most: number): SimilarMemories['values'] =>
+    Array.from({ length: 10 }, (_, index) => ({
+      ...{ layer: 11 - (index % 4), neuron: Math.floor(random() * NEURONS), cosine: most - 0.03 * index },
+    }));
+  return {
+    ...{ model: MODEL, layer: 10, neuron: 1518, keys: some(0.52), linear: null, values: some(0.71), keyValue: -0.13 },
+    ...{ method: 'Cosines of columns of W_in and of rows of W_out.', notes: [], elapsed: 40 },
+  };
+};
+
 const NAMES: MemoriesState['names'] = {
   names: [
     { layer: 10, neuron: 620, name: 'Celtic and Germanic languages', tags: ['language'] },
@@ -234,12 +289,14 @@ interface Parts {
   table?: LogitLensTable | null;
   search?: ValueSearch | null;
   memory?: ValueWords | null;
+  triggers?: ShownTriggers | null;
+  similar?: SimilarMemories | null;
 }
 
 /** A host that keeps the look. */
 function shown({ look = {}, state = {}, text = TEXT, ...results }: Parts): Shown {
   const { memories: list = null, lens: states = null, table: along = null, search: found = null } = results;
-  const { memory: one = null } = results;
+  const { memory: one = null, triggers: texts = null, similar: like = null } = results;
   const input = inputOf(text);
   let present: MemoriesState = {
     status: 'ready',
@@ -249,14 +306,25 @@ function shown({ look = {}, state = {}, text = TEXT, ...results }: Parts): Shown
     target: input.tokens.length - 3,
     look: {
       ...{ page: 'memories', by: 'norm', layer: null, count: 30, mask: true, word: null, watch: [], chart: 'rank' },
-      ...{ steps: null, colour: 'probability', between: false, search: [], direction: 'promote', memory: null },
+      ...{
+        steps: null,
+        colour: 'probability',
+        between: false,
+        search: [],
+        direction: 'promote',
+        memory: null,
+        end: 'largest',
+      },
       ...look,
     },
     interventions: [],
     names: NAMES,
+    triggers: { corpus: texts === null ? null : 'the workspace', running: null, error: null },
+    inDocument: false,
     revision: {
       ...{ memories: Number(list !== null), lens: Number(states !== null), text: Number(along !== null) },
       ...{ search: Number(found !== null), memory: Number(one !== null) },
+      ...{ triggers: Number(texts !== null), similar: Number(like !== null) },
     },
     ...state,
   };
@@ -264,6 +332,7 @@ function shown({ look = {}, state = {}, text = TEXT, ...results }: Parts): Shown
     state: () => present,
     answers: {
       ...{ memories: () => list, lens: () => states, text: () => along, search: () => found, memory: () => one },
+      ...{ triggers: () => texts, similar: () => like },
       look: (change) => {
         present = { ...present, look: { ...present.look, ...(change as Partial<MemoriesLook>) } };
         return null;
@@ -325,7 +394,34 @@ export const MEMORIES_STATES: Record<string, () => Shown> = {
   'search-none': () =>
     shown({ look: { page: 'search', search: [wordOf('thor')!] }, search: search(['thor'], 'promote', 0) }),
   'search-empty': () => shown({ look: { page: 'search' }, state: empty }),
-  memory: () => shown({ look: { page: 'memory', memory: { layer: 10, neuron: 1518 } }, memory: value() }),
+  memory: () =>
+    shown({
+      look: { page: 'memory', memory: { layer: 10, neuron: 1518 } },
+      ...{ memory: value(), triggers: triggers(true), similar: similar() },
+    }),
+  'memory-stopped': () =>
+    shown({
+      look: { page: 'memory', memory: { layer: 10, neuron: 1518 }, end: 'smallest' },
+      ...{ memory: value(), triggers: triggers(false) },
+      state: { inDocument: true, interventions: [{ layer: 10, neuron: 1518, scale: 2 }] },
+    }),
+  'memory-running': () =>
+    shown({
+      look: { page: 'memory', memory: { layer: 10, neuron: 1518 } },
+      ...{ memory: value(), triggers: triggers(false) },
+      state: {
+        triggers: {
+          ...{ corpus: 'the workspace', error: null },
+          running: { message: '812 sentences, 18,432 tokens', fraction: 0.4 },
+        },
+      },
+    }),
+  'memory-hostile': () =>
+    shown({
+      look: { page: 'memory', memory: { layer: 10, neuron: 1518 } },
+      ...{ memory: value(), triggers: { ...triggers(true, HOSTILE), sources: [HOSTILE, HOSTILE] } },
+    }),
+  'memory-words': () => shown({ look: { page: 'memory', memory: { layer: 10, neuron: 1518 } }, memory: value() }),
   'memory-empty': () => shown({ look: { page: 'memory' }, state: empty }),
   names: () => shown({ look: { page: 'names' } }),
   'names-conflict': () =>

@@ -217,6 +217,10 @@ export const PROBES_STATES: Record<string, () => Shown> = {
   relations: host({ page: 'relations' }),
   compare: host({ page: 'compare', other: 'b' }),
   'compare-empty': host({ page: 'compare' }),
+  changed: host({
+    ...{ page: 'compare', other: 'd', interventions: [{ layer: 7, head: 9, scale: 0 }] },
+    runs: [RUN, OTHER, { ...RUN, id: 'd', changes: [{ layer: 9, neuron: 1234, scale: 2 }], repeatable: false }],
+  }),
   layers: host({ page: 'layers' }),
   runs: host({ page: 'runs' }),
   empty: host({ status: 'empty', runs: [], run: null }),

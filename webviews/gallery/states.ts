@@ -1,5 +1,6 @@
 /** Made-up but plausible states of the views: every look that a person can meet. */
-import type { FillMaskResult, MaskResult, Prediction } from '../../extension/protocol/engine';
+import type { CandidateScore, FillMaskResult, MaskResult, Prediction } from '../../extension/protocol/engine';
+import type { Scale } from '../../extension/protocol/interventions';
 import type { ClozeState, ObjectivesState } from '../../extension/protocol/view';
 
 /** Every token has one id, whatever list it stands in. */
@@ -136,6 +137,37 @@ const CLOZE: ClozeState = {
   canInsert: true,
 };
 
+/** A head off, a memory doubled at one token, and one turned round. */
+const CHANGES: Scale[] = [
+  { layer: 7, head: 9, scale: 0 },
+  { layer: 9, neuron: 1234, scale: 2, position: 7 },
+  { layer: 10, neuron: 2038, scale: -0.5 },
+];
+/** French and English change places with Creole. */
+const AFTER = predictions(['Creole', 0.41], ['French', 0.2], ['English', 0.074], ['Arabic', 0.031], ['Dutch', 0.012]);
+const logprobIn = (list: readonly Prediction[], id: number): number =>
+  list.find((each) => each.id === id)?.logprob ?? -11.5;
+const candidate = (text: string, list: readonly Prediction[]): CandidateScore => {
+  const logprob = logprobIn(list, idOf(text));
+  return { text, tokens: [text], logprob, meanLogprob: logprob, rank: 2, share: 0.5 };
+};
+const CHANGED: FillMaskResult = {
+  ...SINGLE,
+  masks: [mask(9, 0, AFTER, 2)],
+  candidates: ['English', 'French'].map((text) => candidate(text, AFTER)),
+  unchanged: {
+    masks: [
+      {
+        ...mask(9, 0, LANGUAGES, 1),
+        logprobs: AFTER.map(({ id }) => logprobIn(LANGUAGES, id)),
+        after: LANGUAGES.map(({ id }) => logprobIn(AFTER, id)),
+      },
+    ],
+    candidates: ['English', 'French'].map((text) => candidate(text, LANGUAGES)),
+    actualLogprob: Math.log(0.188),
+  },
+};
+
 const causal: FillMaskResult = {
   ...SINGLE,
   model: 'gpt2-a-model-with-a-rather-long-name',
@@ -203,6 +235,12 @@ export const CLOZE_STATES: Record<string, ClozeState> = {
     },
     comparable: ['gpt2', causal.model],
     compared: { model: { id: causal.model, kind: 'causal', state: 'ready' }, result: causal },
+  },
+  changed: { ...CLOZE, interventions: CHANGES, result: CHANGED, candidates: ['English', 'French'] },
+  'changed-many': {
+    ...CLOZE,
+    interventions: Array.from({ length: 40 }, (_, neuron) => ({ layer: 9, neuron, scale: 1.5, position: 99 })),
+    result: CHANGED,
   },
   'compared-several': {
     ...CLOZE,
@@ -299,6 +337,7 @@ const OBJECTIVES: ObjectivesState = {
 
 export const OBJECTIVES_STATES: Record<string, ObjectivesState> = {
   ready: OBJECTIVES,
+  changed: { ...OBJECTIVES, interventions: CHANGES },
   empty: { ...OBJECTIVES, status: 'empty', corrupt: null, nextSentence: null, subject: null },
   error: {
     ...OBJECTIVES,

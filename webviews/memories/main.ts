@@ -1,7 +1,7 @@
 /** The Memories view: what the layers write at a word, which memories wrote it, and what the model would say after each of them. */
 import { css, html, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
-import type { LogitLens, LogitLensTable, ValueSearch, ValueWords } from '../../extension/protocol/ffn';
+import type { LogitLens, LogitLensTable, SimilarMemories, ValueSearch, ValueWords } from '../../extension/protocol/ffn';
 import { count, counted, neuronName, readable, visible } from '../../extension/protocol/format';
 import type {
   MemoriesLook,
@@ -9,6 +9,7 @@ import type {
   MemoriesPage,
   MemoriesState,
   ShownMemories,
+  ShownTriggers,
 } from '../../extension/protocol/memoriesView';
 import { EXPORTS, type HeaderAction } from '../common/header';
 import { interventionsBar } from '../common/interventions';
@@ -43,6 +44,12 @@ const PICTURES = [
 /** Pages on the text that is looked at. */
 const OF_TEXT: readonly MemoriesPage[] = ['memories', 'lens', 'text'];
 
+/** What of a page is of the unchanged model all the same. */
+const UNCHANGED: Partial<Record<MemoriesPage, string>> = {
+  search: 'Words of values are those of the unchanged model.',
+  memory: 'Words and texts are those of the unchanged model.',
+};
+
 /** What the host keeps until it is looked at. */
 interface Results {
   memories: ShownMemories | null;
@@ -50,6 +57,8 @@ interface Results {
   text: LogitLensTable | null;
   search: ValueSearch | null;
   memory: ValueWords | null;
+  triggers: ShownTriggers | null;
+  similar: SimilarMemories | null;
 }
 
 @customElement('onnx-lens-memories')
@@ -82,7 +91,7 @@ export class MemoriesView extends View<MemoriesState, MemoriesMethods> {
   ];
   private readonly results = new Kept<Results>(
     this,
-    { memories: null, lens: null, text: null, search: null, memory: null },
+    { memories: null, lens: null, text: null, search: null, memory: null, triggers: null, similar: null },
     (name) => this.fetch(name, null),
   );
   private readonly pending = new PendingLook<MemoriesLook>(this, (change) => this.fetch('look', change));
@@ -97,7 +106,9 @@ export class MemoriesView extends View<MemoriesState, MemoriesMethods> {
     if (state === null) return;
     if (changed.has('state')) this.pending.settle();
     const { page } = this.look(state);
-    if (page !== 'names') this.results.need(page, state.revision[page]);
+    if (page === 'names') return;
+    const wanted = page === 'memory' ? (['memory', 'triggers', 'similar'] as const) : ([page] as const);
+    for (const name of wanted) this.results.need(name, state.revision[name]);
   }
 
   private look({ look }: MemoriesState): MemoriesLook {
@@ -112,6 +123,13 @@ export class MemoriesView extends View<MemoriesState, MemoriesMethods> {
     const none = page === 'names' ? state.names.names.length === 0 : state.revision[page] === 0;
     const actions: HeaderAction[] = [
       { name: 'refresh', icon: 'refresh', label: 'Run Again', disabled: none && page !== 'names' },
+      {
+        name: 'inDocument',
+        icon: 'eye',
+        label: 'Colour the Words in the Document by the Memory',
+        pressed: state.inDocument,
+        disabled: look.memory === null,
+      },
       {
         name: 'export',
         icon: 'export',
@@ -142,12 +160,13 @@ export class MemoriesView extends View<MemoriesState, MemoriesMethods> {
           >${OF_TEXT.includes(page) && state.status === 'empty' ? this.empty(state) : this.page(state, look)}</lens-tabs
         >`,
       said: this.said(look),
-      changes: interventionsBar(state.interventions, this.ask, state.input?.tokens),
+      changes: interventionsBar(state.interventions, this.ask, state.input?.tokens, UNCHANGED[page]),
     });
   }
 
   protected override act(action: string, state: MemoriesState): void {
     if (action === 'png' || action === 'svg') void this.save(action);
+    else if (action === 'inDocument') this.ask('inDocument', { on: !state.inDocument });
     else if (action === 'openInEditor' || action === 'openNames') this.ask(action, null);
     else super.act(action, state);
   }
@@ -268,6 +287,8 @@ export class MemoriesView extends View<MemoriesState, MemoriesMethods> {
           .state=${state}
           .look=${look}
           .result=${kept.memory}
+          .triggers=${kept.triggers}
+          .similar=${kept.similar}
         ></lens-memory-page>`;
       case 'names':
         return html`<lens-names-page class="page" .host=${host} .state=${state} .look=${look}></lens-names-page>`;

@@ -7,8 +7,8 @@ import { isNeuronScale } from '../../extension/protocol/interventions';
 import type { ShownMemories } from '../../extension/protocol/memoriesView';
 import type { MenuItem } from '../common/menu';
 import type { Picture } from '../common/pictureFiles';
-import './layerBars';
-import { barsExtent, drawBars, type BarsPicture } from './layerBars';
+import './bars';
+import { barsExtent, drawBars, type BarsPicture } from './bars';
 import './memoryList';
 import type { MemoryAction, MemoryRow } from './memoryList';
 import { changeOf, figure, nameOf, Page, sameNeuron } from './page';
@@ -86,13 +86,14 @@ export class MemoriesPage extends Page {
           one</span
         >
       </h2>
-      <lens-layer-bars
+      <lens-bars
+        choosable
         class="bars"
         .picture=${barsOf(result.layers, result.by)}
         .chosen=${look.layer}
         label="What each layer wrote; Enter shows only its memories"
         @choose=${(event: CustomEvent<number | null>) => this.host.look({ layer: event.detail })}
-      ></lens-layer-bars>
+      ></lens-bars>
       <h2>
         <span class="title">Memories</span
         ><span class="what"
@@ -269,7 +270,7 @@ export class MemoriesPage extends Page {
     const bars = barsOf(result.layers, result.by);
     const { width, height } = barsExtent(bars, PICTURE_WIDTH);
     return {
-      title: `${result.model}: ${bars.what} by layer at token ${result.target.read}`,
+      title: `${result.model}: ${bars.what} at token ${result.target.read}`,
       ...{ width, height },
       draw: (surface, theme) => drawBars(surface, bars, PICTURE_WIDTH, { chosen: look.layer, near: null }, theme),
       notes: result.notes,
@@ -289,10 +290,16 @@ const measureOf = (memory: Memory, by: MemoryMeasure): number | null => memory[b
 
 function barsOf(layers: readonly LayerWrites[], by: MemoryMeasure): BarsPicture {
   const isLogit = by === 'logit';
+  const values = layers.map(({ norm, logit, missing }) => (missing !== null ? null : isLogit ? logit : norm));
+  const what = isLogit ? 'adds to the logit' : '‖FFN‖';
   return {
-    values: layers.map(({ norm, logit, missing }) => (missing !== null ? null : isLogit ? logit : norm)),
-    format: (value) => signed(value, 2),
-    what: isLogit ? 'adds to the logit' : '‖FFN‖',
+    values,
+    label: (index) => String(layers[index]?.layer ?? index),
+    say: (index) => {
+      const value = values[index];
+      return `layer ${layers[index]?.layer ?? index}: ${value == null ? 'cannot be read' : `${what} ${signed(value, 2)}`}`;
+    },
+    what: `${what} by layer`,
   };
 }
 

@@ -59,14 +59,15 @@ function tokensFirst(
   length: number,
 ): Float32Array {
   const result = new Float32Array(data.length);
-  let to = 0;
-  for (let row = 0; row < batch; row++)
-    for (let token = 0; token < length; token++)
-      for (let head = 0; head < heads; head++) {
-        const from = (row * heads + head) * length * width;
-        for (let place = 0; place < width; place++)
-          result[to++] = data[from + (transposed ? place * length + token : token * width + place)] as number;
-      }
+  for (let matrix = 0; matrix < batch * heads; matrix++) {
+    const from = matrix * length * width;
+    let to = (Math.floor(matrix / heads) * length * heads + (matrix % heads)) * width;
+    for (let token = 0; token < length; token++, to += heads * width)
+      if (transposed)
+        for (let place = 0, at = from + token; place < width; place++, at += length)
+          result[to + place] = data[at] as number;
+      else result.set(data.subarray(from + token * width, from + (token + 1) * width), to);
+  }
   return result;
 }
 

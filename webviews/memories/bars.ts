@@ -1,4 +1,4 @@
-/** A number of every layer as bars; a layer can be chosen, and let go again. */
+/** Numbers as bars, one a layer or a bin; where that means something, one can be chosen, and let go again. */
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
 import { CanvasElement, type Extent, type Viewport } from '../common/canvasElement';
@@ -7,9 +7,11 @@ import { cursorCell, moved, type Cell } from '../common/gridCursor';
 import type { Surface } from '../common/surface';
 
 export interface BarsPicture {
-  /** Of each layer; null where it cannot be read. */
+  /** Null where there is none. */
   values: readonly (number | null)[];
-  format: (value: number) => string;
+  /** Below the bar; the last wins where there is no room for all. */
+  label: (index: number) => string;
+  say: (index: number) => string;
   /** What the numbers are. */
   what: string;
 }
@@ -19,17 +21,17 @@ const BOTTOM = 16;
 const TOP = 4;
 const MOST_WIDTH = 40;
 
-const slot = (layers: number, width: number): number => Math.min(MOST_WIDTH, width / Math.max(1, layers));
+const slot = (count: number, width: number): number => Math.min(MOST_WIDTH, width / Math.max(1, count));
 
 export const barsExtent = ({ values }: BarsPicture, room: number): Extent => ({
   width: Math.ceil(slot(values.length, room) * values.length),
   height: HEIGHT,
 });
 
-/** Below zero where a number is. `chosen`, `near`: layers. */
+/** Below zero where a number is. `chosen`, `near`: indices. */
 export function drawBars(
   surface: Surface,
-  { values }: BarsPicture,
+  { values, label }: BarsPicture,
   width: number,
   { chosen, near }: { chosen: number | null; near: number | null },
   theme: Palette,
@@ -40,12 +42,13 @@ export function drawBars(
   const room = HEIGHT - BOTTOM - TOP;
   const scale = room / (high - low || 1);
   const zero = TOP + high * scale;
-  const step = Math.max(1, Math.ceil(16 / wide));
-  values.forEach((value, layer) => {
-    const x = layer * wide;
-    const strong = layer === chosen || layer === near;
+  const longest = values.reduce<number>((most, _, index) => Math.max(most, label(index).length), 1);
+  const step = Math.max(1, Math.ceil((4 + 6 * longest) / wide));
+  values.forEach((value, index) => {
+    const x = index * wide;
+    const strong = index === chosen || index === near;
     if (strong)
-      surface.rect(x, 0, wide, HEIGHT, layer === chosen ? theme.selection : theme.border, layer === chosen ? 0.6 : 0.4);
+      surface.rect(x, 0, wide, HEIGHT, index === chosen ? theme.selection : theme.border, index === chosen ? 0.6 : 0.4);
     if (value !== null) {
       const height = Math.max(1, Math.abs(value) * scale);
       const top = value < 0 ? zero : zero - height;
@@ -53,9 +56,9 @@ export function drawBars(
       surface.rect(left, top, bar, height, cssOf(value < 0 ? theme.negative : theme.magnitude));
       if (theme.contrast) surface.frame(left, top, bar, height, theme.border);
     }
-    if (layer === chosen) surface.frame(x + 0.5, 0.5, wide - 1, HEIGHT - 1, theme.focus);
-    if (layer % step === 0 || strong)
-      surface.text(x + wide / 2, HEIGHT - BOTTOM / 2, String(layer), {
+    if (index === chosen) surface.frame(x + 0.5, 0.5, wide - 1, HEIGHT - 1, theme.focus);
+    if (index % step === 0)
+      surface.text(x + wide / 2, HEIGHT - BOTTOM / 2, label(index), {
         ...{ size: 10, align: 'center' },
         ...(strong ? { bold: true } : { color: theme.quiet }),
       });
@@ -63,27 +66,28 @@ export function drawBars(
   surface.rect(0, Math.round(zero), wide * values.length, 1, theme.quiet);
 }
 
-/** Fires `choose` with a layer, or null when the chosen one is let go. */
-@customElement('lens-layer-bars')
-export class LayerBars extends CanvasElement {
+/** Fires `choose` with an index, or null when the chosen one is let go. */
+@customElement('lens-bars')
+export class Bars extends CanvasElement {
   static override styles = [
     CanvasElement.styles,
     css`
-      .scroller {
+      :host([choosable]) .scroller {
         cursor: pointer;
       }
     `,
   ];
-  @property({ attribute: false }) picture: BarsPicture = { values: [], format: String, what: '' };
+  @property({ attribute: false }) picture: BarsPicture = { values: [], label: String, say: String, what: '' };
   @property({ attribute: false }) chosen: number | null = null;
+  @property({ type: Boolean, reflect: true }) choosable = false;
   @property() label = '';
   @state() private cursor: Cell = { row: 0, column: 0 };
   @state() private hover: number | null = null;
   @state() private focused = false;
 
   override render(): TemplateResult | typeof nothing {
-    const layers = this.picture.values.length;
-    if (layers === 0) return nothing;
+    const { length } = this.picture.values;
+    if (length === 0) return nothing;
     const { near, cursor, chosen } = this;
     return html`<div
         class="scroller"
@@ -91,7 +95,7 @@ export class LayerBars extends CanvasElement {
         tabindex="0"
         aria-label=${this.label}
         aria-rowcount="1"
-        aria-colcount=${layers}
+        aria-colcount=${length}
         aria-activedescendant="cell"
         @focus=${() => (this.focused = true)}
         @blur=${() => (this.focused = false)}
@@ -109,23 +113,21 @@ export class LayerBars extends CanvasElement {
     return this.hover ?? (this.focused ? this.cursor.column : null);
   }
 
-  private say(layer: number | null): string {
-    const { values, format, what } = this.picture;
-    if (layer === null) return `${what} by layer`;
-    const value = values[layer];
-    return `layer ${layer}: ${value == null ? 'cannot be read' : `${what} ${format(value)}`}`;
+  private say(index: number | null): string {
+    const { say, what } = this.picture;
+    return index === null ? what : say(index);
   }
 
   private under(event: MouseEvent): number | null {
-    const layers = this.picture.values.length;
-    const layer = Math.floor(this.pointOf(event).x / slot(layers, this.clientWidth));
-    return layer >= 0 && layer < layers ? layer : null;
+    const { length } = this.picture.values;
+    const index = Math.floor(this.pointOf(event).x / slot(length, this.clientWidth));
+    return index >= 0 && index < length ? index : null;
   }
 
-  private choose(layer: number | null): void {
-    if (layer === null) return;
-    this.cursor = { row: 0, column: layer };
-    this.dispatchEvent(new CustomEvent('choose', { detail: layer === this.chosen ? null : layer }));
+  private choose(index: number | null): void {
+    if (index === null || !this.choosable) return;
+    this.cursor = { row: 0, column: index };
+    this.dispatchEvent(new CustomEvent('choose', { detail: index === this.chosen ? null : index }));
   }
 
   private onKey(event: KeyboardEvent): void {
