@@ -133,8 +133,11 @@ export class EmbeddingsController implements vscode.Disposable {
     private readonly view: ViewPlaces,
     roots: IndexRoots,
   ) {
-    this.indexes = new IndexStore(roots, library, () => {
-      if (this.look.page === 'neighbours') this.refreshIfSeen();
+    this.indexes = new IndexStore(roots, library, {
+      files: () => {
+        if (this.look.page === 'neighbours') this.refreshIfSeen();
+      },
+      listed: this.fire,
     });
     this.lastModel = library.selected?.ref.id;
     this.subscriptions = [
@@ -436,7 +439,8 @@ export class EmbeddingsController implements vscode.Disposable {
   /** Looks for the word in the index when there is one; what the person began is brought up to date. */
   private async updateNeighbours(): Promise<void> {
     const { place, target } = this.shared;
-    const revision = this.indexes.revision;
+    const { revision } = this.indexes;
+    const { layer } = this.look;
     let params: IndexParams;
     let state: IndexSummary['state'];
     try {
@@ -450,6 +454,8 @@ export class EmbeddingsController implements vscode.Disposable {
     this.index = { files: params.sources.length, state };
     await this.indexes.list();
     if (this.building.loading) return;
+    // Somebody has asked for something else since then, and is answered by itself.
+    if (place !== this.shared.place || target !== this.shared.target || layer !== this.look.layer) return;
     if (place === null || target === null || this.wordText === null || state !== 'finished') {
       this.neighbours.clear();
       this.fire();

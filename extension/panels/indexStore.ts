@@ -37,7 +37,12 @@ export class IndexStore implements vscode.Disposable {
   constructor(
     private readonly roots: IndexRoots,
     private readonly library: ModelLibrary,
-    private readonly onChange: () => void,
+    private readonly on: {
+      /** There are other files to look at. */
+      files(): void;
+      /** Other indexes lie on disk than were listed before. */
+      listed(): void;
+    },
   ) {
     this.subscriptions = [
       library.onDidChange(() => void this.removeOrphans()),
@@ -84,8 +89,9 @@ export class IndexStore implements vscode.Disposable {
 
   /** Looks what there is on disk. */
   async list(): Promise<void> {
+    const before = JSON.stringify(this.listed);
     this.listed = await storedIndexes(this.root);
-    this.onChange();
+    if (JSON.stringify(this.listed) !== before) this.on.listed();
   }
 
   /** Throws `storage`. */
@@ -134,6 +140,6 @@ export class IndexStore implements vscode.Disposable {
     this.timer = null;
     this.files = null;
     this.changes++;
-    this.onChange();
+    this.on.files();
   }
 }

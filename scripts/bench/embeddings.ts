@@ -149,6 +149,7 @@ async function picture(report: (figure: Figure) => void): Promise<void> {
   try {
     const page = await gallery.browser.newPage({ viewport: { width: 900, height: 900 } });
     await page.goto(`${gallery.origin}/?view=embeddings&state=occurrences-20000&theme=dark`);
+    await page.locator('lens-point-cloud').waitFor();
     await painted(page);
     const times = await page.evaluate(() => {
       const view = document.querySelector('onnx-lens-embeddings')?.shadowRoot;

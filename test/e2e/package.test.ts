@@ -60,7 +60,9 @@ describe('the package for this platform', () => {
       .filter(
         (name) =>
           /\.(ts|tsx|map|test\.js)$/.test(name) ||
-          /^extension\/(extension|webviews|scripts|test|samples(?!\/workspace\/treebank\/)|out|artifacts)\//.test(name) ||
+          /^extension\/(extension|webviews|scripts|test|samples(?!\/workspace\/treebank\/)|out|artifacts)\//.test(
+            name,
+          ) ||
           (name.includes('/napi-v6/') && !name.includes(`/${process.platform}/${process.arch}/`)) ||
           /DirectML|dxcompiler|dxil|cuda|tensorrt/i.test(name),
       );

@@ -214,6 +214,18 @@ describe('an index of files', function () {
     );
   });
 
+  it('a sentence of wrapped text is one, and its words are where they stand', async () => {
+    const wrapped = write('wrapped.txt', 'The house was on\n  the hill.\nThe dog');
+    const { neighbours } = await ask({ sources: [wrapped], folder: join(folder, 'wrapped') });
+    const places = neighbours.map(({ word, line, column, sentence }) => [word, line, column, sentence]);
+    const first = 'The house was on   the hill.';
+    assert.deepEqual(places.filter(([word]) => word === 'hill' || word === 'dog' || word === 'on').sort(), [
+      ['dog', 3, 4, 'The dog'],
+      ['hill', 2, 6, first],
+      ['on', 1, 14, first],
+    ]);
+  });
+
   it('of sentences: the cosines of their own vectors', async () => {
     const { neighbours } = await ask({ pool: 'mean', folder: join(folder, 'sentences'), range: { start: 0, end: 17 } });
     const texts_ = [text, ...neighbours.map(({ sentence }) => sentence)];
@@ -267,7 +279,8 @@ describe('an index of files', function () {
     symlinkSync('/dev/full', join(place, part));
     await assert.rejects(
       ask({ folder: place }),
-      (thrown) => thrown instanceof LensError && thrown.code === 'storage' && thrown.message.includes('no space is left'),
+      (thrown) =>
+        thrown instanceof LensError && thrown.code === 'storage' && thrown.message.includes('no space is left'),
     );
   });
 

@@ -1,5 +1,6 @@
 /**
- * Sentences of a corpus with their places. Plain text and Markdown: sentences of paragraphs, by the rules of Unicode. `.tsv`: each line is
+ * Sentences of a corpus with their places. Plain text and Markdown: sentences of paragraphs, by the rules of Unicode; a
+ * line that begins with a small letter goes on with the sentence before it. `.tsv`: each line is
  * a text, and what follows its first tab a label. `.conllu`: the sentences of a treebank.
  */
 import type { CorpusSource } from '../../../protocol/attention';
@@ -97,9 +98,10 @@ async function* prose(source: CorpusSource): AsyncGenerator<Sentence> {
 function* sentencesOfBlock(block: readonly { line: number; text: string }[]): Generator<Sentence> {
   const starts: { line: number; at: number }[] = [];
   let text = '';
-  for (const each of block) {
+  for (const [index, each] of block.entries()) {
     starts.push({ line: each.line, at: text.length });
-    text += `${each.text}\n`;
+    // The end of a line ends a sentence by Unicode's rules; of text that was wrapped it does not.
+    text += `${each.text}${/^\s*\p{Ll}/u.test(block[index + 1]?.text ?? '') ? ' ' : '\n'}`;
   }
   for (const { segment, index } of SEGMENTER.segment(text)) {
     const begin = index + (segment.length - segment.trimStart().length);
