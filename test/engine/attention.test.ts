@@ -207,12 +207,12 @@ describe('attention', function () {
 
   it('an intervention changes what its head gives in this block by that factor', async () => {
     const text = 'the house was on the hill';
-    const ask = (method: AttentionMethod, scale: number): Promise<AttentionMaps> =>
+    const ask = (method: AttentionMethod, scale: number, place: { position?: number } = {}): Promise<AttentionMaps> =>
       engine.handle(
         'attentionMaps',
         {
           ...{ model: fixture('bert'), text, ...LAYER, layer: 1, heads: [{ layer: 1, head: 2 }], method },
-          interventions: [{ layer: 1, head: 2, scale }],
+          interventions: [{ layer: 1, head: 2, scale, ...place }],
         },
         quiet(),
       );
@@ -224,6 +224,10 @@ describe('attention', function () {
           plain.data.map((norm) => 2 * norm),
         ) <= 1e-5,
       );
+      // At one token: what that one gets, and no other.
+      const size = plain.units.length;
+      const placed = plain.data.map((norm, at) => (Math.floor(at / size) === 3 ? 2 * norm : norm));
+      assert.ok(worst((await ask(method, -2, { position: 3 })).data, placed) <= 1e-5);
     }
     assert.deepEqual((await ask('weight', 0)).data, (await ask('weight', 1)).data);
   });

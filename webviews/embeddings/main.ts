@@ -44,6 +44,14 @@ const PAGES: { name: EmbeddingsPage; label: string }[] = [
   { name: 'static', label: 'Word Vectors' },
 ];
 
+/** What of a page is of the unchanged model, whatever is changed. */
+const UNCHANGED: Partial<Record<EmbeddingsPage, string>> = {
+  neighbours: 'The index and the neighbours in it are those of the unchanged model.',
+  sentences: 'Passages found in the index are those of the unchanged model.',
+  contextuality: 'CKA compares the unchanged models.',
+  static: 'Word vectors are those of their table, which nothing changes.',
+};
+
 /** What the host keeps until it is looked at. */
 interface Results {
   word: WordResult | null;
@@ -142,7 +150,7 @@ export class EmbeddingsView extends View<EmbeddingsState, EmbeddingsMethods> {
         >${this.page(state, look)}</lens-tabs
       >`,
       said: this.said(look),
-      changes: interventionsBar(state.interventions, this.ask),
+      changes: interventionsBar(state.interventions, this.ask, [], UNCHANGED[look.page]),
     });
   }
 
