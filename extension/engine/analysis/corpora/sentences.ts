@@ -3,6 +3,7 @@
  * a text, and what follows its first tab a label. `.conllu`: the sentences of a treebank.
  */
 import type { CorpusSource } from '../../../protocol/attention';
+import type { TextRange } from '../../../protocol/engine';
 import { LensError } from '../../../protocol/errors';
 import { sentencesOf } from './conllu';
 import { linesOf } from './lines';
@@ -16,6 +17,8 @@ export interface CorpusSentence {
   /** Where each line of it begins: its number, from 1, the column there, and the offset in `text`. */
   lines: { line: number; column: number; at: number }[];
   label: string | null;
+  /** Words of a treebank with their parts of speech. */
+  words?: { range: TextRange; tag: string }[];
 }
 
 /** Longer paragraphs are cut: a machine wrote them. */
@@ -65,8 +68,11 @@ async function* labelled(source: CorpusSource): AsyncGenerator<Sentence> {
 }
 
 async function* annotated(source: CorpusSource): AsyncGenerator<Sentence> {
-  for await (const { text, line } of sentencesOf(source, () => undefined))
-    yield { text, lines: [{ line, column: 0, at: 0 }], label: null };
+  for await (const { text, line, words } of sentencesOf(source, () => undefined))
+    yield {
+      ...{ text, lines: [{ line, column: 0, at: 0 }], label: null },
+      words: words.map(({ range, upos }) => ({ range, tag: upos })),
+    };
 }
 
 async function* prose(source: CorpusSource): AsyncGenerator<Sentence> {
