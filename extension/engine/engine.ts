@@ -64,7 +64,7 @@ import { fingerprint } from './session/fingerprint';
 import type { Internals } from './session/internals';
 import type { LanguageModel, RunContext } from './session/languageModel';
 import { openModel, type OrtModel } from './session/ortModel';
-import { rowProducts, withRowProducts } from './session/rowProducts';
+import { withRowProducts } from './session/rowProducts';
 import { TraceCache } from './session/traceCache';
 import { tokensOf } from './text/encoding';
 import { loadTokenizer } from './text/huggingFaceTokenizer';
@@ -324,7 +324,9 @@ export class Engine {
         memoryStats(loaded, params, indexFolder(cache, (await fingerprint(model)).sha256), context),
       ),
     valueClusters: ({ model, ...params }, context) =>
-      this.run(model, 'inside batch', context, (loaded) => valueClusters(loaded, rowProducts, params, context)),
+      this.run(model, 'inside batch', context, (loaded) =>
+        withRowProducts((products) => valueClusters(loaded, products, params, context)),
+      ),
     memoryGroups: ({ model, ...params }, context) =>
       this.run(model, 'inside', context, (loaded, opened) =>
         memoryGroups(this.remembering(loaded, opened), params, context),

@@ -96,7 +96,7 @@ function wordOf(tokenizer: LensTokenizer, id: number): { id: number; token: stri
 }
 
 /** One position's logits out of [1,P,V]. */
-function ownLogits({ dims, data }: Activation, index: number): Float32Array {
+export function ownLogits({ dims, data }: Activation, index: number): Float32Array {
   const vocab = dims.at(-1) as number;
   return data.subarray(index * vocab, (index + 1) * vocab);
 }

@@ -20,7 +20,8 @@ import { isCausal } from '../predicted';
 import { randomBelow, seededRandom } from '../random';
 import { tracedRuns } from '../runs';
 import { headParts } from './headParts';
-import { readHead, sourcesOf, sumOf, type Source } from './lensStates';
+import { readHead, readStates, sourcesOf, sumOf, type Source } from './lensStates';
+import { checkHead, ownLogits } from './logitLens';
 import { memoryStatsResult, newMemoryStats, readMemoryStats } from './memoryStatsState';
 import { buildIndex, readLayer, type IndexPlace } from './valueIndex';
 import { scoresOf, scoresOfNothing, wordsMethod } from './valueWords';
@@ -85,7 +86,10 @@ export async function memoryStats(
   const perToken = 4 * (layers * neurons + (hooks.length - layers) * width);
   const fits = (batch: number, length: number): boolean =>
     batch * length <= TOKENS_PER_RUN && batch * length * perToken <= BYTES_PER_RUN && !quantisesActivations(anatomy);
+  let isProven = false;
   for await (const { items, trace } of tracedRuns(model, rows, hooks, fits, signal, { only: true })) {
+    if (!isProven) await proveHead(reading, items[0] as Read);
+    isProven = true;
     for (const [row, item] of items.entries()) addActivations(state, reading, item, trace, row);
     await addPredictions(state, reading, items, trace);
     scan.finish(items.length);
@@ -271,6 +275,26 @@ async function addPredictions(
       if (!anyActive) state.composedOfActive[layer] = (state.composedOfActive[layer] as number) + 1;
     }
   }
+}
+
+/** The head must say of a sentence's last state what the model says of the sentence. Throws `model-unsupported`. */
+async function proveHead({ model, anatomy, context }: Reading, { row, at }: Read): Promise<void> {
+  const whole = quantisesActivations(anatomy);
+  const positions = whole ? [...row.ids.keys()] : [at];
+  const { numbers, logits } = await readStates(model, row, positions, [], { attention: false, verify: true });
+  const last = numbers.at(-1) as Float32Array;
+  const place = whole ? at : 0;
+  let found = new Float32Array(0);
+  await readHead(
+    model,
+    [last],
+    last.length / positions.length,
+    (each, index) => {
+      if (index === place) found = each.slice();
+    },
+    { signal: context.signal, progress: () => undefined },
+  );
+  checkHead(anatomy, model.info.id, found, ownLogits(logits as Activation, place));
 }
 
 /** The likeliest word of every state at each item's token [items,S]. */

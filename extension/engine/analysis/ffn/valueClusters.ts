@@ -8,15 +8,13 @@ import { LensError } from '../../../protocol/errors';
 import { counted } from '../../../protocol/format';
 import type { Internals } from '../../session/internals';
 import type { RunContext } from '../../session/languageModel';
+import type { RowProducts } from '../../session/rowProducts';
 import { checkLayer } from '../attention/input';
 import { topK } from '../../session/topK';
 import { throwIfCancelled } from '../forward';
 import { randomBelow, seededRandom } from '../random';
 import { dot } from './paths';
 import { endsOf, scoresOf, scoresOfNothing, wordsMethod } from './valueWords';
-
-/** Rows [n,D] with vectors [D,k]: [n,k]. */
-export type Products = (rows: Float32Array, vectors: Float32Array, width: number) => Promise<Float32Array>;
 
 const MOST_BYTES = 768 * 2 ** 20;
 const MOST_STEPS = 50;
@@ -39,7 +37,7 @@ interface Directions {
 /** Throws `bad-input`, `model-unsupported`, `memory`, `cancelled`. */
 export async function valueClusters(
   model: Internals,
-  products: Products,
+  products: RowProducts,
   { layers, clusters, words, members, seed }: Omit<ValueClustersParams, 'model'>,
   context: RunContext,
 ): Promise<ValueClusters> {
@@ -154,7 +152,7 @@ async function kMeans(
   rows: Directions,
   count: number,
   seed: number,
-  products: Products,
+  products: RowProducts,
   { signal, progress }: RunContext,
 ): Promise<{ labels: Int32Array; centres: Float32Array; isSettled: boolean }> {
   const { data, width, count: n } = rows;
