@@ -129,7 +129,6 @@ export function activate(context: vscode.ExtensionContext): LensApi {
   const surprisal = new SurprisalController(service, models, shared);
   const colors = new AttentionColors(service, models, shared);
   const attention = new AttentionController(service, models, shared, colors, attentionView);
-  const embeddings = new EmbeddingsController(service, models, shared, embeddingsView);
   const memoryNames = new MemoryNames(service);
   const memoryColors = new MemoryColors(service, models);
   const folders = {
@@ -138,6 +137,11 @@ export function activate(context: vscode.ExtensionContext): LensApi {
   };
   const memories = new MemoriesController(service, models, shared, memoryNames, memoryColors, folders, memoriesView);
   const runs = context.storageUri;
+  const everywhere = join(context.globalStorageUri.fsPath, 'vectors');
+  const embeddings = new EmbeddingsController(service, models, shared, embeddingsView, {
+    workspace: runs?.scheme === 'file' ? join(runs.fsPath, 'vectors') : join(everywhere, 'none'),
+    folders: everywhere,
+  });
   const history = new ProbeHistory(runs?.scheme === 'file' ? join(runs.fsPath, 'probes') : null);
   const probeRuns = new ProbesController(probes, models, shared, history, probesView);
   const anatomy = new AnatomyPanels(service, models, { extensionUri, onError });

@@ -27,7 +27,17 @@ export function embeddingCommands(parts: EmbeddingsParts) {
       shared.showSelection(activeEditor());
       await beside(embeddings.find('document'));
     },
+    [COMMANDS.findNeighbours]: async () => {
+      shared.showSelection(activeEditor());
+      await beside(embeddings.show('neighbours'));
+    },
+    [COMMANDS.showLayerMix]: async () => {
+      shared.showSelection(activeEditor());
+      await beside(embeddings.show('mix'));
+    },
+    [COMMANDS.openWordVectors]: () => beside(embeddings.askForVectors()),
     [COMMANDS.compareSentences]: () => beside(embeddings.compareSentences(activeEditor())),
+    [COMMANDS.findPassages]: () => beside(embeddings.findPassages(activeEditor())),
     [COMMANDS.openEmbeddingsInEditor]: () => parts.view.openInEditor(),
   } satisfies Partial<Record<CommandId, CommandHandler>>;
 }

@@ -20,15 +20,21 @@ import { relationExamples } from './analysis/attention/relationExamples';
 import { headRelations } from './analysis/attention/relations';
 import { attentionSteps } from './analysis/attention/steps';
 import { headWeights } from './analysis/attention/weights';
-import { analogies, askTable, ownTable, tableWords } from './analysis/embeddings/analogies';
+import { analogyQuestions, ratedPairs } from './analysis/corpora/questions';
+import { readText } from './analysis/corpora/textFile';
+import { analogies, askTable, ownTable, ratedWords, tableInfo, tableWords } from './analysis/embeddings/analogies';
+import { commonPlaces, crossCka, kernelsOf, type LayerKernels, type Reader } from './analysis/embeddings/compareModels';
 import { contextuality } from './analysis/embeddings/contextuality';
+import { indexState, updateIndex } from './analysis/embeddings/corpusIndex';
 import { corpusNeighbours } from './analysis/embeddings/corpusNeighbours';
 import { embed } from './analysis/embeddings/embed';
+import { IndexMemory } from './analysis/embeddings/indexMemory';
 import { learnMix } from './analysis/embeddings/learnMix';
 import { occurrences } from './analysis/embeddings/occurrences';
 import { sentenceSimilarity } from './analysis/embeddings/sentences';
 import { readStaticTable, type StaticTable } from './analysis/embeddings/staticTable';
 import { wordInContext } from './analysis/embeddings/word';
+import { mixedWord } from './analysis/embeddings/wordMix';
 import { requireEverywhere, underChanges } from './analysis/changedModel';
 import { corrupt } from './analysis/corrupt';
 import { logitLens, logitLensTable } from './analysis/ffn/logitLens';
@@ -58,7 +64,7 @@ import { fingerprint } from './session/fingerprint';
 import type { Internals } from './session/internals';
 import type { LanguageModel, RunContext } from './session/languageModel';
 import { openModel, type OrtModel } from './session/ortModel';
-import { rowProducts } from './session/rowProducts';
+import { rowProducts, withRowProducts } from './session/rowProducts';
 import { TraceCache } from './session/traceCache';
 import { tokensOf } from './text/encoding';
 import { loadTokenizer } from './text/huggingFaceTokenizer';
@@ -78,6 +84,7 @@ export class Engine {
   private readonly turns = new Turns();
   private readonly models: OpenModels;
   private tables: { key: string; table: StaticTable } | null = null;
+  private readonly indexes = new IndexMemory();
   private readonly traces = new WeakMap<OrtModel, TraceCache>();
   /** Of models that are not loaded. One is kept: a person tries texts with one model after the other. */
   private tokenizer: { folder: string; tokenizer: Promise<LensTokenizer> } | null = null;
@@ -200,6 +207,10 @@ export class Engine {
           wordInContext(changed, params, context),
         ),
       ),
+    wordMix: ({ model, interventions, ...params }, context) =>
+      this.run(model, 'inside', context, (loaded, opened) =>
+        underChanges(this.remembering(loaded, opened), interventions, (changed) => mixedWord(changed, params, context)),
+      ),
     sentenceSimilarity: ({ model, interventions, ...params }, context) => {
       requireEverywhere(interventions, MANY_TEXTS);
       return this.run(model, 'inside', context, (loaded, opened) =>
@@ -222,10 +233,47 @@ export class Engine {
         underChanges(loaded, interventions, (changed) => contextuality(changed, params, context)),
       );
     },
+    compareModels: async ({ model, other, ...params }, context) => {
+      const started = performance.now();
+      const readerOf = async (ref: ModelRef): Promise<Reader> => ({
+        tokenizer: await this.tokenizerOf(ref),
+        info: (await this.models.find(ref))?.info ?? (await inspectModel(ref)),
+      });
+      const common = await commonPlaces([await readerOf(model), await readerOf(other)], params, context);
+      // One model after the other: both need not fit into memory at once.
+      const kernels = async (ref: ModelRef, which: 0 | 1): Promise<LayerKernels> =>
+        this.run(ref, 'inside batch', context, (loaded) =>
+          kernelsOf(loaded, common.places[which], {
+            signal: context.signal,
+            progress: ({ message, fraction = 0 }) => context.progress({ message, fraction: (which + fraction) / 2 }),
+          }),
+        );
+      const [first, second] = [await kernels(model, 0), await kernels(other, 1)];
+      return {
+        models: [model.id, other.id],
+        layers: [first.layers, second.layers],
+        cka: crossCka(first, second),
+        ...{
+          unit: common.unit,
+          samples: common.places[0].length,
+          sentences: common.sentences,
+          skipped: common.skipped,
+        },
+        elapsed: performance.now() - started,
+      };
+    },
+    indexState: async ({ model, folder, layer, pool }) =>
+      indexState({ folder, layer, pool, fingerprint: (await fingerprint(model)).sha256 }),
+    updateIndex: ({ model, folder, layer, pool, sources }, context) =>
+      this.run(model, 'inside batch', context, async (loaded, opened) => {
+        const place = { folder, layer, pool, fingerprint: (await fingerprint(model)).sha256 };
+        return (await updateIndex(this.withWeights(loaded, opened), place, sources, this.indexes, context)).info;
+      }),
     corpusNeighbours: ({ model, ...params }, context) =>
       this.run(model, 'inside batch', context, async (loaded, opened) => {
         const { sha256 } = await fingerprint(model);
-        return corpusNeighbours(this.withWeights(loaded, opened), sha256, rowProducts, params, context);
+        const searching = { fingerprint: sha256, memory: this.indexes, withProducts: withRowProducts };
+        return corpusNeighbours(this.withWeights(loaded, opened), searching, params, context);
       }),
     learnMix: ({ model, interventions, ...params }, context) => {
       requireEverywhere(interventions, MANY_TEXTS);
@@ -235,8 +283,15 @@ export class Engine {
     },
     askTable: async ({ table, ...question }, context) => askTable(await this.table(table, context), question),
     tableWords: async ({ table, words }, context) => ({ words: tableWords(await this.table(table, context), words) }),
-    analogies: async ({ table, questions, most }, context) =>
-      analogies(await this.table(table, context), questions, most, context),
+    analogies: async ({ table, questions, most }, context) => {
+      const asked = 'file' in questions ? analogyQuestions(readText(questions.file), questions.file) : questions;
+      return analogies(await this.table(table, context), asked, most, context);
+    },
+    openTable: async ({ table }, context) => tableInfo(await this.table(table, context)),
+    ratedWords: async ({ table, file }, context) => {
+      const pairs = ratedPairs(readText(file), file);
+      return ratedWords(await this.table(table, context), pairs);
+    },
     memories: ({ model, ...params }, context) =>
       this.run(model, 'inside', context, (loaded, opened) =>
         memories(this.remembering(loaded, opened), params, context),

@@ -8,7 +8,14 @@ import type { ModelFingerprint } from '../protocol/probes';
 import type { ModelLibrary } from './library';
 
 /** They read the model's files, and load no weights. */
-const READS_FILES: readonly EngineMethod[] = ['inspect', 'anatomy', 'tokens', 'probeAnswers', 'fingerprint'];
+const READS_FILES: readonly EngineMethod[] = [
+  'inspect',
+  'anatomy',
+  'tokens',
+  'probeAnswers',
+  'fingerprint',
+  'indexState',
+];
 
 export interface EngineServiceOptions {
   enginePath: string;

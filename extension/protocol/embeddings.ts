@@ -104,6 +104,23 @@ export interface WordResult {
   elapsed: number;
 }
 
+export interface WordMixParams extends WordParams {
+  mix: LayerMix;
+}
+
+export interface WordMixResult extends Pick<WordResult, 'model' | 'word' | 'window' | 'words' | 'notes' | 'elapsed'> {
+  mix: LayerMix;
+  norm: number;
+  /** As those of a layer. */
+  neighbours: VocabularyNeighbour[];
+  rank: number | null;
+  /** Of this word with each word of the window. */
+  cosines: Float32Array;
+  /** Principal components of the words of the window [words,2], and their shares of the variance. */
+  places: Float32Array;
+  explained: number[];
+}
+
 export interface SentencesParams {
   model: ModelRef;
   /** In force in all runs. Over several texts those at one token are refused. */
@@ -234,19 +251,77 @@ export interface ContextualityResult {
   elapsed: number;
 }
 
-export interface CorpusNeighboursParams {
-  model: ModelRef;
-  text: string;
-  /** The word. */
-  range: TextRange;
-  topK: number;
-  layer: VectorLayer;
-  /** Absolute: where the index is kept, and brought up to date. */
-  folder: string;
-  sources: { name: string; file: string }[];
+export interface CompareModelsParams extends Pick<
+  ContextualityParams,
+  'model' | 'sources' | 'limit' | 'samples' | 'seed'
+> {
+  other: ModelRef;
 }
 
-export interface IndexedWord {
+export interface CompareModelsResult {
+  models: [string, string];
+  layers: [number[], number[]];
+  /** Linear CKA of layers of the first with layers of the second [L₁+1,L₂+1]. */
+  cka: Float32Array;
+  /** What the same places are: tokens where both models cut all sentences alike, otherwise words that both see. */
+  unit: 'token' | 'word';
+  /** Places, one in each of so many sentences. */
+  samples: number;
+  sentences: number;
+  skipped: { name: string; why: string }[];
+  elapsed: number;
+}
+
+/** What an index has vectors of: every word, or whole sentences. */
+export const INDEX_POOLS = ['word', 'mean', 'cls', 'pooler', 'own'] as const;
+export type IndexPool = (typeof INDEX_POOLS)[number];
+
+export interface IndexSource {
+  name: string;
+  file: string;
+}
+
+/** An index, and what belongs into it. */
+export interface IndexParams {
+  model: ModelRef;
+  layer: VectorLayer;
+  pool: IndexPool;
+  /** Absolute: where indexes are kept. */
+  folder: string;
+  sources: IndexSource[];
+}
+
+export interface IndexInfo {
+  /** Vectors. */
+  words: number;
+  files: number;
+  /** Files that were read for this, and files that were taken out. */
+  built: number;
+  removed: number;
+  bytes: number;
+  skipped: { name: string; why: string }[];
+}
+
+/** An index as it lies on disk. */
+export interface StoredIndex {
+  folder: string;
+  model: { id: string; folder: string };
+  fingerprint: string;
+  layer: VectorLayer;
+  pool: IndexPool;
+  bytes: number;
+  /** It was brought to its end once, in the present form. */
+  finished: boolean;
+}
+
+export interface CorpusNeighboursParams extends IndexParams {
+  text: string;
+  /** The word; of indexes of sentences, the text to compare. */
+  range: TextRange;
+  topK: number;
+}
+
+export interface IndexedPlace {
   /** Name of its file, and the file. */
   source: string;
   file: string;
@@ -256,24 +331,22 @@ export interface IndexedWord {
   sentence: string;
   range: TextRange;
   word: string;
+  /** Part of speech, where the corpus has it. */
+  tag: string | null;
 }
 
 export interface CorpusNeighboursResult {
   model: string;
+  /** Or the text that was compared. */
   word: string;
+  layer: VectorLayer;
+  pool: IndexPool;
   /** Nearest first. */
-  neighbours: (IndexedWord & { cosine: number })[];
-  /** How many of them are the same word. */
+  neighbours: (IndexedPlace & { cosine: number })[];
+  /** How many of them are the same word, and of which part of speech those are that have one (most frequent first). */
   sameWord: number;
-  index: {
-    words: number;
-    files: number;
-    /** Files that were read for this, and parts that were taken out. */
-    built: number;
-    removed: number;
-    bytes: number;
-    skipped: { name: string; why: string }[];
-  };
+  tags: { name: string; count: number }[];
+  index: IndexInfo;
   /** Milliseconds of the search itself. */
   searched: number;
   elapsed: number;
@@ -287,13 +360,21 @@ export interface MixExample {
   label: string;
 }
 
+export const MIX_COLUMNS = ['upos', 'xpos', 'deprel'] as const;
+
+/** .tsv and .txt: text TAB label; .csv and .jsonl: text and label; .conllu: every word, by a column of it. */
+export interface ExampleFile {
+  file: string;
+  column: (typeof MIX_COLUMNS)[number];
+}
+
 export interface LearnMixParams {
   model: ModelRef;
   /** In force in all runs. Over several texts those at one token are refused. */
   interventions?: Scale[];
-  train: MixExample[];
+  train: MixExample[] | ExampleFile;
   /** Empty: accuracies are cross-validated on `train`. */
-  test: MixExample[];
+  test: MixExample[] | ExampleFile;
   folds: number;
   seed: number;
   /** Of Adam, on all examples at once. */
@@ -345,6 +426,18 @@ export interface TableAnswer {
   told: { line: number; why: string }[];
 }
 
+/** A table as it was read. */
+export type TableInfo = Omit<TableAnswer, 'neighbours'>;
+
+/** Cosines of pairs of words against ratings. */
+export interface RatedResult {
+  pairs: number;
+  /** Pairs whose words are both in the table. */
+  covered: number;
+  spearman: number;
+  pearson: number;
+}
+
 export interface TableWord {
   word: string;
   vector: Float32Array | null;
@@ -376,13 +469,21 @@ export interface AnalogiesResult {
 export interface EmbeddingEngineMethods {
   embed: [EmbedParams, EmbedResult];
   wordInContext: [WordParams, WordResult];
+  wordMix: [WordMixParams, WordMixResult];
   sentenceSimilarity: [SentencesParams, SentencesResult];
   occurrences: [OccurrencesParams, OccurrencesResult];
   contextuality: [ContextualityParams, ContextualityResult];
+  compareModels: [CompareModelsParams, CompareModelsResult];
+  /** Whether there is an index already: `begun` was stopped before its end. */
+  indexState: [IndexParams, 'none' | 'begun' | 'finished'];
+  updateIndex: [IndexParams, IndexInfo];
   corpusNeighbours: [CorpusNeighboursParams, CorpusNeighboursResult];
   learnMix: [LearnMixParams, LearnMixResult];
   askTable: [{ table: TableRef } & TableQuestion, TableAnswer];
   tableWords: [{ table: TableRef; words: string[] }, { words: TableWord[] }];
   /** `most`: only the first so many rows of the table. */
-  analogies: [{ table: TableRef; questions: AnalogyQuestion[]; most: number }, AnalogiesResult];
+  analogies: [{ table: TableRef; questions: AnalogyQuestion[] | { file: string }; most: number }, AnalogiesResult];
+  openTable: [{ table: TableRef }, TableInfo];
+  /** A file of pairs of words with ratings. */
+  ratedWords: [{ table: TableRef; file: string }, RatedResult];
 }

@@ -1,12 +1,12 @@
 /** What vectors are like: `lens neighbours`, `lens similarity`, `lens analogy`, `lens occurrences`, `lens contextuality`. */
 import { statSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { basename, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import {
   POOLS,
   PROJECTIONS,
   type AnalogiesResult,
-  type AnalogyQuestion,
+  type CompareModelsResult,
   type ContextualityResult,
   type CorpusNeighboursResult,
   type EmbedResult,
@@ -17,7 +17,8 @@ import {
   type VectorLayer,
   type WordResult,
 } from '../../extension/protocol/embeddings';
-import { cosine, pearson, spearman } from '../../extension/engine/analysis/embeddings/maths';
+import { analogyQuestions, ratedPairs, type RatedPair } from '../../extension/engine/analysis/corpora/questions';
+import { ratePairs } from '../../extension/engine/analysis/embeddings/rated';
 import { LensError } from '../../extension/protocol/errors';
 import { count, counted, fileSize, shortened, signed } from '../../extension/protocol/format';
 import { findModel } from './catalog';
@@ -112,7 +113,15 @@ export const neighboursCommand: Command = {
       const layer = (await layerOf({ ...context, model })) ?? (await lastLayer(context, model));
       const files = sourcesOf([String(options['corpus'])], CORPUS).flatMap((each) => ('file' in each ? [each] : []));
       const found = await ask('corpusNeighbours', {
-        ...{ model, text: whole, range: { start, end: start + word.length }, topK, layer, sources: files },
+        ...{
+          model,
+          text: whole,
+          range: { start, end: start + word.length },
+          topK,
+          layer,
+          pool: 'word',
+          sources: files,
+        },
         folder: resolve(String(options['index'] ?? join(cacheFolder(), 'index'))),
       });
       return { json: found, text: corpusText(found) };
@@ -131,7 +140,7 @@ export const neighboursCommand: Command = {
 const cacheFolder = (): string =>
   join(process.env['XDG_CACHE_HOME'] ?? process.env['LOCALAPPDATA'] ?? join(homedir(), '.cache'), 'onnx-lens');
 
-function corpusText({ word, neighbours, sameWord, index, searched }: CorpusNeighboursResult): string {
+function corpusText({ word, neighbours, sameWord, tags, index, searched }: CorpusNeighboursResult): string {
   return [
     table(
       ['cosine', 'word', 'at', 'sentence'],
@@ -140,7 +149,7 @@ function corpusText({ word, neighbours, sameWord, index, searched }: CorpusNeigh
       ]),
       [right, left, left, left],
     ),
-    `${sameWord} of ${neighbours.length} are “${visible(word)}”. Sought among ${counted(index.words, 'word')} of ${counted(index.files, 'file')} in ${searched.toFixed(0)} ms; ` +
+    `${sameWord} of ${neighbours.length} are “${visible(word)}”${tags.length === 0 ? '' : `; parts of speech: ${tags.map((tag) => `${tag.count} ${visible(tag.name)}`).join(', ')}`}. Sought among ${counted(index.words, 'word')} of ${counted(index.files, 'file')} in ${searched.toFixed(0)} ms; ` +
       `the index has ${fileSize(index.bytes)}, ${counted(index.built, 'file')} read for this`,
     ...index.skipped.map(({ name, why }) => `Left out: ${visible(name)}: ${visible(why)}`),
   ].join('\n');
@@ -209,36 +218,6 @@ function wordText(result: WordResult, at: number, topK: number): string {
   ].join('\n');
 }
 
-/** Pairs of words or sentences with what people said of them. */
-interface RatedPair {
-  first: string;
-  second: string;
-  rating: number;
-}
-
-/** Tabs between the columns, or semicolons, or commas, or of words alone spaces; a heading is left out. */
-export function ratedPairs(text: string, name: string): RatedPair[] {
-  const lines = text.split(/\r?\n/u).filter((line) => line.trim() !== '' && !line.startsWith('#'));
-  const separator = ['\t', ';', ','].find((each) => lines.every((line) => line.split(each).length >= 3)) ?? /\s+/u;
-  const pairs: RatedPair[] = [];
-  for (const [index, line] of lines.entries()) {
-    const [first = '', second = '', ...rest] = line
-      .trim()
-      .split(separator)
-      .map((cell) => cell.trim());
-    const rating = Number(rest[0] === '' ? NaN : rest[0]);
-    if (first !== '' && second !== '' && Number.isFinite(rating)) pairs.push({ first, second, rating });
-    else if (index > 0)
-      throw new LensError(
-        'bad-input',
-        `Line “${line.slice(0, 60)}” of ${name} is no pair with a number.`,
-        'Each line has two words or sentences and a number, with tabs between them.',
-      );
-  }
-  if (pairs.length < 2) throw new LensError('bad-input', `${name} has no two pairs.`, 'Name a file of pairs.');
-  return pairs;
-}
-
 export const similarityCommand: Command = {
   summary: "cosines of pairs of words or sentences against people's ratings: Spearman, Pearson",
   takes: '[MODEL|VECTORS] FILE',
@@ -296,19 +275,13 @@ function rated(
   vectorOf: (text: string) => ArrayLike<number> | null,
   how: { model: string; layer: string; pooling: string },
 ): Output {
-  const scored = pairs.flatMap((pair) => {
-    const [a, b] = [vectorOf(pair.first), vectorOf(pair.second)];
-    return a === null || b === null ? [] : [{ ...pair, cosine: cosine(a, b) }];
-  });
-  if (scored.length < 2) throw new LensError('bad-input', 'Fewer than two pairs have vectors.');
-  const [own, ratings] = [scored.map((pair) => pair.cosine), scored.map(({ rating }) => rating)];
-  const [rho, r] = [spearman(own, ratings), pearson(own, ratings)];
+  const result = ratePairs(pairs, vectorOf);
   return {
-    json: { ...how, pairs: pairs.length, covered: scored.length, spearman: rho, pearson: r, scores: scored },
+    json: { ...how, ...result },
     text: [
-      `Spearman ${signed(rho, 4)}`,
-      `Pearson  ${signed(r, 4)}`,
-      `${scored.length} of ${counted(pairs.length, 'pair')} covered; ${how.layer}, ${how.pooling}`,
+      `Spearman ${signed(result.spearman, 4)}`,
+      `Pearson  ${signed(result.pearson, 4)}`,
+      `${result.covered} of ${counted(pairs.length, 'pair')} covered; ${how.layer}, ${how.pooling}`,
     ].join('\n'),
   };
 }
@@ -319,26 +292,6 @@ function tableAndFile({ positionals }: Pick<CommandContext, 'positionals'>): { t
     throw new LensError('bad-input', 'A model and a file must be named.', 'Write lens COMMAND MODEL FILE.');
   const file = positionals.at(-1) as string;
   return { table: tableOf(positionals.length === 2 ? positionals[0] : undefined), file };
-}
-
-/** Lines of four words; `: name` begins a section. Of files without one, the file’s own name is the section. */
-export function analogyQuestions(text: string, name: string): AnalogyQuestion[] {
-  let section = basename(name).replace(/\.txt$/u, '');
-  return text.split(/\r?\n/u).flatMap((line, index): AnalogyQuestion[] => {
-    const words = line.trim().split(/\s+/u);
-    if (line.trim() === '' || line.startsWith('#')) return [];
-    if (words[0] === ':') {
-      section = words.slice(1).join(' ');
-      return [];
-    }
-    if (words.length !== 4)
-      throw new LensError(
-        'bad-input',
-        `Line ${index + 1} of ${name} has ${counted(words.length, 'word')}.`,
-        'Each line has four words.',
-      );
-    return [{ section, words }];
-  });
 }
 
 export const analogyCommand: Command = {
@@ -497,22 +450,45 @@ export const contextualityCommand: Command = {
     limit: { type: 'string', value: 'N', help: 'only the first N sentences (1000)' },
     contexts: { type: 'string', value: 'N', help: 'pieces with fewer occurrences are left out (5)' },
     samples: { type: 'string', value: 'N', help: 'tokens of different sentences for the baseline and CKA (1000)' },
+    compare: { type: 'string', value: 'MODEL', help: 'only linear CKA of all layers with those of this model' },
     seed: SEED,
   },
   async run(context) {
     const { options, ask } = context;
     const { model, names } = modelAndCorpus(context);
+    const params = {
+      ...{ model, sources: sourcesOf(names, CORPUS), limit: wholeNumber(options, 'limit', 1000) },
+      ...{ samples: wholeNumber(options, 'samples', 1000), seed: wholeNumber(options, 'seed', 0) },
+    };
+    if (options['compare'] !== undefined) {
+      const compared = await ask('compareModels', { ...params, other: findModel(String(options['compare'])) });
+      return { json: compared, text: comparedText(compared) };
+    }
     const result = await ask('contextuality', {
-      model,
-      sources: sourcesOf(names, CORPUS),
-      limit: wholeNumber(options, 'limit', 1000),
+      ...params,
       leastContexts: wholeNumber(options, 'contexts', 5),
-      samples: wholeNumber(options, 'samples', 1000),
-      seed: wholeNumber(options, 'seed', 0),
     });
     return { json: result, text: contextualityText(result) };
   },
 };
+
+function comparedText({ models, layers, cka, unit, samples, sentences, skipped }: CompareModelsResult): string {
+  const [rows, columns] = layers;
+  return [
+    `Linear CKA: layers of ${visible(models[0])} (rows) with layers of ${visible(models[1])}`,
+    table(
+      ['', ...columns.map((layer) => `${layer}`)],
+      rows.map((layer, row) => [
+        `${layer}`,
+        ...columns.map((_, column) => figure(cka[row * columns.length + column] as number)),
+      ]),
+      ['', ...columns].map(() => right),
+    ),
+    `${counted(samples, unit === 'token' ? 'token' : 'word')} that both models see, one of a sentence, of ${counted(sentences, 'sentence')}` +
+      (unit === 'token' ? '; both cut these into the same tokens' : '; a word is the mean over its pieces'),
+    ...skipped.map(({ name, why }) => `Left out: ${visible(name)}: ${visible(why)}`),
+  ].join('\n');
+}
 
 function contextualityText(result: ContextualityResult): string {
   const { layers, cka, sentences, tokens, pieces, occurrences, explainedPieces, samples, skipped } = result;

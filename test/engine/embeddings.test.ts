@@ -284,6 +284,52 @@ describe('embeddings', function () {
     near(static_[8], 1);
   });
 
+  it('a word in a mix: cosines of mixed vectors, their principal components, and no run for another mix', async () => {
+    const text = 'the house was on the hill and the house was old';
+    const range = { start: 4, end: 9 };
+    const mix = { weights: [0.1, 0.2, 0.3, 0.4], gamma: 2 };
+    const ask = (wanted: typeof mix) =>
+      engine.handle('wordMix', { model: fixture('bert'), text, range, topK: 5, centre: false, mix: wanted }, quiet());
+    const found = await ask(mix);
+    const { vectors, units } = await embed(fixture('bert'), { texts: [text], layers: [0, 1, 2, 3], pool: 'word' });
+    const rows = units.map((_, unit) =>
+      Array.from({ length: 48 }, (__, at) =>
+        vectors.reduce(
+          (sum, { data }, layer) => sum + 2 * (mix.weights[layer] ?? NaN) * (data[unit * 48 + at] as number),
+          0,
+        ),
+      ),
+    );
+    const dot = (a: number[], b: number[]): number => a.reduce((sum, value, at) => sum + value * (b[at] ?? 0), 0);
+    const own = rows[1] as number[];
+    assert.ok(Math.abs(found.norm - Math.hypot(...own)) <= 1e-4);
+    rows.forEach((row, unit) => {
+      const wanted = dot(row, own) / (Math.hypot(...row) * Math.hypot(...own));
+      assert.ok(Math.abs((found.cosines[unit] ?? NaN) - wanted) <= 1e-5);
+    });
+    // Two axes cannot hold more of the distances than there is, and their variance is what is said.
+    const mean = Array.from(
+      { length: 48 },
+      (_, at) => rows.reduce((sum, row) => sum + (row[at] ?? 0), 0) / rows.length,
+    );
+    const total = rows.reduce((sum, row) => sum + dot(row, row), 0) - rows.length * dot(mean, mean);
+    const axes = found.places.reduce((sum, value) => sum + value * value, 0);
+    assert.ok(Math.abs(axes / total - ((found.explained[0] ?? NaN) + (found.explained[1] ?? NaN))) <= 1e-4);
+    // One layer alone is that layer, whatever γ.
+    const alone = await ask({ weights: [0, 0, 1, 0], gamma: 0.5 });
+    const { layers } = await engine.handle(
+      'wordInContext',
+      { model: fixture('bert'), text, range, topK: 5, centre: false },
+      quiet(),
+    );
+    assert.deepEqual(
+      alone.neighbours.map(({ id }) => id),
+      layers[3]?.neighbours.map(({ id }) => id),
+    );
+    assert.equal(alone.rank, layers[3]?.rank);
+    await assert.rejects(ask({ weights: [1, 1], gamma: 1 }), fails('bad-input', /2 weights.*4 hidden states/u));
+  });
+
   it('a word that has no token, and one of many pieces', async () => {
     const ask = (text: string, start: number, end: number) =>
       engine.handle(
@@ -327,6 +373,55 @@ describe('embeddings', function () {
       assert.equal(fixed, 0, word);
       assert.ok(Math.abs(embeddings) < 0.3 && middle > 0.8, `${word}: ${embeddings}, ${middle}`);
     }
+  });
+
+  it('linear CKA of two models is ‖YᵀX‖² / (‖XᵀX‖·‖YᵀY‖) of the vectors of the same words', async () => {
+    // One word a line, so that it is known which is taken.
+    const words = ['house', 'hill', 'old', 'dog', 'the', 'was', 'on', 'and', 'housekeeper', 'hills', 'river', 'bank'];
+    const text = words.join('\n\n');
+    const sources = [{ name: 'words.txt', text }];
+    const params = { sources, limit: 100, samples: 100, seed: 0 };
+    const compare = (other: string) =>
+      engine.handle('compareModels', { model: fixture('bert'), other: fixture(other), ...params }, quiet());
+    const own = await compare('bert');
+    assert.deepEqual([own.unit, own.samples, own.layers[0]], ['token', 12, [0, 1, 2, 3]]);
+    for (const layer of [0, 1, 2, 3]) assert.ok(Math.abs((own.cka[5 * layer] ?? NaN) - 1) <= 1e-6);
+    const found = await compare('gpt2');
+    assert.equal(found.unit, 'word');
+    const centredRows = async (name: string, layer: number): Promise<number[][]> => {
+      const { vectors, units } = await embed(fixture(name), { texts: words, layers: [layer], pool: 'word' });
+      assert.equal(units.length, words.length);
+      const [{ data, dims }] = vectors as [EmbedResult['vectors'][number]];
+      const rows = words.map((_, row) => Array.from(data.subarray(row * dims[1], (row + 1) * dims[1])));
+      return rows.map((row) =>
+        row.map((value, at) => value - rows.reduce((sum, other) => sum + (other[at] ?? 0), 0) / rows.length),
+      );
+    };
+    /** ‖AᵀB‖² over all pairs of columns. */
+    const product = (a: number[][], b: number[][]): number => {
+      let total = 0;
+      for (let i = 0; i < (a[0]?.length ?? 0); i++)
+        for (let j = 0; j < (b[0]?.length ?? 0); j++)
+          total += a.reduce((sum, row, at) => sum + (row[i] ?? 0) * (b[at]?.[j] ?? 0), 0) ** 2;
+      return total;
+    };
+    for (const [one, other] of [
+      [0, 1],
+      [3, 2],
+    ] as const) {
+      const [x, y] = [await centredRows('bert', one), await centredRows('gpt2', other)];
+      const wanted = product(x, y) / Math.sqrt(product(x, x) * product(y, y));
+      const at = found.layers[0].indexOf(one) * found.layers[1].length + found.layers[1].indexOf(other);
+      assert.ok(Math.abs((found.cka[at] ?? NaN) - wanted) <= 1e-5, `${one} ${other}: ${found.cka[at]}, not ${wanted}`);
+    }
+    await assert.rejects(
+      engine.handle(
+        'compareModels',
+        { model: fixture('bert'), other: fixture('gpt2'), ...params, sources: [{ name: 'a.txt', text: 'house' }] },
+        quiet(),
+      ),
+      fails('bad-input', /same word in 1 sentence/u),
+    );
   });
 
   it('says what there is not', async () => {

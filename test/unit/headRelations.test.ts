@@ -106,7 +106,7 @@ describe('heads and relations', () => {
       { form: "'s", relation: 'possessive', head: 0 },
       { form: 'car', relation: 'root', head: -1 },
       { form: 'his', relation: 'poss', head: 2 },
-    ].map((word) => ({ ...word, range: range(0, 0), misc: '_' }));
+    ].map((word) => ({ ...word, range: range(0, 0), upos: '_', misc: '_' }));
     const asked = questionsOf(words, [[0], [1], [2], [3]]);
     assert.deepEqual(
       asked.map(({ word, asked: by }) => [word, by]),

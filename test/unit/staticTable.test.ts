@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { analogies, askTable } from '../../extension/engine/analysis/embeddings/analogies';
 import { readStaticTable } from '../../extension/engine/analysis/embeddings/staticTable';
 import { LensError } from '../../extension/protocol/errors';
-import { analogyQuestions, ratedPairs } from '../../scripts/lens/embeddingCommands';
+import { analogyQuestions, ratedPairs } from '../../extension/engine/analysis/corpora/questions';
 import { quiet } from '../support/fakeModel';
 
 interface Near {

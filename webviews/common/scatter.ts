@@ -1,9 +1,10 @@
 /** Points in two dimensions, with a hue of one kind and a shape of another. */
 import { css, html, nothing, type TemplateResult } from 'lit';
-import { customElement, property, state } from 'lit/decorators.js';
-import { CanvasElement, type Extent, type Viewport } from './canvasElement';
+import { customElement, property } from 'lit/decorators.js';
+import type { Extent, Viewport } from './canvasElement';
 import { channels, cssOf, mix, type Palette } from './colors';
 import { cursorCell, moved, type Cell } from './gridCursor';
+import { PointsElement } from './points';
 import { shapeAt } from './shapes';
 import type { Surface } from './surface';
 
@@ -46,36 +47,42 @@ function scale({ places }: ScatterPicture, width: number, height: number): (inde
   });
 }
 
+/** Gives x y of each point. */
 export function drawScatter(
   surface: Surface,
   picture: ScatterPicture,
   { width, height }: Extent,
   near: number | null,
   theme: Palette,
-): void {
+): Float32Array {
   const placeOf = scale(picture, width, height);
   const background = `rgb(${theme.background.join(', ')})`;
   surface.rect(0, 0, width, height, background);
   surface.frame(0.5, 0.5, width - 1, height - 1, theme.border);
   const count = picture.places.length / 2;
+  const drawn = Float32Array.from(picture.places, (_, at) => {
+    const { x, y } = placeOf(at >> 1);
+    return at % 2 === 0 ? x : y;
+  });
   const point = (index: number, radius: number, stroke: string): void => {
     const { x, y } = placeOf(index);
     surface.polygon(shapeAt(picture.category(index), x, y, radius), hueOf(picture.depth(index), theme), stroke);
   };
   for (let index = 0; index < count; index++) if (index !== near) point(index, RADIUS, background);
-  if (near === null) return;
+  if (near === null) return drawn;
   point(near, RADIUS + 3, theme.foreground);
   const { x, y } = placeOf(near);
   const onLeft = x > width / 2;
   const look = { size: 11, bold: true, align: onLeft ? 'right' : 'left' } as const;
   surface.text(onLeft ? x - 12 : x + 12, y, picture.label(near), look);
+  return drawn;
 }
 
 /** Fires `point` (index or null) and `choose` (index). */
 @customElement('lens-scatter')
-export class Scatter extends CanvasElement {
+export class Scatter extends PointsElement {
   static override styles = [
-    CanvasElement.styles,
+    PointsElement.styles,
     css`
       .scroller {
         cursor: pointer;
@@ -84,9 +91,8 @@ export class Scatter extends CanvasElement {
   ];
   @property({ attribute: false }) picture: ScatterPicture | null = null;
   @property() label = '';
-  @state() private cursor = 0;
-  @state() private hover: number | null = null;
-  @state() private focused = false;
+  /** x y of each point as it was drawn. */
+  private drawn: Float32Array = new Float32Array(0);
 
   override render(): TemplateResult | typeof nothing {
     const { picture } = this;
@@ -100,10 +106,10 @@ export class Scatter extends CanvasElement {
       aria-rowcount=${Math.ceil(count / picture.columns)}
       aria-colcount=${picture.columns}
       aria-activedescendant="cell"
-      @focus=${() => this.focus_(true)}
-      @blur=${() => this.focus_(false)}
+      @focus=${() => this.setFocus(true)}
+      @blur=${() => this.setFocus(false)}
       @keydown=${(event: KeyboardEvent) => this.onKey(event, picture, count)}
-      @pointermove=${(event: PointerEvent) => this.point(this.under(event, picture))}
+      @pointermove=${(event: PointerEvent) => this.point(this.under(event, this.drawn))}
       @pointerleave=${() => this.point(null)}
       @click=${() => this.choose(this.hover)}
     >
@@ -118,45 +124,11 @@ export class Scatter extends CanvasElement {
 
   protected override draw(surface: Surface, { width, height }: Viewport, theme: Palette): void {
     if (this.picture === null) return;
-    const near = this.hover ?? (this.focused ? this.cursor : null);
-    drawScatter(surface, this.picture, { width, height }, near, theme);
+    this.drawn = drawScatter(surface, this.picture, { width, height }, this.near, theme);
   }
 
   private cell({ columns }: ScatterPicture): Cell {
     return { row: Math.floor(this.cursor / columns), column: this.cursor % columns };
-  }
-
-  private focus_(on: boolean): void {
-    this.focused = on;
-    this.tell();
-  }
-
-  private tell(): void {
-    this.dispatchEvent(new CustomEvent('point', { detail: this.hover ?? (this.focused ? this.cursor : null) }));
-  }
-
-  private point(index: number | null): void {
-    if (index === this.hover) return;
-    this.hover = index;
-    this.tell();
-  }
-
-  private choose(index: number | null): void {
-    if (index !== null) this.dispatchEvent(new CustomEvent('choose', { detail: index }));
-  }
-
-  private under(event: PointerEvent, picture: ScatterPicture): number | null {
-    const { width, height } = this.extent(this.clientWidth);
-    const placeOf = scale(picture, width, height);
-    const { x, y } = this.pointOf(event);
-    let best = 14;
-    let found: number | null = null;
-    for (let index = 0; index < picture.places.length / 2; index++) {
-      const place = placeOf(index);
-      const distance = Math.hypot(place.x - x, place.y - y);
-      if (distance < best) [best, found] = [distance, index];
-    }
-    return found;
   }
 
   private onKey(event: KeyboardEvent, picture: ScatterPicture, count: number): void {
@@ -164,9 +136,7 @@ export class Scatter extends CanvasElement {
     else {
       const next = moved(event, this.cell(picture), Math.ceil(count / picture.columns), picture.columns);
       if (next === undefined) return;
-      this.cursor = Math.min(count - 1, next.row * picture.columns + next.column);
-      this.hover = null;
-      this.tell();
+      this.moveTo(Math.min(count - 1, next.row * picture.columns + next.column));
     }
     event.preventDefault();
   }

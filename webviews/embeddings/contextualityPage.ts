@@ -1,12 +1,13 @@
 /** How contextual vectors are, layer by layer, over files. */
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
-import type { ContextualityLayer, ContextualityResult } from '../../extension/protocol/embeddings';
+import type { CompareModelsResult, ContextualityLayer, ContextualityResult } from '../../extension/protocol/embeddings';
 import { count, counted, precise, visible } from '../../extension/protocol/format';
 import { palette } from '../common/colors';
 import '../common/lineChart';
 import type { Series } from '../common/lineChart';
 import '../common/matrix';
+import type { Cell } from '../common/gridCursor';
 import { shapeIcon } from '../common/shapes';
 import { cosineText, Page } from './page';
 
@@ -56,12 +57,15 @@ export class ContextualityPage extends Page {
     `,
   ];
   @property({ attribute: false }) result: ContextualityResult | null = null;
-  @state() private cell: { row: number; column: number } | null = null;
+  @property({ attribute: false }) compared: CompareModelsResult | null = null;
+  @state() private cell: Cell | null = null;
+  @state() private otherCell: Cell | null = null;
 
   override render(): TemplateResult {
     const { result } = this;
     return html`<div class="row controls">
         <button class="bordered" @click=${() => this.host.ask('measure', null)}>Choose Files…</button>
+        <button class="bordered" @click=${() => this.host.ask('compareModels', null)}>Compare with Model…</button>
       </div>
       ${
         result === null
@@ -70,7 +74,8 @@ export class ContextualityPage extends Page {
               alike the layers are. The first 1,000 sentences are read.
             </p>`
           : this.results(result)
-      }`;
+      }
+      ${this.compared === null ? nothing : this.models(this.compared)}`;
   }
 
   private results(result: ContextualityResult): TemplateResult {
@@ -78,8 +83,6 @@ export class ContextualityPage extends Page {
     const chosen = COLUMNS.slice(0, 4);
     const series: Series[] = chosen.map(({ label, value }) => ({ label, values: layers.map(value) }));
     const { categories } = palette();
-    const size = layers.length;
-    const cell = this.cell !== null && this.cell.row >= 0 && this.cell.column >= 0 ? this.cell : null;
     return html`<p class="quiet">
         ${counted(result.sentences, 'sentence')}, ${count(result.tokens)} tokens; ${counted(result.pieces, 'piece')}
         with five occurrences or more; anisotropy of ${counted(result.samples, 'token')}
@@ -95,31 +98,54 @@ export class ContextualityPage extends Page {
         </div>
         <div>
           <h2><span class="title">Layers with each other</span><span class="what">linear CKA</span></h2>
-          <lens-matrix
-            .picture=${{
-              rows: layers.map(({ layer }) => String(layer)),
-              columns: layers.map(({ layer }) => String(layer)),
-              values: result.cka,
-              ramp: 'magnitude',
-              full: 1,
-              format: cosineText,
-            }}
-            label="Linear CKA of layers"
-            .describe=${(row: number, column: number) =>
-              `layers ${layers[row]?.layer} and ${layers[column]?.layer}: ${cosineText(result.cka[row * size + column])}`}
-            @cell=${(event: CustomEvent<{ row: number; column: number } | null>) => (this.cell = event.detail)}
-          ></lens-matrix>
-          <div class="readout">
-            ${
-              cell === null
-                ? nothing
-                : html`<strong>${cosineText(result.cka[cell.row * size + cell.column])}</strong> layers
-                    ${layers[cell.row]?.layer} and ${layers[cell.column]?.layer}`
-            }
-          </div>
+          ${this.matrix(
+            { rows: layers.map(({ layer }) => layer), columns: layers.map(({ layer }) => layer), cka: result.cka },
+            'Linear CKA of layers',
+            this.cell,
+            (cell) => (this.cell = cell),
+          )}
         </div>
       </div>
       ${result.skipped.map(({ name, why }) => html`<p class="quiet">Left out: ${visible(name)}: ${visible(why)}</p>`)}`;
+  }
+
+  /** Linear CKA of layers with layers; what is pointed at is read below. */
+  private matrix(
+    { rows, columns, cka }: { rows: readonly number[]; columns: readonly number[]; cka: Float32Array },
+    label: string,
+    cell: Cell | null,
+    point: (cell: Cell | null) => void,
+  ): TemplateResult {
+    const say = ({ row, column }: Cell): string => `layers ${rows[row]} and ${columns[column]}`;
+    const valueAt = ({ row, column }: Cell): string => cosineText(cka[row * columns.length + column]);
+    const near = cell !== null && cell.row >= 0 && cell.column >= 0 ? cell : null;
+    return html`<lens-matrix
+        .picture=${{
+          ...{ rows: rows.map(String), columns: columns.map(String), values: cka },
+          ...{ ramp: 'magnitude', full: 1, format: cosineText },
+        }}
+        label=${label}
+        .describe=${(row: number, column: number) => `${say({ row, column })}: ${valueAt({ row, column })}`}
+        @cell=${(event: CustomEvent<Cell | null>) => point(event.detail)}
+      ></lens-matrix>
+      <div class="readout">${near === null ? nothing : html`<strong>${valueAt(near)}</strong> ${say(near)}`}</div>`;
+  }
+
+  private models({ models, layers, cka, unit, samples, sentences, skipped }: CompareModelsResult): TemplateResult {
+    const [rows, columns] = layers;
+    return html`<h2><span class="title">Two models</span><span class="what">linear CKA of their layers</span></h2>
+      <p class="quiet number">
+        Rows: ${visible(models[0])}; columns: ${visible(models[1])}. ${counted(samples, unit)} that both models see, one
+        of a sentence, of
+        ${counted(sentences, 'sentence')}${unit === 'token' ? '; both cut these into the same tokens' : '; a word is the mean over its pieces'}.
+      </p>
+      ${this.matrix(
+        { rows, columns, cka },
+        'Linear CKA of two models',
+        this.otherCell,
+        (cell) => (this.otherCell = cell),
+      )}
+      ${skipped.map(({ name, why }) => html`<p class="quiet">Left out: ${visible(name)}: ${visible(why)}</p>`)}`;
   }
 
   private table(layers: readonly ContextualityLayer[]): TemplateResult {

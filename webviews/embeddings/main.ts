@@ -1,13 +1,23 @@
 /** The Embeddings view: a word, its occurrences, sentences and whole texts as vectors, from layer to layer. */
 import { css, html, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
-import type { ContextualityResult, OccurrencesResult, WordResult } from '../../extension/protocol/embeddings';
+import type {
+  CompareModelsResult,
+  ContextualityResult,
+  CorpusNeighboursResult,
+  LearnMixResult,
+  OccurrencesResult,
+  WordMixResult,
+  WordResult,
+} from '../../extension/protocol/embeddings';
 import type {
   EmbeddingsLook,
   EmbeddingsMethods,
   EmbeddingsPage,
   EmbeddingsState,
   SentenceComparison,
+  StaticAnswers,
+  StaticScores,
 } from '../../extension/protocol/embeddingsView';
 import { counted, visible } from '../../extension/protocol/format';
 import { EXPORTS, type HeaderAction } from '../common/header';
@@ -16,22 +26,35 @@ import { interventionsBar } from '../common/interventions';
 import '../common/tabs';
 import { View } from '../common/view';
 import './contextualityPage';
+import './mixPage';
+import './neighboursPage';
 import './occurrencesPage';
 import { cosineText, layerText, type Host } from './page';
 import './sentencesPage';
+import './staticPage';
 import './wordPage';
 
 const PAGES: { name: EmbeddingsPage; label: string }[] = [
   { name: 'word', label: 'Word' },
   { name: 'occurrences', label: 'Occurrences' },
+  { name: 'neighbours', label: 'Neighbours' },
+  { name: 'mix', label: 'Layer Mix' },
   { name: 'sentences', label: 'Sentences' },
   { name: 'contextuality', label: 'Contextuality' },
+  { name: 'static', label: 'Word Vectors' },
 ];
 
 /** What the host keeps until it is looked at. */
 interface Results {
   word: WordResult | null;
   occurrences: OccurrencesResult | null;
+  neighbours: CorpusNeighboursResult | null;
+  mix: WordMixResult | null;
+  learned: LearnMixResult | null;
+  static: StaticAnswers | null;
+  scores: StaticScores | null;
+  passages: CorpusNeighboursResult | null;
+  compared: CompareModelsResult | null;
   sentences: SentenceComparison | null;
   contextuality: ContextualityResult | null;
 }
@@ -56,7 +79,10 @@ export class EmbeddingsView extends View<EmbeddingsState, EmbeddingsMethods> {
   ];
   private readonly results = new Kept<Results>(
     this,
-    { word: null, occurrences: null, sentences: null, contextuality: null },
+    {
+      ...{ word: null, occurrences: null, neighbours: null, mix: null, learned: null },
+      ...{ sentences: null, contextuality: null, static: null, scores: null, passages: null, compared: null },
+    },
     (name) => this.fetch(name, null),
   );
   private readonly pending = new PendingLook<EmbeddingsLook>(this, (change) => this.fetch('look', change));
@@ -72,6 +98,10 @@ export class EmbeddingsView extends View<EmbeddingsState, EmbeddingsMethods> {
     if (changed.has('state')) this.pending.settle();
     const { page } = this.look(state);
     this.results.need(page, state.revision[page]);
+    if (page === 'mix') this.results.need('learned', state.revision.learned);
+    if (page === 'contextuality') this.results.need('compared', state.revision.compared);
+    if (page === 'sentences') this.results.need('passages', state.revision.passages);
+    if (page === 'static') this.results.need('scores', state.revision.scores);
   }
 
   private look({ look }: EmbeddingsState): EmbeddingsLook {
@@ -82,7 +112,12 @@ export class EmbeddingsView extends View<EmbeddingsState, EmbeddingsMethods> {
     const { state } = this;
     if (state === null) return nothing;
     const look = this.look(state);
-    const none = state.revision[look.page] === 0;
+    const { revision } = state;
+    const beside: Partial<Record<EmbeddingsPage, number>> = {
+      sentences: revision.passages,
+      contextuality: revision.compared,
+    };
+    const none = revision[look.page] === 0 && (beside[look.page] ?? 0) === 0;
     const actions: HeaderAction[] = [
       { name: 'refresh', icon: 'refresh', label: 'Run Again', disabled: none },
       { name: 'export', icon: 'export', label: 'Copy or Export', disabled: none, items: EXPORTS },
@@ -139,12 +174,28 @@ export class EmbeddingsView extends View<EmbeddingsState, EmbeddingsMethods> {
           .look=${look}
           .result=${kept.occurrences}
         ></lens-occurrences-page>`;
+      case 'neighbours':
+        return html`<lens-neighbours-page
+          .host=${host}
+          .state=${state}
+          .look=${look}
+          .result=${kept.neighbours}
+        ></lens-neighbours-page>`;
+      case 'mix':
+        return html`<lens-mix-page
+          .host=${host}
+          .state=${state}
+          .look=${look}
+          .result=${kept.mix}
+          .learned=${kept.learned}
+        ></lens-mix-page>`;
       case 'sentences':
         return html`<lens-sentences-page
           .host=${host}
           .state=${state}
           .look=${look}
           .result=${kept.sentences}
+          .passages=${kept.passages}
         ></lens-sentences-page>`;
       case 'contextuality':
         return html`<lens-contextuality-page
@@ -152,7 +203,16 @@ export class EmbeddingsView extends View<EmbeddingsState, EmbeddingsMethods> {
           .state=${state}
           .look=${look}
           .result=${kept.contextuality}
+          .compared=${kept.compared}
         ></lens-contextuality-page>`;
+      case 'static':
+        return html`<lens-static-page
+          .host=${host}
+          .state=${state}
+          .look=${look}
+          .result=${kept.static}
+          .scores=${kept.scores}
+        ></lens-static-page>`;
     }
   }
 
@@ -173,13 +233,21 @@ export class EmbeddingsView extends View<EmbeddingsState, EmbeddingsMethods> {
 
   /** For the screen reader: the result in a sentence. */
   private said({ page }: EmbeddingsLook): string {
-    const { word, occurrences, sentences, contextuality } = this.results.values;
+    const { word, occurrences, neighbours, mix, static: fixed, sentences, contextuality } = this.results.values;
     if (page === 'word' && word !== null) {
       const last = word.layers.at(-1);
       return `${word.word.text} at ${layerText(last?.layer)}: cosine with its static row ${cosineText(last?.toStatic)}.`;
     }
     if (page === 'occurrences' && occurrences !== null)
       return `${counted(occurrences.occurrences.length, 'occurrence')} of ${occurrences.word}.`;
+    if (page === 'neighbours' && neighbours !== null)
+      return `${counted(neighbours.neighbours.length, 'neighbour')} of ${neighbours.word}, ${neighbours.sameWord} of them the same word.`;
+    if (page === 'mix' && mix !== null)
+      return `${mix.word.text} in this mix is nearest to ${mix.neighbours[0]?.text ?? 'no row of the table'}.`;
+    if (page === 'static' && fixed !== null)
+      return fixed.tables
+        .map(({ name, answer, why }) => `In ${name}: ${answer?.neighbours[0]?.word ?? why ?? 'nothing'}.`)
+        .join(' ');
     if (page === 'sentences' && sentences !== null)
       return `${counted(sentences.sentences.length, 'sentence')} compared.`;
     if (page === 'contextuality' && contextuality !== null)

@@ -8,7 +8,7 @@ import { palette } from '../common/colors';
 import '../common/lineChart';
 import type { ChartPicture } from '../common/lineChart';
 import { shapeIcon } from '../common/shapes';
-import { cosineText, layerText, Page } from './page';
+import { cosineText, layerSlider, markedSentence, Page } from './page';
 import './pointCloud';
 import type { CloudPicture } from './pointCloud';
 
@@ -31,18 +31,6 @@ export class OccurrencesPage extends Page {
       .sentence {
         min-height: 3.2em;
         overflow-wrap: anywhere;
-      }
-      mark {
-        color: inherit;
-        background: var(--vscode-editor-selectionBackground);
-        outline: 1px solid var(--vscode-contrastActiveBorder, transparent);
-        font-weight: 600;
-      }
-      .layers {
-        flex: 1 1 160px;
-      }
-      .layers input {
-        flex: 1;
       }
       @media (min-width: 820px) {
         .columns {
@@ -113,19 +101,11 @@ export class OccurrencesPage extends Page {
       html`<option value=${value} ?selected=${value === now}>${label}</option>`;
     const pick = (event: Event): string => (event.target as HTMLSelectElement).value;
     return html`<div class="row controls">
-      <label class="layers"
-        >Layer
-        <input
-          type="range"
-          min="0"
-          max=${layers.length - 1}
-          .value=${String(at)}
-          ?disabled=${layers.length < 2}
-          aria-valuetext=${layerText(layers[at]?.layer)}
-          @input=${(event: Event) => this.choose(Number((event.target as HTMLInputElement).value))}
-        />
-        <span class="number">${layerText(layers[at]?.layer)}</span>
-      </label>
+      ${layerSlider(
+        layers.map(({ layer }) => layer),
+        at,
+        { event: 'input', choose: (index) => this.choose(index) },
+      )}
       <button
         class="bordered"
         ?disabled=${layers.length < 2}
@@ -204,7 +184,7 @@ export class OccurrencesPage extends Page {
     const found = occurrences[this.near ?? -1];
     if (found === undefined) return html`<span class="quiet">Point at an occurrence to read its sentence.</span>`;
     const { sentence, range, source, line, label } = found;
-    return html`${visible(sentence.slice(0, range.start))}<mark>${visible(sentence.slice(range.start, range.end))}</mark>${visible(sentence.slice(range.end))}
+    return html`${markedSentence(sentence, range)}
       <span class="quiet"
         >${visible(sources[source] ?? '')}:${line}${label === null ? '' : ` · ${visible(label)}`}</span
       >`;

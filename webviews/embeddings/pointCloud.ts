@@ -1,10 +1,11 @@
 /** Thousands of points in two or three dimensions. The pointer or the arrow keys read one; dragging turns a picture of three dimensions. */
 import { css, html, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
-import { CanvasElement, type Extent, type Viewport } from '../common/canvasElement';
+import type { Extent, Viewport } from '../common/canvasElement';
 import { channels, type Palette } from '../common/colors';
+import { PointsElement } from '../common/points';
 import { shapeAt } from '../common/shapes';
-import type { Surface } from '../common/surface';
+import { textWidth, type Surface } from '../common/surface';
 
 export interface CloudPicture {
   /** [n,axes]. */
@@ -13,6 +14,8 @@ export interface CloudPicture {
   /** Colour and shape of each. */
   category: (index: number) => number;
   label: (index: number) => string;
+  /** Labels stand beside the points, as many as have room. */
+  named?: boolean;
 }
 
 const EDGE = 14;
@@ -20,16 +23,17 @@ const RADIUS = 4;
 /** More points are drawn as small squares into one picture, which is many times as fast. */
 const MOST_SHAPES = 2_000;
 const SQUARE = 3;
-const REACH = 14;
+const NAME_SIZE = 10;
+const NAME_GAP = 8;
 const TURN_PER_PIXEL = 0.01;
 /** From one layer to the next. */
 const MOVE_MS = 450;
 
 /** Fires `point` (index or null) and `choose` (index). */
 @customElement('lens-point-cloud')
-export class PointCloud extends CanvasElement {
+export class PointCloud extends PointsElement {
   static override styles = [
-    CanvasElement.styles,
+    PointsElement.styles,
     css`
       .scroller {
         cursor: pointer;
@@ -39,9 +43,6 @@ export class PointCloud extends CanvasElement {
   ];
   @property({ attribute: false }) picture: CloudPicture | null = null;
   @property() label = '';
-  @state() private cursor = 0;
-  @state() private hover: number | null = null;
-  @state() private focused = false;
   /** How a picture of three dimensions is turned, in radians. */
   @state() private turn = { yaw: 0.6, pitch: 0.4 };
   private drag: { x: number; y: number; moved: boolean } | null = null;
@@ -102,23 +103,7 @@ export class PointCloud extends CanvasElement {
     const places = share < 1 && this.origin !== null ? between(this.origin, to, share) : to;
     if (share < 1) this.invalidate();
     else this.origin = null;
-    const near = this.hover ?? (this.focused ? this.cursor : null);
-    this.drawn = drawCloud(surface, picture, places, { width, height }, this.turn, near, theme);
-  }
-
-  private setFocus(on: boolean): void {
-    this.focused = on;
-    this.tell();
-  }
-
-  private tell(): void {
-    this.dispatchEvent(new CustomEvent('point', { detail: this.hover ?? (this.focused ? this.cursor : null) }));
-  }
-
-  private point(index: number | null): void {
-    if (index === this.hover) return;
-    this.hover = index;
-    this.tell();
+    this.drawn = drawCloud(surface, picture, places, { width, height }, this.turn, this.near, theme);
   }
 
   private onDown(event: PointerEvent, { axes }: CloudPicture): void {
@@ -129,7 +114,7 @@ export class PointCloud extends CanvasElement {
   private onMove(event: PointerEvent, { axes }: CloudPicture): void {
     const { drag } = this;
     if (drag === null || axes === 2) {
-      this.point(this.under(event));
+      this.point(this.under(event, this.drawn));
       return;
     }
     const [x, y] = [event.clientX - drag.x, event.clientY - drag.y];
@@ -144,22 +129,7 @@ export class PointCloud extends CanvasElement {
   private onUp(): void {
     const turned = this.drag?.moved === true;
     this.drag = null;
-    if (!turned && this.hover !== null) this.choose(this.hover);
-  }
-
-  private choose(index: number): void {
-    this.dispatchEvent(new CustomEvent('choose', { detail: index }));
-  }
-
-  private under(event: PointerEvent): number | null {
-    const { x, y } = this.pointOf(event);
-    let best = REACH;
-    let found: number | null = null;
-    for (let at = 0; at < this.drawn.length; at += 2) {
-      const distance = Math.hypot((this.drawn[at] as number) - x, (this.drawn[at + 1] as number) - y);
-      if (distance < best) [best, found] = [distance, at / 2];
-    }
-    return found;
+    if (!turned) this.choose(this.hover);
   }
 
   private onKey(event: KeyboardEvent, count: number): void {
@@ -170,11 +140,7 @@ export class PointCloud extends CanvasElement {
     const step = steps[event.key];
     if (event.key === 'Enter' || event.key === ' ') this.choose(this.cursor);
     else if (step === undefined) return;
-    else {
-      this.cursor = Math.min(count - 1, Math.max(0, this.cursor + step));
-      this.hover = null;
-      this.tell();
-    }
+    else this.moveTo(Math.min(count - 1, Math.max(0, this.cursor + step)));
     event.preventDefault();
   }
 }
@@ -211,13 +177,14 @@ const between = (from: Float32Array, to: Float32Array, share: number): Float32Ar
 /** Gives x y of each point. */
 function drawCloud(
   surface: Surface,
-  { axes, category, label }: CloudPicture,
+  picture: CloudPicture,
   places: Float32Array,
   { width, height }: Extent,
   { yaw, pitch }: { yaw: number; pitch: number },
   near: number | null,
   theme: Palette,
 ): Float32Array {
+  const { axes, category, label } = picture;
   const background = `rgb(${theme.background.join(', ')})`;
   surface.rect(0, 0, width, height, background);
   surface.frame(0.5, 0.5, width - 1, height - 1, theme.border);
@@ -261,6 +228,7 @@ function drawCloud(
     );
   if (count <= MOST_SHAPES) for (const index of order) shape(index, RADIUS, background);
   else drawSquares(surface, drawn, order, category, { width, height }, theme);
+  if (picture.named === true) drawNames(surface, drawn, label, near, width, theme);
   if (near !== null && near < count) {
     shape(near, RADIUS + 3, theme.foreground);
     const [x, y] = [drawn[2 * near] as number, drawn[2 * near + 1] as number];
@@ -275,6 +243,33 @@ function widest(places: Float32Array, axis: 0 | 1): number {
   let most = 0;
   for (let at = axis; at < places.length; at += 2) most = Math.max(most, Math.abs(places[at] as number));
   return most;
+}
+
+/** Names beside points; one that would cover another is left out, and is read by pointing. */
+function drawNames(
+  surface: Surface,
+  drawn: Float32Array,
+  label: (index: number) => string,
+  near: number | null,
+  width: number,
+  theme: Palette,
+): void {
+  const taken: { left: number; right: number; y: number }[] = [];
+  for (let index = 0; 2 * index < drawn.length; index++) {
+    if (index === near) continue;
+    const [x, y] = [drawn[2 * index] as number, drawn[2 * index + 1] as number];
+    const size = textWidth(label(index), { size: NAME_SIZE }, theme);
+    const onLeft = x + NAME_GAP + size > width;
+    const left = onLeft ? x - NAME_GAP - size : x + NAME_GAP;
+    const right = left + size;
+    if (
+      left < 0 ||
+      taken.some((other) => left < other.right && right > other.left && Math.abs(y - other.y) < NAME_SIZE)
+    )
+      continue;
+    taken.push({ left, right, y });
+    surface.text(left, y, label(index), { size: NAME_SIZE, color: theme.quiet });
+  }
 }
 
 /** All points as squares of their colours. */

@@ -1,13 +1,16 @@
 /** How alike sentences are. */
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
+import type { CorpusNeighboursResult } from '../../extension/protocol/embeddings';
 import type { EmbeddingsLook, SentenceComparison } from '../../extension/protocol/embeddingsView';
 import { counted, precise, shortened, visible } from '../../extension/protocol/format';
 import '../common/matrix';
 import type { MatrixPicture } from '../common/matrixPicture';
-import { cosineText, Page } from './page';
+import './foundList';
+import { cosineText, layerText, Page } from './page';
 
 const LABEL_LENGTH = 22;
+const QUOTED_LENGTH = 200;
 const MOST_PAIRS = 8;
 const POOLS: { value: EmbeddingsLook['pool']; label: string }[] = [
   { value: 'mean', label: 'mean of all tokens' },
@@ -21,6 +24,10 @@ export class SentencesPage extends Page {
   static override styles = [
     Page.styles,
     css`
+      .quoted {
+        margin: 2px 0;
+        overflow-wrap: anywhere;
+      }
       .pair {
         margin: 4px 0;
         overflow-wrap: anywhere;
@@ -39,6 +46,7 @@ export class SentencesPage extends Page {
     `,
   ];
   @property({ attribute: false }) result: SentenceComparison | null = null;
+  @property({ attribute: false }) passages: CorpusNeighboursResult | null = null;
   @state() private cell: { row: number; column: number } | null = null;
 
   override render(): TemplateResult {
@@ -47,6 +55,7 @@ export class SentencesPage extends Page {
         <button class="bordered" @click=${() => this.host.ask('compareSentences', null)}>
           ${result === null ? 'Compare Sentences' : 'Compare Again'}
         </button>
+        <button class="bordered" @click=${() => this.host.ask('findPassages', null)}>Find Similar Passages</button>
         <label
           >Vector
           <select
@@ -68,10 +77,12 @@ export class SentencesPage extends Page {
         result === null
           ? html`<p class="quiet">
               The sentences of the selection, or of the whole document when nothing is selected, each as one vector:
-              which of them are alike.
+              which of them are alike. Similar passages are sentences of the workspace's files that are near to what is
+              selected; their vectors are kept in an index.
             </p>`
           : this.results(result)
-      }`;
+      }
+      ${this.passages === null ? nothing : this.found(this.passages)}`;
   }
 
   private results(result: SentenceComparison): TemplateResult {
@@ -124,6 +135,22 @@ export class SentencesPage extends Page {
         </div>
       </div>
       ${result.notes.map((note) => html`<p class="quiet">${visible(note)}</p>`)}`;
+  }
+
+  private found({ word, neighbours, index, layer, pool, searched }: CorpusNeighboursResult): TemplateResult {
+    const how = POOLS.find(({ value }) => value === pool)?.label ?? pool;
+    return html`<h2><span class="title">Similar passages</span><span class="what">cosine; opens the place</span></h2>
+      <p class="quoted">${visible(shortened(word, QUOTED_LENGTH))}</p>
+      <p class="quiet number">
+        ${how}${pool === 'pooler' ? '' : `, layer ${layerText(layer)}`}; among ${counted(index.words, 'sentence')} of
+        ${counted(index.files, 'file')}, exactly, in ${searched.toFixed(0)} ms
+      </p>
+      <lens-found-list
+        label="Similar passages"
+        .rows=${neighbours}
+        @choose=${(event: CustomEvent<number>) => this.host.ask('openPassage', { index: event.detail })}
+      ></lens-found-list>
+      ${index.skipped.map(({ name, why }) => html`<p class="quiet">Left out: ${visible(name)}: ${visible(why)}</p>`)}`;
   }
 
   private open(index: number): void {

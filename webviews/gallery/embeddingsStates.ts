@@ -1,11 +1,22 @@
 /** The Embeddings view in every look, on numbers that are made by rules: like those of a trained model, the same every time. */
 import type {
+  CompareModelsResult,
   ContextualityResult,
+  CorpusNeighboursResult,
   OccurrenceLayer,
+  LearnMixResult,
   OccurrencesResult,
+  StoredIndex,
+  WordMixResult,
   WordResult,
 } from '../../extension/protocol/embeddings';
-import type { EmbeddingsLook, EmbeddingsState, SentenceComparison } from '../../extension/protocol/embeddingsView';
+import type {
+  EmbeddingsLook,
+  EmbeddingsState,
+  SentenceComparison,
+  StaticAnswers,
+  StaticScores,
+} from '../../extension/protocol/embeddingsView';
 import { chances } from './chances';
 import type { Shown } from './fakeHost';
 
@@ -118,6 +129,125 @@ function occurrences(count: number, axes: 2 | 3, labelled: boolean): Occurrences
   };
 }
 
+function neighbours(): CorpusNeighboursResult {
+  const found = [
+    ['They tied the boat at the bank and slept in the grass.', 'bank', 'NOUN'],
+    ['The river had left its banks in the night, and nobody knew how far the water would come.', 'banks', 'NOUN'],
+    ['Willows grew on the shore.', 'shore', 'NOUN'],
+    ['She would bank the fire before she slept.', 'bank', 'VERB'],
+    [`${HOSTILE} on the bank \u202e]]>`, 'bank', null],
+  ] as const;
+  return {
+    ...{ model: 'bert-base-cased', word: 'bank', layer: 8, pool: 'word', sameWord: 3, searched: 11.6, elapsed: 150 },
+    neighbours: Array.from({ length: 15 }, (_, index) => {
+      const [sentence, word, tag] = found[index % found.length]!;
+      const start = sentence.indexOf(word);
+      return {
+        ...{ sentence, word, tag, range: { start, end: start + word.length }, cosine: 0.82 - 0.021 * index },
+        ...{ source: 'notes/river.md', file: '/notes/river.md', line: 3 * index + 1, column: start },
+      };
+    }),
+    tags: [
+      { name: 'NOUN', count: 9 },
+      { name: 'VERB', count: 3 },
+    ],
+    index: {
+      ...{ words: 48_210, files: 312, built: 2, removed: 0, bytes: 151_000_000 },
+      skipped: [{ name: 'photo.txt', why: 'it is binary' }],
+    },
+  };
+}
+
+function mix(text = TEXT): WordMixResult {
+  const { model, word: own, window, words, cosines, layers } = word(text);
+  const size = words.length;
+  const random = chances(9);
+  const weights = Array.from({ length: LAYERS + 1 }, () => 1 / (LAYERS + 1));
+  return {
+    ...{ model, word: own, window, words, mix: { weights, gamma: 1 }, norm: 12.4, rank: 3 },
+    neighbours: layers[6]?.neighbours ?? [],
+    cosines: cosines.slice(6 * size, 7 * size),
+    places: Float32Array.from({ length: 2 * size }, () => random() - 0.5),
+    ...{ explained: [0.31, 0.18], notes: [], elapsed: 40 },
+  };
+}
+
+function staticAnswers(words: string[], missing = false): StaticAnswers {
+  const answer = (
+    names: readonly string[],
+    size: number,
+    width: number,
+  ): StaticAnswers['tables'][number]['answer'] => ({
+    ...{ words: size, width, skipped: 0, told: [] },
+    neighbours: names.map((each, index) => ({ word: each, cosine: 0.78 - 0.06 * index })),
+  });
+  return {
+    ...{ words, exclude: words.length === 1 },
+    tables: [
+      {
+        name: 'glove.6B.300d.txt',
+        answer: answer(['queen', 'king', 'princess', HOSTILE, 'throne'], 400_000, 300),
+        why: null,
+      },
+      missing
+        ? { name: 'bert-base-cased', answer: null, why: 'The table has no word “kingx”.' }
+        : { name: 'bert-base-cased', answer: answer(['Queen', 'queen', 'princess'], 21_128, 768), why: null },
+    ],
+  };
+}
+
+const scores = (kind: 'rated' | 'analogies'): StaticScores => ({
+  file: kind === 'rated' ? 'wordsim353.tsv' : 'questions-words.txt',
+  tables: ['glove.6B.300d.txt', 'bert-base-cased'].map((name, index) => ({
+    ...{ name, why: null },
+    rated:
+      kind === 'rated'
+        ? { pairs: 353, covered: 353 - index * 20, spearman: 0.609 - 0.2 * index, pearson: 0.597 }
+        : null,
+    analogies:
+      kind === 'analogies'
+        ? {
+            ...{ words: 30_000, skipped: 0, elapsed: 60_000 },
+            sections: ['capital-common-countries', 'family', 'gram1-adjective-to-adverb'].map((section, at) => ({
+              ...{ section, questions: 506, covered: 400 + at, right: 380 - 90 * at, rightWithInputs: 90 },
+            })),
+          }
+        : null,
+  })),
+});
+
+function learned(folds: number): LearnMixResult {
+  const weights = Array.from({ length: LAYERS + 1 }, (_, layer) => Math.exp(-((layer - 5) ** 2) / 9));
+  const sum = weights.reduce((a, b) => a + b);
+  return {
+    ...{
+      model: 'bert-base-cased',
+      labels: ['bank (money)', 'bank (river)', HOSTILE],
+      train: 240,
+      test: 60,
+      folds,
+      seed: 0,
+    },
+    mix: { weights: weights.map((weight) => weight / sum), gamma: 1.312 },
+    ...{ loss: 0.2, accuracy: 0.942, trainAccuracy: 0.991, elapsed: 9_000 },
+    single: [
+      { layer: 'static', name: 'static', accuracy: 0.5 },
+      ...weights.map((weight, layer) => ({ layer, name: `layer.${layer}`, accuracy: 0.6 + 0.3 * weight })),
+    ],
+    majority: { label: HOSTILE, accuracy: 0.5 },
+  };
+}
+
+const passages = (): CorpusNeighboursResult => ({
+  ...neighbours(),
+  ...{ word: 'The river had risen over its banks in the night.', layer: 12, pool: 'mean', sameWord: 0, tags: [] },
+});
+
+const stored = (layer: number, finished = true): StoredIndex => ({
+  ...{ folder: `/index/${layer}`, model: { id: 'bert-base-cased', folder: '/models/bert-base-cased' } },
+  ...{ fingerprint: '00', layer, pool: 'word', bytes: 151_000_000, finished },
+});
+
 function sentences(count: number): SentenceComparison {
   const texts = [
     'The river had risen over its banks in the night.',
@@ -164,18 +294,41 @@ function contextuality(): ContextualityResult {
   };
 }
 
+function compared(): CompareModelsResult {
+  const layers: CompareModelsResult['layers'] = [
+    Array.from({ length: LAYERS + 1 }, (_, layer) => layer),
+    Array.from({ length: 7 }, (_, layer) => layer),
+  ];
+  return {
+    ...{ models: ['bert-base-cased', HOSTILE], layers, unit: 'word', samples: 1000, sentences: 1000, skipped: [] },
+    cka: Float32Array.from({ length: 13 * 7 }, (_, at) => Math.exp(-Math.abs(Math.floor(at / 7) - 2 * (at % 7)) / 6)),
+    elapsed: 60_000,
+  };
+}
+
 interface Parts {
   look?: Partial<EmbeddingsLook>;
   state?: Partial<EmbeddingsState>;
   word?: WordResult | null;
   occurrences?: OccurrencesResult | null;
+  neighbours?: CorpusNeighboursResult | null;
+  mix?: WordMixResult | null;
+  learned?: LearnMixResult | null;
+  static?: StaticAnswers | null;
+  scores?: StaticScores | null;
+  passages?: CorpusNeighboursResult | null;
+  compared?: CompareModelsResult | null;
   sentences?: SentenceComparison | null;
   contextuality?: ContextualityResult | null;
 }
 
 /** A host that keeps the look. */
 function shown({ look = {}, state = {}, ...results }: Parts): Shown {
-  const kept = { word: null, occurrences: null, sentences: null, contextuality: null, ...results };
+  const kept = {
+    ...{ word: null, occurrences: null, neighbours: null, mix: null, learned: null },
+    ...{ sentences: null, contextuality: null, static: null, scores: null, passages: null, compared: null },
+    ...results,
+  };
   let present: EmbeddingsState = {
     status: 'ready',
     model: { id: 'bert-base-cased', kind: 'masked', state: 'ready' },
@@ -184,11 +337,21 @@ function shown({ look = {}, state = {}, ...results }: Parts): Shown {
     word: 'bank',
     look: {
       ...{ page: 'word', layer: null, centre: false, projection: 'pca', axes: 2, colour: 'cluster', pool: 'mean' },
+      ...{ mix: null, question: null },
       ...look,
     },
+    ...{ layers: LAYERS, table: null },
+    index: { folder: null, files: 312, state: 'finished', stored: [stored(8), stored(12, false)] },
     revision: {
       word: Number(kept.word !== null),
       occurrences: Number(kept.occurrences !== null),
+      neighbours: Number(kept.neighbours !== null),
+      mix: Number(kept.mix !== null),
+      learned: Number(kept.learned !== null),
+      static: Number(kept.static !== null),
+      scores: Number(kept.scores !== null),
+      passages: Number(kept.passages !== null),
+      compared: Number(kept.compared !== null),
       sentences: Number(kept.sentences !== null),
       contextuality: Number(kept.contextuality !== null),
     },
@@ -199,6 +362,13 @@ function shown({ look = {}, state = {}, ...results }: Parts): Shown {
     answers: {
       word: () => kept.word,
       occurrences: () => kept.occurrences,
+      neighbours: () => kept.neighbours,
+      mix: () => kept.mix,
+      learned: () => kept.learned,
+      static: () => kept.static,
+      scores: () => kept.scores,
+      passages: () => kept.passages,
+      compared: () => kept.compared,
       sentences: () => kept.sentences,
       contextuality: () => kept.contextuality,
       look: (change) => {
@@ -224,10 +394,59 @@ export const EMBEDDINGS_STATES: Record<string, () => Shown> = {
   'occurrences-20000': () =>
     shown({ look: { page: 'occurrences', layer: 8 }, occurrences: occurrences(20_000, 2, false) }),
   'occurrences-empty': () => shown({ look: { page: 'occurrences' }, state: empty }),
+  neighbours: () => shown({ look: { page: 'neighbours', layer: 8 }, neighbours: neighbours() }),
+  'neighbours-none': () =>
+    shown({
+      look: { page: 'neighbours', layer: 8 },
+      state: { ...empty, index: { folder: null, files: 312, state: 'none', stored: [] } },
+    }),
+  'neighbours-building': () =>
+    shown({
+      look: { page: 'neighbours', layer: 8 },
+      state: {
+        status: 'loading',
+        progress: { message: 'notes/river.md: 512 sentences at layer.8', fraction: 0.4 },
+        index: { folder: '/texts/corpus', files: 312, state: 'begun', stored: [stored(8, false)] },
+      },
+    }),
+  'neighbours-no-text': () =>
+    shown({
+      look: { page: 'neighbours' },
+      state: { ...empty, word: null, index: { folder: null, files: 0, state: 'none', stored: [] } },
+    }),
+  mix: () => shown({ look: { page: 'mix' }, mix: mix() }),
+  'mix-learned': () =>
+    shown({
+      look: { page: 'mix', mix: { logits: Array.from({ length: LAYERS + 1 }, (_, layer) => layer / 2 - 3), gamma: 2 } },
+      ...{ mix: mix(`${HOSTILE} bank </script> bank`), learned: learned(5) },
+    }),
+  'mix-empty': () => shown({ look: { page: 'mix' }, learned: learned(0), state: { ...empty, word: null } }),
+  static: () =>
+    shown({
+      look: { page: 'static', question: { words: ['man', 'king', 'woman'], exclude: false } },
+      static: staticAnswers(['man', 'king', 'woman']),
+      scores: scores('analogies'),
+      state: {
+        table: {
+          ...{ name: 'glove.6B.300d.txt', words: 400_000, width: 300, skipped: 2 },
+          told: [
+            { line: 3_021, why: 'it has 299 numbers instead of 300' },
+            { line: 9_400, why: `“${HOSTILE}” is there twice` },
+          ],
+        },
+      },
+    }),
+  'static-word': () =>
+    shown({
+      look: { page: 'static', question: { words: ['kingx'], exclude: true } },
+      ...{ static: staticAnswers(['kingx'], true), scores: scores('rated') },
+    }),
+  'static-empty': () => shown({ look: { page: 'static' }, state: empty }),
   sentences: () => shown({ look: { page: 'sentences' }, sentences: sentences(6) }),
+  'sentences-passages': () => shown({ look: { page: 'sentences' }, sentences: sentences(3), passages: passages() }),
   'sentences-60': () => shown({ look: { page: 'sentences' }, sentences: sentences(60) }),
   'sentences-empty': () => shown({ look: { page: 'sentences' }, state: empty }),
-  contextuality: () => shown({ look: { page: 'contextuality' }, contextuality: contextuality() }),
+  contextuality: () => shown({ look: { page: 'contextuality' }, contextuality: contextuality(), compared: compared() }),
   'contextuality-empty': () => shown({ look: { page: 'contextuality' }, state: empty }),
   hostile: () =>
     shown({

@@ -1,12 +1,18 @@
 /** What may be asked of vectors, checked. */
 import {
+  INDEX_POOLS,
+  MIX_COLUMNS,
   POOLS,
   PROJECTIONS,
+  type AnalogyQuestion,
   type EmbeddingEngineMethods,
+  type ExampleFile,
+  type IndexParams,
   type LayerMix,
   type MixExample,
   type TableRef,
   type VectorLayer,
+  type WordParams,
 } from '../../protocol/embeddings';
 import { MOST_SOURCES, sourcesOf } from './attention';
 import {
@@ -70,6 +76,26 @@ const tableOf = (params: Fields): TableRef => {
   return { file: pathOf(table['file'], 'table.file') };
 };
 
+const wordOf = (params: Fields): WordParams => ({
+  model: modelOf(params),
+  ...interventionsOf(params),
+  text: textOf(params['text'], 'text'),
+  range: rangeOf(params['range'], 'range'),
+  topK: integer(params['topK'], 'topK', 0, MOST_NEIGHBOURS),
+  centre: flag(params['centre'], 'centre'),
+});
+
+const indexOf = (params: Fields): IndexParams => ({
+  model: modelOf(params),
+  layer: layerOf(params['layer'], 'layer'),
+  pool: oneOf(params['pool'], 'pool', INDEX_POOLS),
+  folder: pathOf(params['folder'], 'folder'),
+  sources: list(params['sources'], 'sources', MOST_SOURCES).map((source, index) => {
+    const { name, file } = fields(source, `sources[${index}]`);
+    return { name: textOf(name, `sources[${index}].name`), file: pathOf(file, `sources[${index}].file`) };
+  }),
+});
+
 const examplesOf = (value: unknown, name: string): MixExample[] =>
   list(value, name, MOST_TEXTS).map((example, index) => {
     const at = `${name}[${index}]`;
@@ -81,6 +107,12 @@ const examplesOf = (value: unknown, name: string): MixExample[] =>
     };
   });
 
+const exampleSource = (value: unknown, name: string): MixExample[] | ExampleFile => {
+  if (Array.isArray(value)) return examplesOf(value, name);
+  const { file, column } = fields(value, name);
+  return { file: pathOf(file, `${name}.file`), column: oneOf(column, `${name}.column`, MIX_COLUMNS) };
+};
+
 const wordsOf = (value: unknown, name: string, most: number): string[] =>
   list(value, name, most).map((word, index) => textOf(word, `${name}[${index}]`, LONGEST_WORD));
 
@@ -88,6 +120,17 @@ const analogyWords = (value: unknown, name: string, counts: readonly number[]): 
   const words = wordsOf(value, name, Math.max(...counts));
   if (!counts.includes(words.length)) throw wrong(name, `${counts.join(' or ')} words`);
   return words;
+};
+
+const questionsOf = (value: unknown): AnalogyQuestion[] | { file: string } => {
+  if (!Array.isArray(value)) return { file: pathOf(fields(value, 'questions')['file'], 'questions.file') };
+  return list(value, 'questions', MOST_SOURCES).map((question, index) => {
+    const { section, words } = fields(question, `questions[${index}]`);
+    return {
+      section: textOf(section, `questions[${index}].section`, LONGEST_WORD),
+      words: analogyWords(words, `questions[${index}].words`, [4]),
+    };
+  });
 };
 
 export const EMBEDDING_READERS: { [M in keyof EmbeddingEngineMethods]: Reader<M> } = {
@@ -98,14 +141,8 @@ export const EMBEDDING_READERS: { [M in keyof EmbeddingEngineMethods]: Reader<M>
     layers: layersOf(params['layers']),
     pool: oneOf(params['pool'], 'pool', POOLS),
   }),
-  wordInContext: (params) => ({
-    model: modelOf(params),
-    ...interventionsOf(params),
-    text: textOf(params['text'], 'text'),
-    range: rangeOf(params['range'], 'range'),
-    topK: integer(params['topK'], 'topK', 0, MOST_NEIGHBOURS),
-    centre: flag(params['centre'], 'centre'),
-  }),
+  wordInContext: wordOf,
+  wordMix: (params) => ({ ...wordOf(params), mix: mixOf(params['mix'], 'mix') }),
   sentenceSimilarity: (params) => ({
     model: modelOf(params),
     ...interventionsOf(params),
@@ -135,23 +172,27 @@ export const EMBEDDING_READERS: { [M in keyof EmbeddingEngineMethods]: Reader<M>
     samples: integer(params['samples'], 'samples', 2, MOST_NEIGHBOURS),
     seed: seedOf(params),
   }),
-  corpusNeighbours: (params) => ({
+  compareModels: (params) => ({
     model: modelOf(params),
+    other: modelOf({ model: params['other'] }),
+    sources: sourcesOf(params),
+    limit: integer(params['limit'], 'limit', 1, MOST_SOURCES),
+    samples: integer(params['samples'], 'samples', 2, MOST_NEIGHBOURS),
+    seed: seedOf(params),
+  }),
+  indexState: indexOf,
+  updateIndex: indexOf,
+  corpusNeighbours: (params) => ({
+    ...indexOf(params),
     text: textOf(params['text'], 'text'),
     range: rangeOf(params['range'], 'range'),
     topK: integer(params['topK'], 'topK', 1, MOST_NEIGHBOURS),
-    layer: layerOf(params['layer'], 'layer'),
-    folder: pathOf(params['folder'], 'folder'),
-    sources: list(params['sources'], 'sources', MOST_SOURCES).map((source, index) => {
-      const { name, file } = fields(source, `sources[${index}]`);
-      return { name: textOf(name, `sources[${index}].name`), file: pathOf(file, `sources[${index}].file`) };
-    }),
   }),
   learnMix: (params) => ({
     model: modelOf(params),
     ...interventionsOf(params),
-    train: examplesOf(params['train'], 'train'),
-    test: examplesOf(params['test'], 'test'),
+    train: exampleSource(params['train'], 'train'),
+    test: exampleSource(params['test'], 'test'),
     folds: integer(params['folds'], 'folds', 2, MOST_NEIGHBOURS),
     seed: seedOf(params),
     steps: integer(params['steps'], 'steps', 1, MOST_SOURCES),
@@ -167,13 +208,9 @@ export const EMBEDDING_READERS: { [M in keyof EmbeddingEngineMethods]: Reader<M>
   tableWords: (params) => ({ table: tableOf(params), words: wordsOf(params['words'], 'words', MOST_TEXTS) }),
   analogies: (params) => ({
     table: tableOf(params),
-    questions: list(params['questions'], 'questions', MOST_SOURCES).map((question, index) => {
-      const { section, words } = fields(question, `questions[${index}]`);
-      return {
-        section: textOf(section, `questions[${index}].section`, LONGEST_WORD),
-        words: analogyWords(words, `questions[${index}].words`, [4]),
-      };
-    }),
+    questions: questionsOf(params['questions']),
     most: integer(params['most'], 'most', 1, Number.MAX_SAFE_INTEGER),
   }),
+  openTable: (params) => ({ table: tableOf(params) }),
+  ratedWords: (params) => ({ table: tableOf(params), file: pathOf(params['file'], 'file') }),
 };

@@ -13,6 +13,8 @@ export interface TreebankWord {
   /** Index of its head among the words; −1: the root; null: not annotated, or not possible. */
   head: number | null;
   relation: string;
+  /** Universal part of speech; “_” where it is not annotated. */
+  upos: string;
   misc: string;
 }
 
@@ -73,6 +75,7 @@ interface Row {
   line: number;
   id: string;
   form: string;
+  upos: string;
   head: string;
   relation: string;
   misc: string;
@@ -93,8 +96,8 @@ export function parseSentence(
     if (columns.length !== COLUMNS)
       return broken(at, `it has ${columns.length} columns between tabs instead of ${COLUMNS}`);
     if (!/^\d+([-.]\d+)?$/.test(id) || form === '') return broken(at, `“${id}” with the form “${form}” is no word`);
-    const [head = '', relation = '', , misc = ''] = columns.slice(6);
-    rows.push({ line: at, id, form, head, relation, misc });
+    const [upos = '', , , head = '', relation = '', , misc = ''] = columns.slice(3);
+    rows.push({ line: at, id, form, upos, head, relation, misc });
   }
   const words = rows.filter(({ id }) => /^\d+$/.test(id));
   if (words.length === 0) return { sentence: null, problems: [] };
@@ -109,11 +112,12 @@ export function parseSentence(
     sentence: {
       line: (words[0] as Row).line,
       text: laid.text,
-      words: words.map(({ form, relation, misc }, index) => ({
+      words: words.map(({ form, relation, upos, misc }, index) => ({
         form,
         range: laid.ranges[index] as TextRange,
         head: heads[index] as number | null,
         relation,
+        upos,
         misc,
       })),
       newDocument: comments.some((line) => /^#\s*newdoc\b/.test(line)),

@@ -3,6 +3,7 @@
  * a text, and what follows its first tab a label. `.conllu`: the sentences of a treebank.
  */
 import type { CorpusSource } from '../../../protocol/attention';
+import type { TextRange } from '../../../protocol/engine';
 import { LensError } from '../../../protocol/errors';
 import type { LineBegin } from '../../../protocol/places';
 import { sentencesOf } from './conllu';
@@ -17,6 +18,8 @@ export interface CorpusSentence {
   /** Where each line of it begins. */
   lines: LineBegin[];
   label: string | null;
+  /** Words of a treebank with their parts of speech. */
+  words?: { range: TextRange; tag: string }[];
 }
 
 /** Longer paragraphs are cut: a machine wrote them. */
@@ -66,8 +69,11 @@ async function* labelled(source: CorpusSource): AsyncGenerator<Sentence> {
 }
 
 async function* annotated(source: CorpusSource): AsyncGenerator<Sentence> {
-  for await (const { text, line } of sentencesOf(source, () => undefined))
-    yield { text, lines: [{ line, column: 0, at: 0 }], label: null };
+  for await (const { text, line, words } of sentencesOf(source, () => undefined))
+    yield {
+      ...{ text, lines: [{ line, column: 0, at: 0 }], label: null },
+      words: words.map(({ range, upos }) => ({ range, tag: upos })),
+    };
 }
 
 async function* prose(source: CorpusSource): AsyncGenerator<Sentence> {

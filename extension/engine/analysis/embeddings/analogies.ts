@@ -2,7 +2,9 @@
 import type {
   AnalogiesResult,
   AnalogyQuestion,
+  RatedResult,
   TableAnswer,
+  TableInfo,
   TableQuestion,
   TableWord,
 } from '../../../protocol/embeddings';
@@ -11,7 +13,9 @@ import { LensError } from '../../../protocol/errors';
 import { counted } from '../../../protocol/format';
 import type { Internals } from '../../session/internals';
 import type { RunContext } from '../../session/languageModel';
+import type { RatedPair } from '../corpora/questions';
 import { throwIfCancelled } from '../forward';
+import { ratePairs } from './rated';
 import { StaticTable } from './staticTable';
 
 /** A model's own input embeddings: rows of whole words, under the words as they are read. */
@@ -40,12 +44,22 @@ export function askTable(table: StaticTable, question: TableQuestion): TableAnsw
   const [a, b, c] = rows as [number, number?, number?];
   const asked = b === undefined || c === undefined ? table.vector(a) : table.offset(a, b, c);
   return {
-    words: table.size,
-    width: table.width,
-    skipped: table.skipped,
-    told: table.told,
+    ...tableInfo(table),
     neighbours: table.nearest(asked, topK, new Set(exclude ? rows : [])),
   };
+}
+
+export const tableInfo = ({ size, width, skipped, told }: StaticTable): TableInfo => ({
+  ...{ words: size, width, skipped, told },
+});
+
+/** Cosines of pairs against their ratings. Throws as `ratePairs`. */
+export function ratedWords(table: StaticTable, pairs: readonly RatedPair[]): RatedResult {
+  const { scores: _, ...result } = ratePairs(pairs, (word) => {
+    const row = table.find(word);
+    return row === undefined ? null : table.vector(row);
+  });
+  return result;
 }
 
 /** Vectors of words; null for those that are not there. */

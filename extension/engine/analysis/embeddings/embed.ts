@@ -88,11 +88,12 @@ function poolingOf(model: Embedder, pool: Pool): Pooling {
   }
 }
 
-/** Throws `bad-input`, `model-unsupported`, `numeric`, `memory`. */
+/** Throws `bad-input`, `model-unsupported`, `numeric`, `memory`. `none`: what becomes of texts without a single unit. */
 export async function embed(
   model: Embedder,
   { texts, layers: asked, pool }: Omit<EmbedParams, 'model'>,
   { signal, progress }: RunContext,
+  none: 'refuse' | 'empty' = 'refuse',
 ): Promise<EmbedResult> {
   const started = performance.now();
   if (texts.length === 0) throw new LensError('bad-input', 'There is no text.', 'Give at least one.');
@@ -107,7 +108,8 @@ export async function embed(
   const rows = texts.map((text, index) => ({ index, ...textRow(model, text, most) }));
   const units = rows.map((row) => pooling.unitsOf(row));
   const total = units.reduce((sum, { length }) => sum + length, 0);
-  if (total === 0) throw new LensError('bad-input', 'There is no word in the text.', 'Give a text with a word.');
+  if (total === 0 && none === 'refuse')
+    throw new LensError('bad-input', 'There is no word in the text.', 'Give a text with a word.');
   const width = model.info.hiddenSize ?? 1;
   const bytes = total * width * 4 * Math.max(1, layers.length);
   if (bytes > MOST_BYTES)
@@ -126,7 +128,7 @@ export async function embed(
     }
   };
   if (hooks.length === 0 && table !== null) for (const row of rows) keep(row, () => staticVectors(table, row.row.ids));
-  else {
+  else if (total > 0) {
     let done = 0;
     for await (const { items, trace } of tracedRuns(model, rows, hooks, fitsRun(hooks.length, width), signal)) {
       items.forEach((row, place) => {
@@ -146,7 +148,7 @@ export async function embed(
     vectors: (pool === 'pooler' ? ['pooler'] : layers.map(layerName)).map((name, at) =>
       joined(
         name,
-        parts.map((part) => part[at] as Float32Array),
+        parts.flatMap((part) => part[at] ?? []),
         total,
       ),
     ),
@@ -192,5 +194,5 @@ function joined(name: string, parts: readonly Float32Array[], count: number): Em
     data.set(part, at);
     at += part.length;
   }
-  return { name, dims: [count, length / count], data };
+  return { name, dims: [count, length / Math.max(1, count)], data };
 }

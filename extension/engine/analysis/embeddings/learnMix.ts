@@ -4,6 +4,7 @@ import { LensError } from '../../../protocol/errors';
 import { counted } from '../../../protocol/format';
 import type { InputRow, RunContext } from '../../session/languageModel';
 import { seededRandom, shuffle } from '../random';
+import { readExamples } from '../corpora/examples';
 import { tracedRuns } from '../runs';
 import { fitsRun, vectorsAt, type Embedder } from './embed';
 import { checkVectors, hiddenStates, hooksOf, layerName } from './layers';
@@ -21,11 +22,15 @@ interface Text {
 
 export async function learnMix(
   model: Embedder,
-  { train, test, folds, seed, steps, rate, decay }: Omit<LearnMixParams, 'model'>,
+  { folds, seed, steps, rate, decay, ...files }: Omit<LearnMixParams, 'model'>,
   context: RunContext,
 ): Promise<LearnMixResult> {
   const started = performance.now();
   const { signal, progress } = context;
+  const [train, test] = [files.train, files.test].map((each) => ('file' in each ? readExamples(each) : each)) as [
+    MixExample[],
+    MixExample[],
+  ];
   const labels = [...new Set(train.map(({ label }) => label))].sort();
   if (labels.length < 2)
     throw new LensError(

@@ -3,7 +3,7 @@ import type { VectorLayer, WordLayer, WordParams, WordResult } from '../../../pr
 import type { TextRange } from '../../../protocol/engine';
 import { LensError } from '../../../protocol/errors';
 import type { Activation, Internals } from '../../session/internals';
-import type { RunContext } from '../../session/languageModel';
+import type { InputRow, RunContext } from '../../session/languageModel';
 import { prepareInput, unitsOf } from '../attention/input';
 import { throwIfCancelled } from '../forward';
 import { checkVectors, hiddenStates, hooksOf, layerName, layerVectors, readableLayers, staticVectors } from './layers';
@@ -11,12 +11,23 @@ import { centred, cosine, meanRow, norm, type Rows } from './maths';
 import { meanOf } from './pooling';
 import { topIds } from './top';
 
-export async function wordInContext(
-  model: Pick<Internals, 'info' | 'tokenizer' | 'anatomy' | 'trace' | 'weight'>,
-  { text, range, topK, centre }: Omit<WordParams, 'model'>,
-  { signal, progress }: RunContext,
-): Promise<WordResult> {
-  const started = performance.now();
+/** A word as a model reads it. */
+export interface WordInput {
+  row: InputRow;
+  /** As it stands in the text, with its tokens. */
+  word: WordResult['word'];
+  own: { id: number; index: number }[];
+  window: WordResult['window'];
+  notes: string[];
+  /** All words of the window, and the tokens of each. */
+  words: (WordResult['words'][number] & { tokens: number[] })[];
+}
+
+/** Throws `bad-input` when there is no token in the range. */
+export function wordInput(
+  model: Pick<Internals, 'info' | 'tokenizer'>,
+  { text, range }: Pick<WordParams, 'text' | 'range'>,
+): WordInput {
   const { row, tokens, window, notes } = prepareInput(model, { text, around: range });
   const touches = (other: TextRange | null): boolean =>
     other !== null && other.start < range.end && other.end > range.start;
@@ -28,6 +39,28 @@ export async function wordInContext(
       `There is no token at ${range.start}–${range.end}: “${text.slice(range.start, range.end).trim().slice(0, 40)}”.`,
       'Select a word.',
     );
+  const place = { start: first.range.start, end: last.range.end };
+  const word = text.slice(place.start, place.end);
+  return {
+    ...{ row, window, notes, own },
+    word: { text: word, range: place, pieces: own.map(({ token }) => token) },
+    words: unitsOf(tokens, true).flatMap(({ special, range: at, tokens: pieces }) => {
+      if (special || at === null) return [];
+      const label = text.slice(at.start, at.end);
+      const mine = touches(at);
+      const same = !mine && label.toLowerCase() === word.toLowerCase();
+      return [{ label, range: { start: at.start, end: at.end }, own: mine, same, tokens: pieces }];
+    }),
+  };
+}
+
+export async function wordInContext(
+  model: Pick<Internals, 'info' | 'tokenizer' | 'anatomy' | 'trace' | 'weight'>,
+  { text, range, topK, centre }: Omit<WordParams, 'model'>,
+  { signal, progress }: RunContext,
+): Promise<WordResult> {
+  const started = performance.now();
+  const { row, word, own, window, notes, words } = wordInput(model, { text, range });
   const pieces = own.map(({ index }) => index);
   const states = await hiddenStates(model);
   const numbers = readableLayers(model, states);
@@ -37,7 +70,6 @@ export async function wordInContext(
   const trace = await model.trace([row], hooks);
   const embeddings = anatomy.embeddings.word === null ? null : await model.weight('embed.W_E');
   throwIfCancelled(signal);
-  const words = unitsOf(tokens, true).filter(({ special, range: place }) => !special && place !== null);
 
   const layers: WordLayer[] = [];
   const cosines = new Float32Array((numbers.length + 1) * words.length);
@@ -46,7 +78,7 @@ export async function wordInContext(
       ? staticVectors(embeddings as Activation, row.ids)
       : layerVectors(trace, states, 0, row.ids.length, layer);
   const fixed = embeddings === null ? null : meanOf(vectorAt('static'), pieces);
-  const tableMean = embeddings === null || !centre ? null : meanRow(rowsOf(embeddings));
+  const tableMean = embeddings === null || !centre ? null : meanRow(tableRows(embeddings));
   let before: Float32Array | null = null;
   for (const [at, layer] of (['static', ...numbers] as const).entries()) {
     if (layer === 'static' && embeddings === null) {
@@ -70,28 +102,16 @@ export async function wordInContext(
       toStatic: fixed !== null && comparable ? cosine(vector, fixed) : null,
       toPrevious: before === null || layer === 'static' ? null : cosine(vector, before),
       ...(comparable
-        ? nearest(embeddings, tableMean, mine, new Set(own.map(({ id }) => id)), topK, model.tokenizer)
+        ? nearestTokens(embeddings, tableMean, mine, new Set(own.map(({ id }) => id)), topK, model.tokenizer)
         : { neighbours: [], rank: null }),
     });
     if (layer !== 'static') before = vector;
     throwIfCancelled(signal);
   }
-  const same = (label: string): boolean => label.toLowerCase() === word.toLowerCase();
-  const word = text.slice(first.range.start, last.range.end);
   return {
     model: model.info.id,
-    word: {
-      text: word,
-      range: { start: first.range.start, end: last.range.end },
-      pieces: own.map(({ token }) => token),
-    },
-    window,
-    layers,
-    words: words.map(({ range: place }) => {
-      const { start, end } = place as TextRange;
-      const label = text.slice(start, end);
-      return { label, range: { start, end }, own: touches(place), same: !touches(place) && same(label) };
-    }),
+    ...{ word, window, layers },
+    words: words.map(({ tokens: _, ...rest }) => rest),
     cosines: embeddings === null ? cosines.subarray(words.length) : cosines,
     notes: [
       ...notes,
@@ -107,10 +127,10 @@ export async function wordInContext(
   };
 }
 
-const rowsOf = ({ dims, data }: Activation): Rows => ({ width: dims[1] as number, data });
+export const tableRows = ({ dims, data }: Activation): Rows => ({ width: dims[1] as number, data });
 
 /** Rows of the vocabulary that a vector points to. Special and unused tokens are none; `own` are ranked, but not named. */
-function nearest(
+export function nearestTokens(
   { dims, data }: Activation,
   mean: Float64Array | null,
   vector: Float32Array,
