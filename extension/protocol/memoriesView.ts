@@ -2,7 +2,18 @@
 import type { AttentionToken } from './attention';
 import type { Progress, TextRange, WindowInfo } from './engine';
 import type { ErrorData } from './errors';
-import type { LayerWrites, LogitLens, LogitLensTable, Memories, MemoryMeasure, NeuronTriggers, SimilarMemories, TriggersState, ValueSearch, ValueWords } from './ffn';
+import type {
+  LayerWrites,
+  LogitLens,
+  LogitLensTable,
+  Memories,
+  MemoryMeasure,
+  NeuronTriggers,
+  SimilarMemories,
+  TriggersState,
+  ValueSearch,
+  ValueWords,
+} from './ffn';
 import type { NeuronRef, Scale } from './interventions';
 import type { InterventionMethods, LoadState, ModelSummary, SubjectSummary } from './view';
 
