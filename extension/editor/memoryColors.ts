@@ -9,11 +9,11 @@ import { notify } from '../commands/notify';
 import type { EngineService } from '../models/engineService';
 import type { ModelLibrary } from '../models/library';
 import { Answer } from '../panels/answer';
-import { placeOfOffset } from '../panels/triggerWork';
 import { LensError } from '../protocol/errors';
 import { ACTIVE_THRESHOLD, type TriggersResult, type TriggerText } from '../protocol/ffn';
 import { neuronName, precise, signed } from '../protocol/format';
 import type { NeuronRef } from '../protocol/interventions';
+import { placeIn } from '../protocol/places';
 import { attentionStep, stepFrom } from './attentionScale';
 import { documentName } from './document';
 import { shadeDecorations, type Shade } from './shades';
@@ -223,7 +223,7 @@ function tokensOf(
   largest: number,
 ): FiredToken[] {
   const at = (offset: number): vscode.Position => {
-    const { line, column } = placeOfOffset(lines, offset);
+    const { line, column } = placeIn({ lines }, offset);
     return new vscode.Position(line - 1, column);
   };
   return tokens.flatMap(({ range: own }, index) => {

@@ -32,6 +32,7 @@ import type {
   TriggerScope,
   VocabularyWord,
 } from '../protocol/memoriesView';
+import { placeIn } from '../protocol/places';
 import { Answer } from './answer';
 import { placeOf, tokenAt } from './attentionPlan';
 import { interventionHandlers } from './interventionHandlers';
@@ -43,7 +44,7 @@ import { NAMES_FILE, type MemoryNames } from './memoryNames';
 import type { Place } from './place';
 import { exportAs, saveAs } from './save';
 import { requirePlace, type SharedSubject } from './sharedSubject';
-import { endOf, placeOfOffset, TriggerWork } from './triggerWork';
+import { endOf, TriggerWork } from './triggerWork';
 import type { Handlers } from './viewHost';
 
 /** Words of a memory's value, each way. */
@@ -501,7 +502,7 @@ function placeInDocument(
   { text, range, lines, line }: Pick<TriggerText, 'text' | 'range' | 'lines' | 'line'>,
 ): vscode.Range {
   const at = (offset: number): vscode.Position => {
-    const place = placeOfOffset(lines, offset);
+    const place = placeIn({ lines }, offset);
     return new vscode.Position(place.line - 1, place.column);
   };
   const place = new vscode.Range(at(range.start), at(range.end));

@@ -191,15 +191,6 @@ export class TriggerWork implements vscode.Disposable {
   }
 }
 
-/** In the file, with the whole text's tokens: where something of the text stands. Offsets are those of the text; lines count from 1. */
-export function placeOfOffset(
-  lines: readonly { line: number; column: number; at: number }[],
-  offset: number,
-): { line: number; column: number } {
-  const begin = lines.findLast(({ at }) => at <= offset) ?? lines[0] ?? { line: 1, column: 0, at: 0 };
-  return { line: begin.line, column: begin.column + offset - begin.at };
-}
-
 export const endOf = (triggers: ShownTriggers, end: TriggerEnd, index: number): ShownTriggers[TriggerEnd][number] => {
   const text = triggers[end][index];
   if (text !== undefined) return text;

@@ -19,7 +19,6 @@ import type { InterventionMethods, LoadState, ModelSummary, SubjectSummary } fro
 
 /** `lens`: at the target; `text`: along the text. `memory`: one of them. */
 export type MemoriesPage = 'memories' | 'lens' | 'text' | 'search' | 'memory' | 'names';
-export const LENS_COLOURS = ['probability', 'rank', 'entropy'] as const;
 
 /** A token of the vocabulary. */
 export interface VocabularyWord {
@@ -43,7 +42,7 @@ export interface MemoriesLook {
   chart: 'rank' | 'logprob';
   /** Id of the watched word whose steps are shown; null: the answer. */
   steps: number | null;
-  colour: (typeof LENS_COLOURS)[number];
+  colour: 'probability' | 'rank' | 'entropy';
   /** Also the states between attention and FFN. */
   between: boolean;
   search: VocabularyWord[];
@@ -79,8 +78,7 @@ export interface ShownMemories extends Omit<Memories, 'layers'> {
 }
 
 /** Where texts that fire a memory are looked for. */
-export const TRIGGER_SCOPES = ['workspace', 'folder', 'files', 'included'] as const;
-export type TriggerScope = (typeof TRIGGER_SCOPES)[number];
+export type TriggerScope = 'workspace' | 'folder' | 'files' | 'included';
 export type TriggerEnd = 'largest' | 'smallest';
 
 export interface ShownTriggers

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { prepareInput, unitsOf } from '../../extension/engine/analysis/attention/input';
+import { inputTokens } from '../../extension/engine/analysis/attention/inputTokens';
 import { scaleInterventions } from '../../extension/engine/analysis/interventions';
 import { longestFirst } from '../../extension/engine/analysis/pairs';
 import type { Anatomy } from '../../extension/engine/anatomy/anatomy';
@@ -21,6 +22,19 @@ function prepare(
 const fails = (code: string) => (thrown: unknown) => thrown instanceof LensError && thrown.code === code;
 
 describe('input of attention analyses', () => {
+  it('is told of before anything is computed, with the mask where masked words are predicted', () => {
+    const ask = (info: Partial<ModelInfo>): ReturnType<typeof inputTokens> =>
+      inputTokens(
+        { info: { maxTokens: 100, anatomy: { causal: null }, ...info } as ModelInfo, tokenizer: new FakeTokenizer() },
+        { text: 'The capital of' },
+      );
+    const masked = ask({ kind: 'masked', vocabSize: 9 });
+    assert.deepEqual(masked.tokens, prepare({ text: 'The capital of' }).tokens);
+    assert.deepEqual([masked.causal, masked.mask, masked.window.tokens], [false, '[MASK]', 6]);
+    assert.deepEqual(ask({ kind: 'causal', vocabSize: 9 }).mask, null);
+    assert.deepEqual(ask({ kind: 'encoder', vocabSize: null }).mask, null);
+  });
+
   it('numbers tokens, texts and words', () => {
     const text = 'The capital of';
     const { tokens, row, window } = prepare({ text, pair: 'Paris is' });

@@ -146,7 +146,7 @@ describe('memories view', function () {
     );
     await page.keyboard.press('Enter');
     assert.deepEqual(await requestsOf(page, 'target'), [{ index: 1 }]);
-    await page.getByLabel('Colour').selectOption('rank');
+    await page.locator('lens-text-page select').selectOption('rank');
     await page.getByLabel('Also after attention').check();
     assert.deepEqual(await requestsOf(page, 'look'), [{ colour: 'rank' }, { between: true }]);
   });

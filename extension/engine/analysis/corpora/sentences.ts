@@ -6,6 +6,7 @@
 import type { CorpusSource } from '../../../protocol/attention';
 import type { TextRange } from '../../../protocol/engine';
 import { LensError } from '../../../protocol/errors';
+import type { LineBegin } from '../../../protocol/places';
 import { sentencesOf } from './conllu';
 import { linesOf } from './lines';
 
@@ -15,8 +16,8 @@ export interface CorpusSentence {
   /** Index of its source. */
   source: number;
   text: string;
-  /** Where each line of it begins: its number, from 1, the column there, and the offset in `text`. */
-  lines: { line: number; column: number; at: number }[];
+  /** Where each line of it begins. */
+  lines: LineBegin[];
   label: string | null;
   /** Words of a treebank with their parts of speech. */
   words?: { range: TextRange; tag: string }[];
@@ -118,10 +119,4 @@ function* sentencesOfBlock(block: readonly { line: number; text: string }[]): Ge
       label: null,
     };
   }
-}
-
-/** Line (from 1) and column (from 0, UTF-16) of a place in the sentence. */
-export function placeIn({ lines }: Pick<CorpusSentence, 'lines'>, offset: number): { line: number; column: number } {
-  const own = lines.findLast(({ at }) => at <= offset) ?? { line: 1, column: 0, at: 0 };
-  return { line: own.line, column: own.column + offset - own.at };
 }

@@ -10,9 +10,10 @@ import { ABOUT, aboutIndex, INDEX_VERSION, readAbout, type IndexAbout } from '..
 import type { IndexInfo, IndexPool, IndexedPlace, IndexSource, VectorLayer } from '../../../protocol/embeddings';
 import { LensError } from '../../../protocol/errors';
 import { counted } from '../../../protocol/format';
+import { placeIn } from '../../../protocol/places';
 import type { RunContext } from '../../session/languageModel';
 import { SkipList } from '../attention/headState';
-import { corpusSentences, placeIn, type CorpusSentence } from '../corpora/sentences';
+import { corpusSentences, type CorpusSentence } from '../corpora/sentences';
 import { throwIfCancelled } from '../forward';
 import { embed, type Embedder } from './embed';
 import type { IndexMemory, KnownPart, RowBlock } from './indexMemory';

@@ -9,9 +9,10 @@ import type {
 } from '../../../protocol/embeddings';
 import { LensError } from '../../../protocol/errors';
 import { counted } from '../../../protocol/format';
+import { placeIn } from '../../../protocol/places';
 import type { InputRow, RunContext } from '../../session/languageModel';
 import { SkipList } from '../attention/headState';
-import { corpusSentences, placeIn, type CorpusSentence } from '../corpora/sentences';
+import { corpusSentences, type CorpusSentence } from '../corpora/sentences';
 import { throwIfCancelled } from '../forward';
 import { tracedRuns } from '../runs';
 import { clusterRows } from './clusters';

@@ -6,6 +6,7 @@ import type { NeuronRef, TriggersParams, TriggersResult, TriggersState, TriggerT
 import type { TextRange } from '../../../protocol/engine';
 import { LensError } from '../../../protocol/errors';
 import { count, counted, neuronName } from '../../../protocol/format';
+import { placeIn } from '../../../protocol/places';
 import { blockHook } from '../../anatomy/hooks';
 import type { Activation, Part, Trace, Traceable } from '../../session/internals';
 import type { RunContext } from '../../session/languageModel';
@@ -13,7 +14,6 @@ import { quantisesActivations } from '../attention/changedRuns';
 import { PROGRESS_MS } from '../attention/corpus';
 import { SkipList } from '../attention/headState';
 import { SentenceScan, type ScannedSentence } from '../corpora/scan';
-import { placeIn } from '../corpora/sentences';
 import { TOKENS_PER_RUN } from '../forward';
 import { checkNeurons } from '../interventions';
 import { tracedRuns } from '../runs';
