@@ -133,7 +133,7 @@ export function activate(context: vscode.ExtensionContext): LensApi {
   const memoryColors = new MemoryColors(service, models);
   const folders = {
     cache: context.globalStorageUri.fsPath,
-    texts: vscode.Uri.joinPath(extensionUri, 'samples', 'workspace', 'treebank'),
+    texts: vscode.Uri.joinPath(extensionUri, 'samples', 'workspace', 'treebank', 'gum-wikinews.conllu'),
   };
   const memories = new MemoriesController(service, models, shared, memoryNames, memoryColors, folders, memoriesView);
   const runs = context.storageUri;

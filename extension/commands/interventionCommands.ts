@@ -4,11 +4,11 @@ import * as vscode from 'vscode';
 import { newRecipe, parseChanges, parseRecipe, readChanges, requireBakeable, requireOwn } from '../files/recipe';
 import type { EngineService } from '../models/engineService';
 import type { ModelLibrary } from '../models/library';
-import { saveAs } from '../panels/save';
+import { save, saveAs } from '../panels/save';
 import type { SharedSubject } from '../panels/sharedSubject';
 import { LensError } from '../protocol/errors';
 import { changesText, count, fileSize, partName } from '../protocol/format';
-import { isNeuronScale, type Scale } from '../protocol/interventions';
+import { isNeuronScale, withIntervention, type Scale } from '../protocol/interventions';
 import type { ModelFingerprint } from '../protocol/probes';
 import type { ModelInfo, ModelRef } from '../protocol/engine';
 import { COMMANDS, type CommandHandler, type CommandId } from './ids';
@@ -44,19 +44,17 @@ export function interventionCommands({ engine, models, shared }: InterventionPar
       if (text === undefined) return;
       const changes = parseChanges(text);
       requireParts(changes, await engine.info(ref));
-      for (const change of changes) shared.intervene(change);
+      shared.setInterventions(changes.reduce<readonly Scale[]>(withIntervention, shared.interventions));
     },
     [COMMANDS.clearInterventions]: () => shared.setInterventions([]),
-    [COMMANDS.saveRecipe]: async (argument) => {
+    [COMMANDS.saveRecipe]: async (argument, place) => {
       const changes = present(argument);
       const { ref } = models.require();
       const recipe = newRecipe(ref.id, await fingerprintOf(ref), changes);
-      await saveAs({
-        name: 'recipe',
-        format: 'json',
-        filter: vscode.l10n.t('Recipe of Heads and Neurons'),
-        content: Buffer.from(`${JSON.stringify(recipe, null, 2)}\n`),
-      });
+      const content = Buffer.from(`${JSON.stringify(recipe, null, 2)}\n`);
+      if (place instanceof vscode.Uri) await save(place, content);
+      else
+        await saveAs({ name: 'recipe', format: 'json', filter: vscode.l10n.t('Recipe of Heads and Neurons'), content });
     },
     [COMMANDS.applyRecipe]: async (argument) => {
       const file = argument instanceof vscode.Uri ? argument : await askForRecipe();

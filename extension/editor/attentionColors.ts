@@ -14,7 +14,7 @@ import { requirePlace, type SharedSubject } from '../panels/sharedSubject';
 import type { AttentionMaps } from '../protocol/attention';
 import type { AttentionLook } from '../protocol/attentionView';
 import { LensError } from '../protocol/errors';
-import { headName, precise, probability, shortened } from '../protocol/format';
+import { headName, modelName, precise, probability, shortened } from '../protocol/format';
 import { coloredWords, stepFrom, unitAt, type ColoredWord } from './attentionScale';
 import { rangeOf } from './document';
 import { shadeDecorations, type Shade } from './shades';
@@ -228,7 +228,7 @@ export class AttentionColors implements vscode.Disposable {
         tooltip.appendText(text);
         tooltip.appendMarkdown('\n\n');
       };
-      line(`${maps.model} · ${name}`);
+      line(`${modelName(maps.model, this.shared.interventions)} · ${name}`);
       line(
         from
           ? vscode.l10n.t('How much “{0}” attends to each word.', shortened(maps.units[unit]?.label ?? '', MAX_WORD))

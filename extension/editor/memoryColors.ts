@@ -10,7 +10,6 @@ import type { EngineService } from '../models/engineService';
 import type { ModelLibrary } from '../models/library';
 import { Answer } from '../panels/answer';
 import { placeOfOffset } from '../panels/triggerWork';
-import type { TextRange } from '../protocol/engine';
 import { LensError } from '../protocol/errors';
 import { ACTIVE_THRESHOLD, type TriggersResult, type TriggerText } from '../protocol/ffn';
 import { neuronName, precise, signed } from '../protocol/format';
@@ -158,7 +157,7 @@ export class MemoryColors implements vscode.Disposable {
     const texts = this.answer.resultOf(key)?.neurons[0]?.largest;
     if (texts === undefined || this.memory !== memory || document.isClosed || document.version !== version) return;
     const largest = texts[0]?.activation ?? 0;
-    this.current = { memory, document, largest, tokens: texts.flatMap((text) => tokensOf(text, largest)) };
+    this.current = { memory, document, largest, tokens: texts.flatMap((text) => tokensOf(document, text, largest)) };
     this.draw();
   }
 
@@ -217,14 +216,21 @@ export class MemoryColors implements vscode.Disposable {
 const sourceName = ({ uri }: vscode.TextDocument): string =>
   /\.(?:md|tsv|conllu)$/u.test(uri.path) ? documentName(uri) : `${documentName(uri)}.txt`;
 
-function tokensOf({ tokens, activations, lines }: TriggerText, largest: number): FiredToken[] {
+/** Those that stand in the document as they were read: of a treebank the sentences are put together first. */
+function tokensOf(
+  document: vscode.TextDocument,
+  { text, tokens, activations, lines }: TriggerText,
+  largest: number,
+): FiredToken[] {
   const at = (offset: number): vscode.Position => {
     const { line, column } = placeOfOffset(lines, offset);
     return new vscode.Position(line - 1, column);
   };
-  const place = ({ start, end }: TextRange): vscode.Range => new vscode.Range(at(start), at(end));
-  return tokens.flatMap(({ range }, index) => {
+  return tokens.flatMap(({ range: own }, index) => {
+    if (own === null) return [];
+    const range = new vscode.Range(at(own.start), at(own.end));
+    if (document.getText(range) !== text.slice(own.start, own.end)) return [];
     const activation = activations[index] ?? Number.NaN;
-    return range === null ? [] : [{ range: place(range), activation, step: attentionStep(activation, largest) }];
+    return [{ range, activation, step: attentionStep(activation, largest) }];
   });
 }

@@ -34,6 +34,7 @@ export function inTurns(model: LanguageModel & Internals, turns: Turns, priority
     unembedding: (id) => turns.run(priority, () => model.unembedding(id)),
     traceFrom: (...args) => turns.run(priority, () => model.traceFrom(...args)),
     runBlock: (...args) => turns.run(priority, () => model.runBlock(...args)),
+    runBlockAt: (...args) => turns.run(priority, () => model.runBlockAt(...args)),
     runBlockEnd: (...args) => turns.run(priority, () => model.runBlockEnd(...args)),
     runHead: (resid) => turns.run(priority, () => model.runHead(resid)),
     runTransform: (resid) => turns.run(priority, () => model.runTransform(resid)),

@@ -75,8 +75,8 @@ export function parseChanges(text: string): Scale[] {
           'Write L7H9 for a head off, L9N1234=2 for a neuron doubled, with @6 at the end for token 6 only.',
         );
       const rest = { scale: Number(scale), ...(position === undefined ? {} : { position: Number(position) }) };
-      const ref = { layer: Number(layer), ...rest };
-      return kind?.toUpperCase() === 'H' ? { ...ref, head: Number(index) } : { ...ref, neuron: Number(index) };
+      const part = kind?.toUpperCase() === 'H' ? { head: Number(index) } : { neuron: Number(index) };
+      return { layer: Number(layer), ...part, ...rest };
     });
 }
 

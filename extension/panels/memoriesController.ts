@@ -11,7 +11,15 @@ import type { ModelLibrary } from '../models/library';
 import type { InputTokens } from '../protocol/attention';
 import type { EngineParams, EngineResult } from '../protocol/engine';
 import { LensError } from '../protocol/errors';
-import type { FfnInput, LogitLens, LogitLensTable, SimilarMemories, ValueSearch, ValueWords } from '../protocol/ffn';
+import type {
+  FfnInput,
+  LogitLens,
+  LogitLensTable,
+  SimilarMemories,
+  TriggerText,
+  ValueSearch,
+  ValueWords,
+} from '../protocol/ffn';
 import { neuronName } from '../protocol/format';
 import type { NeuronRef } from '../protocol/interventions';
 import type {
@@ -46,6 +54,8 @@ const PREDICTIONS = 5;
 const CANDIDATES = 200;
 const MOST_FOUND = 200;
 const MOST_SIMILAR = 10;
+/** Lines of a treebank above the words of a sentence. */
+const MOST_COMMENTS = 50;
 const IMAGE_NAMES = { png: 'PNG', svg: 'SVG' } as const;
 
 type ResultPage = Exclude<MemoriesPage, 'names'>;
@@ -460,16 +470,11 @@ export class MemoriesController implements vscode.Disposable {
     const { memory } = this.look;
     const triggers = this.triggers.of(memory);
     if (triggers === null) throw new LensError('bad-input', 'There is no such text any more.', 'Read the texts again.');
-    const { source, range, lines, text } = endOf(triggers, end, index);
+    const { source, ...found } = endOf(triggers, end, index);
     const uri = vscode.Uri.file(this.triggers.fileOf(memory, source));
-    const at = (offset: number): vscode.Position => {
-      const { line, column } = placeOfOffset(lines, offset);
-      return new vscode.Position(line - 1, column);
-    };
-    const selection = new vscode.Range(at(range.start), at(range.end));
-    const editor = await vscode.window.showTextDocument(uri, { selection, preserveFocus: true, preview: true });
-    if (editor.document.getText(selection) !== text.slice(range.start, range.end))
-      throw new LensError('bad-input', 'The file was changed since it was read.', 'Read the texts again.');
+    const document = await vscode.workspace.openTextDocument(uri);
+    const selection = placeInDocument(document, found);
+    await vscode.window.showTextDocument(document, { selection, preserveFocus: true, preview: true });
   }
 
   private async export(format: 'json' | 'csv' | 'clipboard'): Promise<void> {
@@ -488,6 +493,28 @@ export class MemoriesController implements vscode.Disposable {
       place === null ? null : { ...place.subject.summary(), text: place.subject.text, pair: place.pair?.text ?? null };
     await exportAs(format, { name, json: { subject, look: this.look, target, interventions, result }, rows });
   }
+}
+
+/** Where the firing token stands. Throws `bad-input` when the file is another one now. */
+function placeInDocument(
+  document: vscode.TextDocument,
+  { text, range, lines, line }: Pick<TriggerText, 'text' | 'range' | 'lines' | 'line'>,
+): vscode.Range {
+  const at = (offset: number): vscode.Position => {
+    const place = placeOfOffset(lines, offset);
+    return new vscode.Position(place.line - 1, place.column);
+  };
+  const place = new vscode.Range(at(range.start), at(range.end));
+  const word = text.slice(range.start, range.end);
+  if (document.getText(place) === word) return place;
+  if (!document.uri.path.endsWith('.conllu') || line > document.lineCount)
+    throw new LensError('bad-input', 'The file was changed since it was read.', 'Read the texts again.');
+  // A treebank has the sentence in a comment before its words, if anywhere.
+  for (let above = line - 1; above >= Math.max(0, line - 1 - MOST_COMMENTS); above--) {
+    const column = document.lineAt(above).text.indexOf(text);
+    if (column >= 0) return new vscode.Range(above, column + range.start, above, column + range.end);
+  }
+  return new vscode.Range(line - 1, 0, line - 1, 0);
 }
 
 const noMemory = (): LensError =>

@@ -15,7 +15,7 @@ export const FIRST_LOOK: MemoriesLook = {
  * mask in the text, or what comes after it; the engine knows.
  */
 export function questionAt(
-  { tokens, causal, mask }: InputTokens,
+  { tokens, mask }: Pick<InputTokens, 'tokens' | 'mask'>,
   index: number | null,
   masks: boolean,
 ): { position: number | null; masked: TextRange[] } {
@@ -23,7 +23,7 @@ export function questionAt(
   if (token === undefined) return { position: null, masked: [] };
   // Only words of the first text can be masked; a mask that stands in the text is one already.
   const isWord = token.range !== null && !token.special && token.text === 0;
-  if (causal || mask === null || !masks || !isWord) return { position: token.index, masked: [] };
+  if (mask === null || !masks || !isWord) return { position: token.index, masked: [] };
   const pieces = tokens.filter(({ word, range }) => word === token.word && range !== null);
   const [first, last] = [pieces[0], pieces.at(-1)];
   const range = { start: first?.range?.start ?? 0, end: last?.range?.end ?? 0 };

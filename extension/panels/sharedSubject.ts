@@ -9,7 +9,7 @@ import { selectedRanges } from '../editor/document';
 import type { ModelLibrary } from '../models/library';
 import type { TextRange } from '../protocol/engine';
 import { LensError } from '../protocol/errors';
-import { withIntervention, type Scale } from '../protocol/interventions';
+import { plainScale, withIntervention, type Scale } from '../protocol/interventions';
 import type { Target } from './attentionPlan';
 import { Place } from './place';
 import { Subject } from './subject';
@@ -142,8 +142,9 @@ export class SharedSubject implements vscode.Disposable {
   }
 
   setInterventions(changes: readonly Scale[]): void {
-    if (JSON.stringify(changes) === JSON.stringify(this.changes)) return;
-    this.changes = changes;
+    const plain = changes.map(plainScale);
+    if (JSON.stringify(plain) === JSON.stringify(this.changes)) return;
+    this.changes = plain;
     this.changed.fire('interventions');
   }
 

@@ -51,7 +51,7 @@ export class TriggerWork implements vscode.Disposable {
   constructor(
     private readonly engine: EngineService,
     private readonly library: ModelLibrary,
-    /** A folder of texts that comes with the extension. */
+    /** Texts that come with the extension. */
     private readonly included: vscode.Uri,
     private readonly onChange: () => void,
   ) {

@@ -35,7 +35,7 @@ export interface InputTokens {
   window: WindowInfo;
   /** What is said at a token is about the next one. */
   causal: boolean;
-  /** As it is written; null: the model has none. */
+  /** As it is written; null: the model predicts no masked words. */
   mask: string | null;
 }
 

@@ -29,6 +29,13 @@ export type Scale = HeadScale | NeuronScale;
 
 export const isNeuronScale = (scale: Scale): scale is NeuronScale => 'neuron' in scale;
 
+/** Nothing but what a change is, in one order, so that two can be compared as text. */
+export function plainScale(change: Scale): Scale {
+  const { layer, scale, position } = change;
+  const rest = { scale, ...(position === undefined ? {} : { position }) };
+  return isNeuronScale(change) ? { layer, neuron: change.neuron, ...rest } : { layer, head: change.head, ...rest };
+}
+
 /** Of the same head or neuron, at the same token or both everywhere: what one says, the other says anew. */
 export const samePart = (one: Scale, other: Scale): boolean =>
   one.layer === other.layer &&
@@ -40,7 +47,7 @@ export const samePart = (one: Scale, other: Scale): boolean =>
 /** With this part scaled so; by 1 it is as the model has it. In the order of layers, heads before neurons. */
 export function withIntervention(present: readonly Scale[], change: Scale): Scale[] {
   const others = present.filter((each) => !samePart(each, change));
-  const all = change.scale === 1 ? others : [...others, change];
+  const all = change.scale === 1 ? others : [...others, plainScale(change)];
   const index = (scale: Scale): number => (isNeuronScale(scale) ? scale.neuron : scale.head);
   return all.sort(
     (one, other) =>

@@ -29,7 +29,7 @@ type Saved = { kind: typeof KIND } & TriggersState;
 
 const DIGITS = 3;
 const [SHOWN_BEFORE, SHOWN_AFTER] = [50, 30];
-const BAR = 40;
+const [BAR, MOST_BARS] = [40, 24];
 const RIGHT = 'right' as const;
 const LEFT = 'left' as const;
 
@@ -141,7 +141,8 @@ function neuronText(each: NeuronTriggers, { threshold, sources }: TriggersState,
 }
 
 /** Bars are of the logarithm: nearly all tokens are in one or two bins. */
-function histogramText({ histogram: { width, first, counts } }: ActivationDistribution): string {
+function histogramText({ histogram }: ActivationDistribution): string {
+  const { width, first, counts } = coarser(histogram);
   const most = Math.log1p(Math.max(...counts));
   return table(
     ['m from', 'tokens', ''],
@@ -152,6 +153,19 @@ function histogramText({ histogram: { width, first, counts } }: ActivationDistri
     ]),
     [RIGHT, RIGHT, LEFT],
   );
+}
+
+/** Pairs of bins as one, until a screen has room for them. */
+function coarser(histogram: ActivationDistribution['histogram']): ActivationDistribution['histogram'] {
+  const { width, first, counts } = histogram;
+  if (counts.length <= MOST_BARS) return histogram;
+  const begin = Math.floor(first / 2);
+  const joined = new Float64Array(Math.floor((first + counts.length - 1) / 2) - begin + 1);
+  counts.forEach((tokens, bin) => {
+    const at = Math.floor((first + bin) / 2) - begin;
+    joined[at] = (joined[at] ?? 0) + tokens;
+  });
+  return coarser({ width: 2 * width, first: begin, counts: joined });
 }
 
 /** The firing token in brackets, with what is near it. */

@@ -60,6 +60,7 @@ function watched(model: OrtModel, cut = true): { model: Model; traces: () => num
       weight: (name) => model.weight(name),
       unembedding: (id) => model.unembedding(id),
       runBlock: (...args) => (cut ? model.runBlock(...args) : uncut()),
+      runBlockAt: (...args) => (cut ? model.runBlockAt(...args) : uncut()),
       runBlockEnd: (...args) => (cut ? model.runBlockEnd(...args) : uncut()),
       runHead: (resid) => (cut ? model.runHead(resid) : uncut()),
       runTransform: (resid) => model.runTransform(resid),

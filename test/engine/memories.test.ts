@@ -135,6 +135,10 @@ describe('memories', function () {
             blocks.add(layer);
             return watched.runBlock(layer, ...rest);
           },
+          runBlockAt: (layer: number, ...rest: Rest<OrtModel['runBlockAt']>) => {
+            blocks.add(layer);
+            return watched.runBlockAt(layer, ...rest);
+          },
         };
         const isExact = !quantisesActivations(anatomy) && !hasHalfFloats(anatomy.subject);
         // What batches of other shapes differ by where activations are rounded; else the last digits of logits.

@@ -152,10 +152,57 @@ describe('Memories', () => {
     assert.equal(api.memories.state.status, 'error');
   });
 
+  it('finds the texts that fire a memory, and opens one at the firing token', async function () {
+    this.timeout(180_000);
+    await api.memories.showMemory({ layer: 10, neuron: 1518 });
+    await handlers().scan({ scope: 'included' });
+    const triggers = await handlers().triggers(null);
+    assert.ok(triggers?.complete);
+    assert.ok(triggers.sentences >= 90, `${triggers.sentences} sentences`);
+    const { largest } = triggers;
+    assert.ok(largest.length > 5);
+    for (const [index, { activation }] of largest.entries())
+      assert.ok(index === 0 || activation <= (largest[index - 1]?.activation ?? 0), 'the largest first');
+    const [first] = largest;
+    assert.equal(first?.activation, first?.activations[first.token]);
+    await handlers().openTrigger({ end: 'largest', index: 0 });
+    const opened = vscode.window.visibleTextEditors.find(({ document }) => document.uri.path.endsWith('.conllu'));
+    assert.equal(opened?.document.getText(opened.selection), first?.text.slice(first.range.start, first.range.end));
+    await assert.rejects(Promise.resolve(handlers().openTrigger({ end: 'smallest', index: 999 })), /no such text/u);
+    // The same texts are read for the next one.
+    await api.memories.showMemory({ layer: 11, neuron: 2713 });
+    await until(
+      'the texts of the next memory',
+      () => api.memories.state.revision.triggers > 0 && handlers().triggers(null),
+      60_000,
+    );
+    const like = await handlers().similar(null);
+    assert.deepEqual([like?.layer, like?.neuron], [11, 2713]);
+  });
+
+  it('colours the words of the document by a memory, until Escape or an edit', async () => {
+    const editor = await open(`${TEXT}\n\nIt rained in the night. Their mother tongue is Welsh.\n`);
+    await api.memories.showMemory({ layer: 10, neuron: 1518 });
+    await handlers().inDocument({ on: true });
+    const { shown } = api.memoryColors;
+    assert.ok(shown !== null && api.memories.state.inDocument);
+    const coloured = shown.tokens.filter(({ step }) => step > 3).map(({ range }) => editor.document.getText(range));
+    assert.ok(coloured.length > 0, 'something fires');
+    const most = shown.tokens.find(({ activation }) => activation === shown.largest);
+    assert.equal(most?.step, 7);
+    const all = shown.tokens.map(({ range }) => editor.document.getText(range));
+    for (const word of ['native', 'Welsh', 'night']) assert.ok(all.includes(word), word);
+    await run('onnxLens.hideMemoryInDocument');
+    assert.equal(api.memoryColors.shown, null);
+    await handlers().inDocument({ on: true });
+    await editor.edit((change) => change.insert(new vscode.Position(0, 0), 'Now: '));
+    await until('the colours go with an edit', () => !api.memoryColors.active);
+  });
+
   it('keeps names in the workspace, beside what others write there, and never over marks of a merge', async () => {
     const { showInputBox } = vscode.window;
     const answer = (text: string): void => {
-      vscode.window.showInputBox = (async () => text);
+      vscode.window.showInputBox = async () => text;
     };
     await rm(names(), { force: true });
     try {

@@ -91,6 +91,6 @@ describe('manifest', () => {
     for (const [, color] of sources.matchAll(/ThemeColor\('(onnxLens\.\w+)'\)/g))
       assert.ok(colors.includes(color ?? ''), color);
     for (let step = 1; step <= 7; step += 1)
-      for (const scale of ['surprisal', 'attention']) assert.ok(colors.includes(`onnxLens.${scale}${step}`));
+      for (const scale of ['surprisal', 'attention', 'memory']) assert.ok(colors.includes(`onnxLens.${scale}${step}`));
   });
 });

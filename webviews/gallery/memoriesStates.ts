@@ -375,7 +375,10 @@ export const MEMORIES_STATES: Record<string, () => Shown> = {
         ),
         notes: ['This model predicts no words, so its values have none.'],
       },
-      state: { model: { id: 'all-MiniLM-L6-v2', kind: 'encoder', state: 'ready' } },
+      state: {
+        model: { id: 'all-MiniLM-L6-v2', kind: 'encoder', state: 'ready' },
+        input: { ...inputOf(TEXT), mask: null },
+      },
     });
   },
   'memories-empty': () => shown({ state: empty }),

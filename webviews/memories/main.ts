@@ -220,7 +220,7 @@ export class MemoriesView extends View<MemoriesState, MemoriesMethods> {
           ${placeText(state.subject, tokens)}
         </button>
         ${
-          mask === null || state.model?.kind !== 'masked'
+          mask === null
             ? nothing
             : html`<label title="A word that stands there would only be copied"
                 ><input

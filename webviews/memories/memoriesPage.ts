@@ -151,9 +151,10 @@ export class MemoriesPage extends Page {
   }
 
   private controls(): TemplateResult {
-    const { look, state } = this;
+    const { look } = this;
     const measured = look.by === 'logit' || look.by === 'ablation';
-    const predicts = state.model?.kind === 'masked' || state.model?.kind === 'causal';
+    // A model without words has none whose logit could be asked for.
+    const predicts = this.result?.target.id !== null;
     return html`<div class="row controls">
       <label
         >By

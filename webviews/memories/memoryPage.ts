@@ -1,6 +1,6 @@
 /** One memory: its name, the words of its value, the texts that fire it, and those that are like it. */
 import { css, html, nothing, type TemplateResult } from 'lit';
-import { customElement, property } from 'lit/decorators.js';
+import { customElement, property, state } from 'lit/decorators.js';
 import type { ActivationDistribution, ScoredWord, SimilarMemories, ValueWords } from '../../extension/protocol/ffn';
 import { count, counted, neuronName, precise, readable, signed, visible } from '../../extension/protocol/format';
 import type { NeuronRef } from '../../extension/protocol/interventions';
@@ -14,6 +14,8 @@ import { changeOf, figure, memoryTitle, nameOf, Page } from './page';
 import './triggerList';
 
 const SHOWN = 15;
+/** Texts that are shown at first. */
+const FEW = 10;
 const SCOPES: { scope: TriggerScope; label: string }[] = [
   { scope: 'workspace', label: 'Workspace' },
   { scope: 'folder', label: 'Folder…' },
@@ -40,6 +42,9 @@ export class MemoryPage extends Page {
         grid-template-columns: repeat(auto-fit, minmax(min(100%, 260px), 1fr));
         gap: 0 40px;
       }
+      .switch {
+        margin: 4px 0;
+      }
       .similar button {
         margin-right: 10px;
       }
@@ -55,6 +60,8 @@ export class MemoryPage extends Page {
   @property({ attribute: false }) result: ValueWords | null = null;
   @property({ attribute: false }) triggers: ShownTriggers | null = null;
   @property({ attribute: false }) similar: SimilarMemories | null = null;
+
+  @state() private all = false;
 
   override render(): TemplateResult {
     const { memory } = this.look;
@@ -154,11 +161,20 @@ export class MemoryPage extends Page {
                 )}</span
               >
               <lens-trigger-list
-                .texts=${triggers[end]}
+                .texts=${triggers[end].slice(0, this.all ? undefined : FEW)}
                 .sources=${triggers.sources}
                 label="Texts with the ${end} activations of ${neuronName(memory)}"
                 @choose=${(event: CustomEvent<number>) => this.host.ask('openTrigger', { end, index: event.detail })}
               ></lens-trigger-list>
+              ${
+                this.all || triggers[end].length <= FEW
+                  ? nothing
+                  : html`<p>
+                      <button class="link" @click=${() => (this.all = true)}>
+                        Show all ${triggers[end].length} texts
+                      </button>
+                    </p>`
+              }
               ${this.distribution(triggers)}
               <p class="quiet">Looked at: ${visible(triggers.rule)}.</p>
               ${triggers.skipped.map(

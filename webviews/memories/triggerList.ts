@@ -50,6 +50,9 @@ export function piecesOf(
   return pieces;
 }
 
+/** White space between tokens is no word, and is shown as it is. */
+const shown = (text: string): string => (/^\s+$/u.test(text) ? ' ' : visible(text));
+
 /** Fires `choose` with the index of a text. */
 @customElement('lens-trigger-list')
 export class TriggerList extends LitElement {
@@ -136,9 +139,9 @@ export class TriggerList extends LitElement {
               >${each.range.start > BEFORE ? '…' : nothing}${piecesOf(each, largest).map(
                 ({ text, step, fires, activation }) =>
                   activation === null
-                    ? visible(text)
+                    ? shown(text)
                     : html`<span class="token s${step} ${fires ? 'fires' : ''}" title="m = ${precise(activation)}"
-                        >${visible(text)}</span
+                        >${shown(text)}</span
                       >`,
               )}${each.range.end + AFTER < each.text.length ? '…' : nothing}</span
             >

@@ -83,6 +83,18 @@ function changedModel(model: Model, scales: readonly Scale[], waiting: Set<Scale
     // Behind the last block, and of the weights alone: nothing is changed there.
     weight: (name) => model.weight(name),
     unembedding: (id) => model.unembedding(id),
+    runBlockAt: async (layer, resid, rows, position) => {
+      const own = (await changesFor(rows)).filter(({ hook }) => layerOf(hook) === layer);
+      if (own.length === 0) return model.runBlockAt(layer, resid, rows, position);
+      const { dims, data } = await model.runBlock(layer, resid, rows, own);
+      const [batch, length, width] = dims as [number, number, number];
+      const at = new Float32Array(batch * width);
+      for (let row = 0; row < batch; row++) {
+        const from = (row * length + position) * width;
+        at.set(data.subarray(from, from + width), row * width);
+      }
+      return { dims: [batch, 1, width], data: at };
+    },
     runBlockEnd: (...args) => model.runBlockEnd(...args),
     runHead: (resid) => model.runHead(resid),
     runTransform: (resid) => model.runTransform(resid),

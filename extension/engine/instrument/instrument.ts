@@ -21,6 +21,7 @@ import {
 } from '../onnx/model';
 import { fedInput } from './cut';
 import { pickNodes, pickOutputs, pickValueInfos, type Pick } from './picks';
+import { POSITIONS_INPUT, type AtTokens } from './tokens';
 
 /** Names are those of values in the graph with fused operators taken apart. */
 export interface Opening {
@@ -30,6 +31,8 @@ export interface Opening {
   gates: ReadonlySet<string>;
   /** Given in float32 instead of computed. */
   fed?: string | null;
+  /** Handed out at the tokens of `POSITIONS_INPUT` only. No gate may lie behind the stream before the last block. */
+  few?: AtTokens | null;
 }
 
 export interface Instrumented {
@@ -41,12 +44,19 @@ export interface Instrumented {
 export const scaleInput = (value: string): string => `onnx_lens.scale.${value}`;
 export const offsetInput = (value: string): string => `onnx_lens.offset.${value}`;
 
-export function instrument(subject: Subject, { taps, picks = [], gates, fed = null }: Opening): Instrumented {
+export function instrument(
+  subject: Subject,
+  { taps, picks = [], gates, fed = null, few = null }: Opening,
+): Instrumented {
   const { model } = subject;
   const { graph } = model;
   const addedInputs: ValueInfo[] = fed === null ? [] : [newValueInfo(fedInput(fed), FLOAT)];
   const nodes: GraphNode[] = [];
-  const read = new Set([...taps, ...picks.map(({ value }) => value)]);
+  const read = new Set([
+    ...taps,
+    ...picks.map(({ value }) => value),
+    ...(few?.nodes.flatMap(({ inputs }) => inputs) ?? []),
+  ]);
   const written = new Set([...gates, ...(fed === null ? [] : [fed])]);
   for (const node of withFed(subject, openNodes(subject, read, written), fed)) {
     const gated = node.outputs.filter((output) => gates.has(output));
@@ -73,7 +83,12 @@ export function instrument(subject: Subject, { taps, picks = [], gates, fed = nu
     append(nodes, part.nodes);
     append(addedInputs, part.inputs);
   }
-  const kept = needed(nodes, [...taps, ...picks.flatMap(pickOutputs)]);
+  if (few !== null) {
+    append(nodes, few.nodes);
+    addedInputs.push(newValueInfo(POSITIONS_INPUT, INT64, ['texts', 'places']));
+  }
+  const spared = few === null ? [] : [few.value];
+  const kept = needed(nodes, [...taps, ...picks.flatMap(pickOutputs), ...spared]);
   const made = new Set(kept.flatMap(({ outputs }) => outputs));
   const used = new Set(kept.flatMap((node) => [...node.inputs, ...outerValues(node)]));
   const stated = new Map(graph.outputs.map((output) => [output.name, output]));
@@ -81,6 +96,7 @@ export function instrument(subject: Subject, { taps, picks = [], gates, fed = nu
   const outputs = [
     ...[...taps].map((value) => stated.get(value) ?? newValueInfo(value, typeOf(value))),
     ...picks.flatMap((pick) => pickValueInfos(pick, typeOf(pick.value))),
+    ...(few === null ? [] : [newValueInfo(few.value, typeOf(few.of))]),
   ];
   const inputs = graph.inputs.filter(({ name }) => used.has(name) && name !== fed);
   return {

@@ -45,6 +45,8 @@ const MOST_STEPS = 400;
 export interface AtTokens {
   nodes: readonly GraphNode[];
   value: string;
+  /** The value of the graph that it is at all tokens. */
+  of: string;
 }
 
 /** `wanted` at `POSITIONS_INPUT`; null where nothing of the last block can be spared. */
@@ -60,7 +62,7 @@ export function atTokens({ subject, blocks, cross }: Anatomy, wanted: string): A
   const copies = new Copies(subject, madeFrom(subject, last.residPre), makersOf(subject, [keys, values]));
   const dims = subject.values.get(wanted)?.dims ?? [];
   const value = copies.copyOf(wanted, dims[0] === subject.batch && dims[1] === subject.length ? 1 : 0, 0);
-  return value === null ? null : { nodes: copies.nodes, value };
+  return value === null ? null : { nodes: copies.nodes, value, of: wanted };
 }
 
 /** What is computed from a value. */

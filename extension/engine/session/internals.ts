@@ -91,6 +91,8 @@ export interface Internals {
     rows: readonly InputRow[],
     changes?: readonly Intervention[],
   ): Promise<Activation>;
+  /** `runBlock` without changes, at one token: [B,1,D]. Throws as `runBlock`. */
+  runBlockAt(layer: number, resid: Activation, rows: readonly InputRow[], position: number): Promise<Activation>;
   /**
    * The end of block `layer` alone: from the sum of what was written to the stream, `hook_resid_post` [N,1,D], to what the next block or
    * the head reads. Throws as `runBlock`.

@@ -240,6 +240,10 @@ export class OrtModel implements LanguageModel, Internals {
     return this.tracer.runBlock(layer, resid, rows, changes);
   }
 
+  runBlockAt(layer: number, resid: Activation, rows: readonly InputRow[], position: number): Promise<Activation> {
+    return this.tracer.runBlockAt(layer, resid, rows, position);
+  }
+
   runBlockEnd(layer: number, sums: Activation): Promise<Activation> {
     return this.tracer.runBlockEnd(layer, sums);
   }

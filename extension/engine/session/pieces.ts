@@ -7,11 +7,14 @@ import { piecesOf, type Piece } from '../instrument/pieces';
 import type { Description } from './describe';
 import { atSites, InstrumentedSession, type Feeds, type RunRequest } from './instrumentedSession';
 import type { Activation, Intervention } from './internals';
-import { planReads } from './parts';
+import { LastBlock } from './lastBlock';
+import { planReads, takePart } from './parts';
 
 export class Pieces {
   private found: (Piece | string)[] | null = null;
   private readonly sessions = new Map<string, InstrumentedSession>();
+  /** Null: it must be computed as a whole. Undefined: nobody asked yet. */
+  private last: LastBlock | null | undefined;
 
   constructor(
     private readonly description: Description,
@@ -33,6 +36,20 @@ export class Pieces {
     const { sites } = anatomy.hooks;
     const changes = atSites(interventions, (hook) => sites.get(hook) ?? this.refuse(`there is no ${hook}`));
     return this.between(anatomy, (sites.get(from) as Site).value, sites.get(to) as Site, { feeds, resid, changes });
+  }
+
+  /** Piece `index` without changes inside, at one token of each text: [B,1,D]. Of the last block no more is computed. Throws as `run`. */
+  async runAt(anatomy: Anatomy, index: number, feeds: Feeds, resid: Activation, position: number): Promise<Activation> {
+    const { from, to } = this.pieceAt(anatomy, index);
+    if (index === anatomy.layers - 1) {
+      const { sites } = anatomy.hooks;
+      const valueOf = (hook: string): string => (sites.get(hook) as Site).value;
+      if (this.last === undefined)
+        this.last = await LastBlock.create(this.description, anatomy, valueOf(from), valueOf(to), this.settings);
+      if (this.last !== null) return this.last.run(feeds, resid, position);
+    }
+    const whole = await this.run(anatomy, index, feeds, resid, []);
+    return takePart(whole, (anatomy.hooks.sites.get(to) as Site).layout, { positions: [position] });
   }
 
   /** From one value of the graph, as a stream [B,T,D], to another. */
@@ -59,6 +76,8 @@ export class Pieces {
   async release(): Promise<void> {
     for (const session of this.sessions.values()) await session.release();
     this.sessions.clear();
+    await this.last?.release();
+    this.last = undefined;
   }
 
   private pieceAt(anatomy: Anatomy, index: number): Piece {

@@ -38,6 +38,7 @@ export class TraceCache {
       // Their rows are changed ones, each asked for once.
       traceFrom: (...args) => model.traceFrom(...args),
       runBlock: (...args) => model.runBlock(...args),
+      runBlockAt: (...args) => model.runBlockAt(...args),
       runBlockEnd: (...args) => model.runBlockEnd(...args),
       runHead: (resid) => model.runHead(resid),
       runTransform: (resid) => model.runTransform(resid),

@@ -130,6 +130,12 @@ export class Tracer {
     return this.alone(() => this.pieces.run(anatomy, layer, this.fill.feeds(rows), resid, changes));
   }
 
+  /** `runBlock` without changes, at one token. */
+  async runBlockAt(layer: number, resid: Activation, rows: readonly InputRow[], position: number): Promise<Activation> {
+    const anatomy = await this.anatomy();
+    return this.alone(() => this.pieces.runAt(anatomy, layer, this.fill.feeds(rows), resid, position));
+  }
+
   /** The end of a block alone, from sums in the stream [N,1,D]. Throws as `runBlock`. */
   async runBlockEnd(layer: number, sums: Activation): Promise<Activation> {
     const anatomy = await this.anatomy();

@@ -171,15 +171,16 @@ async function runFromBlocks<T>(
       for (const part of chunks(inputs, rowsPerRun(length))) {
         throwIfCancelled(context.signal);
         const rows = group.slice(above.length, above.length + part.length).map(({ change }) => change);
-        const changed = kinds.map((kind) => changeAt(kind, anatomy, layer, base, rows, length));
         const resid = joined(part, [part.length, length, width]);
-        const { data } = await model.runBlock(
-          layer,
-          resid,
-          part.map(() => row),
-          changed,
-        );
-        part.forEach((_, index) => above.push(data.subarray(index * size, (index + 1) * size)));
+        const texts = part.map(() => row);
+        const changed = kinds.map((kind) => changeAt(kind, anatomy, layer, base, rows, length));
+        // Of what comes out of the last block only one token is read.
+        const isLast = layer === anatomy.layers - 1 && kinds.length === 0;
+        const { data } = isLast
+          ? await model.runBlockAt(layer, resid, texts, position)
+          : await model.runBlock(layer, resid, texts, changed);
+        const each = data.length / part.length;
+        part.forEach((_, index) => above.push(data.subarray(index * each, (index + 1) * each)));
         done += part.length;
         context.progress({ message: `Layer ${layer}`, fraction: done / total });
         await nextTurn();
@@ -187,7 +188,9 @@ async function runFromBlocks<T>(
       below = above;
     }
     const ends = [
-      ...below.map((stream) => stream.subarray(position * width, (position + 1) * width)),
+      ...below.map((stream) =>
+        stream.length === width ? stream : stream.subarray(position * width, (position + 1) * width),
+      ),
       ...group.slice(below.length).map(({ stream }) => stream()),
     ];
     let next = 0;

@@ -10,5 +10,6 @@ export function inputTokens(
   params: Omit<AttentionInput, 'model'>,
 ): InputTokens {
   const { tokens, window } = prepareInput(model, params);
-  return { tokens, window, causal: isCausal(model), mask: model.tokenizer.maskToken };
+  const causal = isCausal(model);
+  return { tokens, window, causal, mask: causal || model.info.vocabSize === null ? null : model.tokenizer.maskToken };
 }
