@@ -15,6 +15,7 @@ import type {
   FfnInput,
   LogitLens,
   LogitLensTable,
+  MemoryGroups,
   SimilarMemories,
   TriggerText,
   ValueSearch,
@@ -54,6 +55,8 @@ const PREDICTIONS = 5;
 /** Switched off one by one. */
 const CANDIDATES = 200;
 const MOST_FOUND = 200;
+/** Of each group. */
+const MEMBERS = 12;
 const MOST_SIMILAR = 10;
 /** Lines of a treebank above the words of a sentence. */
 const MOST_COMMENTS = 50;
@@ -70,6 +73,7 @@ export class MemoriesController implements vscode.Disposable {
     memories: new Answer<ShownMemories>(this.fire),
     lens: new Answer<LogitLens>(this.fire),
     text: new Answer<LogitLensTable>(this.fire),
+    groups: new Answer<MemoryGroups>(this.fire),
     search: new Answer<ValueSearch>(this.fire),
     memory: new Answer<ValueWords>(this.fire),
   };
@@ -140,6 +144,7 @@ export class MemoriesController implements vscode.Disposable {
         memories: revisionOf('memories'),
         lens: revisionOf('lens'),
         text: revisionOf('text'),
+        groups: revisionOf('groups'),
         search: revisionOf('search'),
         memory: revisionOf('memory'),
         triggers: this.triggers.revisionOf(look.memory),
@@ -163,6 +168,7 @@ export class MemoriesController implements vscode.Disposable {
     memories: () => this.answers.memories.result,
     lens: () => this.answers.lens.result,
     text: () => this.answers.text.result,
+    groups: () => this.answers.groups.result,
     search: () => this.answers.search.result,
     memory: () => this.answers.memory.result,
     triggers: () => this.triggers.of(this.look.memory),
@@ -354,7 +360,15 @@ export class MemoriesController implements vscode.Disposable {
   }
 
   private request<
-    M extends 'memories' | 'logitLens' | 'logitLensTable' | 'value' | 'valueSearch' | 'similarMemories' | 'inputTokens',
+    M extends
+      | 'memories'
+      | 'logitLens'
+      | 'logitLensTable'
+      | 'memoryGroups'
+      | 'value'
+      | 'valueSearch'
+      | 'similarMemories'
+      | 'inputTokens',
   >(method: M, params: EngineParams<M>, { signal, progress }: WorkOptions): Promise<EngineResult<M>> {
     return this.engine.request(method, params, { signal, progress });
   }
@@ -388,7 +402,11 @@ export class MemoriesController implements vscode.Disposable {
     }
   }
 
-  private async updatePage(page: 'memories' | 'lens' | 'text', place: Place, input: InputTokens): Promise<void> {
+  private async updatePage(
+    page: 'memories' | 'lens' | 'text' | 'groups',
+    place: Place,
+    input: InputTokens,
+  ): Promise<void> {
     const { look, token } = this;
     const interventions = [...this.shared.interventions];
     const question = questionAt(input, token, look.mask);
@@ -427,6 +445,11 @@ export class MemoriesController implements vscode.Disposable {
       case 'text':
         await this.answers.text.want(key(look.between), (options) =>
           this.request('logitLensTable', { ...params(), attention: look.between }, options),
+        );
+        return;
+      case 'groups':
+        await this.answers.groups.want(key(look.groups), (options) =>
+          this.request('memoryGroups', { ...params(), groups: look.groups, members: MEMBERS, seed: 0 }, options),
         );
     }
   }
@@ -480,12 +503,12 @@ export class MemoriesController implements vscode.Disposable {
 
   private async export(format: 'json' | 'csv' | 'clipboard'): Promise<void> {
     const { place, target, interventions } = this.shared;
-    const { memories, lens, text, search, memory } = this.answers;
+    const { memories, lens, text, groups, search, memory } = this.answers;
     const model = this.library.selected?.ref;
     const { name, result, rows } = memoriesExport(
       this.look.page,
       {
-        ...{ memories: memories.result, lens: lens.result, text: text.result },
+        ...{ memories: memories.result, lens: lens.result, text: text.result, groups: groups.result },
         ...{ search: search.result, memory: memory.result, triggers: this.triggers.of(this.look.memory) },
       },
       { model: model?.id ?? '', names: this.names.stateOf(model).names },

@@ -1,6 +1,6 @@
 /** What is exported of a page of the Memories view. Pure. */
 import { LensError } from '../protocol/errors';
-import type { LogitLens, LogitLensTable, ScoredWord, ValueSearch, ValueWords } from '../protocol/ffn';
+import type { LogitLens, LogitLensTable, MemoryGroups, ScoredWord, ValueSearch, ValueWords } from '../protocol/ffn';
 import { neuronName } from '../protocol/format';
 import type { MemoriesPage, MemoryName, ShownMemories, ShownTriggers } from '../protocol/memoriesView';
 import type { Cell, Rows } from './export';
@@ -9,6 +9,7 @@ export interface MemoriesResults {
   memories: ShownMemories | null;
   lens: LogitLens | null;
   text: LogitLensTable | null;
+  groups: MemoryGroups | null;
   search: ValueSearch | null;
   memory: ValueWords | null;
   triggers: ShownTriggers | null;
@@ -22,7 +23,7 @@ interface Named {
 /** `name`: of a file. Throws `bad-input` when the page has nothing yet. */
 export function memoriesExport(
   page: MemoriesPage,
-  { memories, lens, text, search, memory, triggers }: MemoriesResults,
+  { memories, lens, text, groups, search, memory, triggers }: MemoriesResults,
   named: Named,
 ): { name: string; result: unknown; rows: Rows } {
   switch (page) {
@@ -34,6 +35,9 @@ export function memoriesExport(
       break;
     case 'text':
       if (text !== null) return { name: 'logit-lens-text', result: text, rows: textRows(text) };
+      break;
+    case 'groups':
+      if (groups !== null) return { name: 'memory-groups', result: groups, rows: groupRows(groups, named.names) };
       break;
     case 'search':
       if (search !== null) return { name: 'values', result: search, rows: searchRows(search, named.names) };
@@ -98,6 +102,17 @@ function* textRows({ model, tokens, places, top, probs, ranks, entropies, words 
         entropies[at] as number,
       ];
     }
+}
+
+/** How much each group fires at each token, then the memories of each group. */
+function* groupRows({ model, tokens, groups }: MemoryGroups, names: readonly MemoryName[]): Generator<Cell[]> {
+  yield ['model', 'group', 'share', 'kind', 'index', 'token', 'layer', 'neuron', 'name', 'weight'];
+  for (const [at, { share, tokens: fires, members }] of groups.entries()) {
+    for (const { index, token } of tokens)
+      yield [model, at + 1, share, 'token', index, token, null, null, '', fires[index] as number];
+    for (const { layer, neuron, weight } of members)
+      yield [model, at + 1, share, 'memory', null, '', layer, neuron, nameOf(names, layer, neuron), weight];
+  }
 }
 
 const searchRows = ({ model, words, direction, hits }: ValueSearch, names: readonly MemoryName[]): Cell[][] => [

@@ -7,6 +7,7 @@ import type {
   LogitLens,
   LogitLensTable,
   Memories,
+  MemoryGroups,
   MemoryMeasure,
   NeuronTriggers,
   SimilarMemories,
@@ -17,8 +18,8 @@ import type {
 import type { NeuronRef, Scale } from './interventions';
 import type { InterventionMethods, LoadState, ModelSummary, SubjectSummary } from './view';
 
-/** `lens`: at the target; `text`: along the text. `memory`: one of them. */
-export type MemoriesPage = 'memories' | 'lens' | 'text' | 'search' | 'memory' | 'names';
+/** `lens`: at the target; `text`: along the text. `groups`: of those that fire together on it. `memory`: one of them. */
+export type MemoriesPage = 'memories' | 'lens' | 'text' | 'groups' | 'search' | 'memory' | 'names';
 
 /** A token of the vocabulary. */
 export interface VocabularyWord {
@@ -45,6 +46,8 @@ export interface MemoriesLook {
   colour: 'probability' | 'rank' | 'entropy';
   /** Also the states between attention and FFN. */
   between: boolean;
+  /** So many. */
+  groups: number;
   search: VocabularyWord[];
   direction: ValueSearch['direction'];
   memory: NeuronRef | null;
@@ -115,6 +118,7 @@ export interface MemoriesMethods extends InterventionMethods {
   memories: [null, ShownMemories | null];
   lens: [null, LogitLens | null];
   text: [null, LogitLensTable | null];
+  groups: [null, MemoryGroups | null];
   search: [null, ValueSearch | null];
   memory: [null, ValueWords | null];
   triggers: [null, ShownTriggers | null];

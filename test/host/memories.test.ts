@@ -131,6 +131,21 @@ describe('Memories', () => {
     assert.equal(table.top.length, 25 * table.tokens.length);
   });
 
+  it('groups memories that fire together on the text', async () => {
+    await show(TEXT, 'French');
+    await handlers().look({ page: 'groups', groups: 3 });
+    await api.memories.show();
+    ready();
+    const result = await handlers().groups(null);
+    assert.equal(result?.groups.length, 3);
+    assert.ok(result.error > 0 && result.error < 1, `${result.error}`);
+    for (const { tokens, members } of result.groups) {
+      near(Math.max(...tokens), 1, 1e-6, 'where it fires most');
+      assert.equal(members.length, 12);
+    }
+    await handlers().look({ page: 'memories' });
+  });
+
   it('moves to the token that is chosen, in the editor too', async () => {
     const editor = await show(TEXT, 'French');
     const index = api.memories.state.input?.tokens.find(({ token }) => token === 'language')?.index ?? 0;

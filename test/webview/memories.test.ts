@@ -6,7 +6,7 @@ import { galleryPages, overflowOf, painted, requestsOf, SHOTS, THEMES, violation
 
 const STATES = [
   ...['memories', 'memories-layer', 'memories-logit', 'memories-ablation', 'memories-encoder', 'memories-empty'],
-  ...['lens', 'lens-logprob', 'text', 'text-rank', 'text-entropy', 'search', 'search-several', 'search-none'],
+  ...['lens', 'lens-logprob', 'text', 'groups', 'text-rank', 'text-entropy', 'search', 'search-several', 'search-none'],
   ...[
     'search-empty',
     'memory',
@@ -60,6 +60,17 @@ describe('memories view', function () {
     const box = (await bars.boundingBox())!;
     await page.mouse.click(box.x + (box.width * 9.5) / 12, box.y + 20);
     assert.deepEqual(await requestsOf(page, 'look'), [{ layer: 3 }, { layer: null }, { layer: 9 }]);
+  });
+
+  it('shows where groups fire, and opens a memory of one', async () => {
+    await open('groups');
+    const first = page.getByRole('region', { name: 'Group 1' });
+    assert.match((await first.textContent()) ?? '', /41\.0 % of all that fires; layer 9 45\.0 %/);
+    await first.getByRole('button', { name: /^L9N1518/ }).click();
+    assert.deepEqual(await requestsOf(page, 'look'), [{ page: 'memory', memory: { layer: 9, neuron: 1518 } }]);
+    await open('groups');
+    await page.getByRole('combobox', { name: 'Groups' }).selectOption('6');
+    assert.deepEqual(await requestsOf(page, 'look'), [{ groups: 6 }]);
   });
 
   it('goes through the memories and their actions by keyboard', async () => {

@@ -5,6 +5,7 @@ import type {
   LensPlace,
   LogitLens,
   LogitLensTable,
+  MemoryGroups,
   MemoryMeasure,
   ScoredWord,
   SimilarMemories,
@@ -280,6 +281,34 @@ const NAMES: MemoriesState['names'] = {
   ...{ others: 4, file: '.vscode/onnx-lens-memories.tsv', error: null, notes: [] },
 };
 
+function groupsOf(count: number): MemoryGroups {
+  const { tokens, window } = inputOf(TEXT);
+  return {
+    ...{
+      model: MODEL,
+      tokens,
+      window,
+      error: 0.437,
+      elapsed: 310,
+      notes: ['1,284 memories with m above 0.3 at some token.'],
+    },
+    method:
+      'non-negative factorisation of max(m, 0) by alternating non-negative least squares, seed 0; special tokens are left out',
+    groups: Array.from({ length: count }, (_, group) => ({
+      share: [0.41, 0.28, 0.2, 0.11][group] ?? 0,
+      tokens: Float32Array.from(tokens, ({ special }, token) =>
+        special ? 0 : Math.max(0, Math.cos((token - 2 * group) / 1.4)),
+      ),
+      layers: Float32Array.from({ length: 12 }, (_, layer) => (layer === 9 - 2 * group ? 0.45 : 0.05)),
+      members: Array.from({ length: 12 }, (_, member) => ({
+        layer: (9 + 12 - 2 * group - (member % 3)) % 12,
+        neuron: (1518 * (member + 1) * (group + 1)) % 3072,
+        weight: 3.2 - 0.2 * member,
+      })),
+    })),
+  };
+}
+
 interface Parts {
   look?: Partial<MemoriesLook>;
   state?: Partial<MemoriesState>;
@@ -287,6 +316,7 @@ interface Parts {
   memories?: ShownMemories | null;
   lens?: LogitLens | null;
   table?: LogitLensTable | null;
+  groups?: MemoryGroups | null;
   search?: ValueSearch | null;
   memory?: ValueWords | null;
   triggers?: ShownTriggers | null;
@@ -296,7 +326,7 @@ interface Parts {
 /** A host that keeps the look. */
 function shown({ look = {}, state = {}, text = TEXT, ...results }: Parts): Shown {
   const { memories: list = null, lens: states = null, table: along = null, search: found = null } = results;
-  const { memory: one = null, triggers: texts = null, similar: like = null } = results;
+  const { groups = null, memory: one = null, triggers: texts = null, similar: like = null } = results;
   const input = inputOf(text);
   let present: MemoriesState = {
     status: 'ready',
@@ -310,6 +340,7 @@ function shown({ look = {}, state = {}, text = TEXT, ...results }: Parts): Shown
         steps: null,
         colour: 'probability',
         between: false,
+        groups: 4,
         search: [],
         direction: 'promote',
         memory: null,
@@ -323,7 +354,7 @@ function shown({ look = {}, state = {}, text = TEXT, ...results }: Parts): Shown
     inDocument: false,
     revision: {
       ...{ memories: Number(list !== null), lens: Number(states !== null), text: Number(along !== null) },
-      ...{ search: Number(found !== null), memory: Number(one !== null) },
+      ...{ groups: Number(groups !== null), search: Number(found !== null), memory: Number(one !== null) },
       ...{ triggers: Number(texts !== null), similar: Number(like !== null) },
     },
     ...state,
@@ -332,7 +363,7 @@ function shown({ look = {}, state = {}, text = TEXT, ...results }: Parts): Shown
     state: () => present,
     answers: {
       ...{ memories: () => list, lens: () => states, text: () => along, search: () => found, memory: () => one },
-      ...{ triggers: () => texts, similar: () => like },
+      ...{ groups: () => groups, triggers: () => texts, similar: () => like },
       look: (change) => {
         present = { ...present, look: { ...present.look, ...(change as Partial<MemoriesLook>) } };
         return null;
@@ -385,6 +416,7 @@ export const MEMORIES_STATES: Record<string, () => Shown> = {
   lens: () => shown({ look: { page: 'lens', watch: [wordOf('German')!] }, lens: lens(true) }),
   'lens-logprob': () => shown({ look: { page: 'lens', chart: 'logprob', steps: idOf('English') }, lens: lens(false) }),
   text: () => shown({ look: { page: 'text' }, table: table(false) }),
+  groups: () => shown({ look: { page: 'groups' }, groups: groupsOf(4) }),
   'text-rank': () => shown({ look: { page: 'text', colour: 'rank', between: true }, table: table(true) }),
   'text-entropy': () => shown({ look: { page: 'text', colour: 'entropy' }, table: table(false) }),
   search: () =>

@@ -1,7 +1,14 @@
 /** The Memories view: what the layers write at a word, which memories wrote it, and what the model would say after each of them. */
 import { css, html, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
-import type { LogitLens, LogitLensTable, SimilarMemories, ValueSearch, ValueWords } from '../../extension/protocol/ffn';
+import type {
+  LogitLens,
+  LogitLensTable,
+  MemoryGroups,
+  SimilarMemories,
+  ValueSearch,
+  ValueWords,
+} from '../../extension/protocol/ffn';
 import { count, counted, neuronName, readable, visible } from '../../extension/protocol/format';
 import type {
   MemoriesLook,
@@ -20,6 +27,7 @@ import '../common/tokenStrip';
 import { stripTokens } from '../common/tokens';
 import { View } from '../common/view';
 import { placeText } from '../common/where';
+import './groupsPage';
 import './lensPage';
 import './memoriesPage';
 import { memoriesSaid } from './memoriesPage';
@@ -33,6 +41,7 @@ const PAGES: { name: MemoriesPage; label: string }[] = [
   { name: 'memories', label: 'Memories' },
   { name: 'lens', label: 'Logit Lens' },
   { name: 'text', label: 'Along the Text' },
+  { name: 'groups', label: 'Groups' },
   { name: 'search', label: 'Search' },
   { name: 'memory', label: 'One Memory' },
   { name: 'names', label: 'Names' },
@@ -42,7 +51,9 @@ const PICTURES = [
   { name: 'svg', label: 'Picture as SVG…' },
 ] as const;
 /** Pages on the text that is looked at. */
-const OF_TEXT: readonly MemoriesPage[] = ['memories', 'lens', 'text'];
+const OF_TEXT: readonly MemoriesPage[] = ['memories', 'lens', 'text', 'groups'];
+/** Those that can be had as a picture. */
+const DRAWN: readonly MemoriesPage[] = ['memories', 'lens', 'text'];
 
 /** What of a page is of the unchanged model all the same. */
 const UNCHANGED: Partial<Record<MemoriesPage, string>> = {
@@ -55,6 +66,7 @@ interface Results {
   memories: ShownMemories | null;
   lens: LogitLens | null;
   text: LogitLensTable | null;
+  groups: MemoryGroups | null;
   search: ValueSearch | null;
   memory: ValueWords | null;
   triggers: ShownTriggers | null;
@@ -91,7 +103,7 @@ export class MemoriesView extends View<MemoriesState, MemoriesMethods> {
   ];
   private readonly results = new Kept<Results>(
     this,
-    { memories: null, lens: null, text: null, search: null, memory: null, triggers: null, similar: null },
+    { memories: null, lens: null, text: null, groups: null, search: null, memory: null, triggers: null, similar: null },
     (name) => this.fetch(name, null),
   );
   private readonly pending = new PendingLook<MemoriesLook>(this, (change) => this.fetch('look', change));
@@ -135,7 +147,7 @@ export class MemoriesView extends View<MemoriesState, MemoriesMethods> {
         icon: 'export',
         label: 'Copy or Export',
         disabled: none,
-        items: OF_TEXT.includes(page) ? [...EXPORTS, ...PICTURES] : EXPORTS,
+        items: DRAWN.includes(page) ? [...EXPORTS, ...PICTURES] : EXPORTS,
       },
       {
         name: 'more',
@@ -272,6 +284,14 @@ export class MemoriesView extends View<MemoriesState, MemoriesMethods> {
           .look=${look}
           .result=${kept.text}
         ></lens-text-page>`;
+      case 'groups':
+        return html`<lens-groups-page
+          class="page"
+          .host=${host}
+          .state=${state}
+          .look=${look}
+          .result=${kept.groups}
+        ></lens-groups-page>`;
       case 'search':
         return html`<lens-search-page
           class="page"
@@ -297,12 +317,13 @@ export class MemoriesView extends View<MemoriesState, MemoriesMethods> {
 
   /** For the screen reader: the result in a sentence. */
   private said({ page }: MemoriesLook): string {
-    const { memories, lens, text, search, memory } = this.results.values;
+    const { memories, lens, text, groups, search, memory } = this.results.values;
     if (page === 'memories' && memories !== null) return memoriesSaid(memories);
     if (page === 'lens' && lens !== null)
       return `${lens.states.length} states; in the end ${readable(lens.target.token)}.`;
     if (page === 'text' && text !== null)
       return `${counted(text.tokens.length, 'token')} after ${text.places.length} states.`;
+    if (page === 'groups' && groups !== null) return `${groups.groups.length} groups of memories.`;
     if (page === 'search' && search !== null) return `${count(search.total)} values found.`;
     if (page === 'memory' && memory !== null) return `The words of ${neuronName(memory)}.`;
     return '';

@@ -4,13 +4,11 @@ import { customElement, property } from 'lit/decorators.js';
 import type { TriggerText } from '../../extension/protocol/ffn';
 import { precise, signed, visible } from '../../extension/protocol/format';
 import { base } from '../common/styles';
+import { shadeOf, shades } from './shades';
 
 /** Of the text around the firing token, in characters. */
 const BEFORE = 160;
 const AFTER = 90;
-const STEPS = 5;
-/** Small activations are many, and should be seen. */
-const GAMMA = 0.6;
 
 interface Piece {
   text: string;
@@ -36,11 +34,10 @@ export function piecesOf(
     if (own.range === null || own.range.start < at || own.range.end > to) return;
     between(at, own.range.start);
     const activation = activations[index] ?? 0;
-    // Of the sign that is asked for: what fires the other way has no colour.
-    const share = largest === 0 ? 0 : Math.max(0, Math.min(1, activation / largest));
     pieces.push({
       text: text.slice(own.range.start, own.range.end),
-      step: Math.round(STEPS * share ** GAMMA),
+      // Of the sign that is asked for: what fires the other way has no colour.
+      step: largest === 0 ? 0 : shadeOf(activation / largest),
       fires: index === token,
       activation,
     });
@@ -58,6 +55,7 @@ const shown = (text: string): string => (/^\s+$/u.test(text) ? ' ' : visible(tex
 export class TriggerList extends LitElement {
   static override styles = [
     base,
+    shades,
     css`
       :host {
         display: block;
@@ -83,33 +81,6 @@ export class TriggerList extends LitElement {
         line-height: 1.5;
         overflow-wrap: anywhere;
         unicode-bidi: plaintext;
-      }
-      .token {
-        border-radius: 2px;
-        --shade: color-mix(in srgb, var(--vscode-charts-green) var(--part), transparent);
-        background: var(--shade);
-        /* In high contrast the background says nothing. */
-        border-bottom: var(--line, 0) solid var(--vscode-contrastBorder, transparent);
-      }
-      .s1 {
-        --part: 6%;
-        --line: 0;
-      }
-      .s2 {
-        --part: 12%;
-        --line: 1px;
-      }
-      .s3 {
-        --part: 18%;
-        --line: 2px;
-      }
-      .s4 {
-        --part: 24%;
-        --line: 3px;
-      }
-      .s5 {
-        --part: 30%;
-        --line: 4px;
       }
       .fires {
         font-weight: 600;
