@@ -1,7 +1,7 @@
 /**
- * Sentences of a corpus with their places. Plain text and Markdown: sentences of paragraphs, by the rules of Unicode; a
- * line that begins with a small letter goes on with the sentence before it. `.tsv`: each line is
- * a text, and what follows its first tab a label. `.conllu`: the sentences of a treebank.
+ * Sentences of a corpus with their places. Plain text and Markdown: sentences of paragraphs, by the rules of Unicode; a line that
+ * begins with a small letter goes on with the sentence before it, where that has no end yet. `.tsv`: each line is a text, and what
+ * follows its first tab a label. `.conllu`: the sentences of a treebank.
  */
 import type { CorpusSource } from '../../../protocol/attention';
 import type { TextRange } from '../../../protocol/engine';
@@ -96,13 +96,16 @@ async function* prose(source: CorpusSource): AsyncGenerator<Sentence> {
   yield* sentencesOfBlock(block);
 }
 
+const goesOn = (line: string, next: string): boolean =>
+  /^\s*\p{Ll}/u.test(next) && !/\p{Sentence_Terminal}["'”’»)\]]*\s*$/u.test(line);
+
 function* sentencesOfBlock(block: readonly { line: number; text: string }[]): Generator<Sentence> {
   const starts: { line: number; at: number }[] = [];
   let text = '';
   for (const [index, each] of block.entries()) {
     starts.push({ line: each.line, at: text.length });
     // The end of a line ends a sentence by Unicode's rules; of text that was wrapped it does not.
-    text += `${each.text}${/^\s*\p{Ll}/u.test(block[index + 1]?.text ?? '') ? ' ' : '\n'}`;
+    text += `${each.text}${goesOn(each.text, block[index + 1]?.text ?? '') ? ' ' : '\n'}`;
   }
   for (const { segment, index } of SEGMENTER.segment(text)) {
     const begin = index + (segment.length - segment.trimStart().length);
