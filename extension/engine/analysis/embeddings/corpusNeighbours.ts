@@ -11,7 +11,7 @@ import { embed, type Embedder } from './embed';
 import { DamagedPart, type IndexMemory } from './indexMemory';
 import { dot, norm } from './maths';
 import { meanOf } from './pooling';
-import { topIds } from './top';
+import { topK as largest } from '../../session/topK';
 
 /** Products are in single precision: so many more are looked at in double before the order is told. */
 const MORE = 32;
@@ -129,7 +129,7 @@ export async function nearestRows(
 ): Promise<{ row: number; cosine: number }[]> {
   const length = norm(query);
   const direction = query.map((value) => value / length);
-  return topIds(await products(rows, direction), topK + MORE)
+  return largest(await products(rows, direction), topK + MORE)
     .map((row) => ({ row, cosine: dot(rows.subarray(row * width, (row + 1) * width), query) / length }))
     .sort((a, b) => b.cosine - a.cosine || a.row - b.row)
     .slice(0, topK);

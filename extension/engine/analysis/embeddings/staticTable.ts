@@ -8,7 +8,7 @@ import { LensError } from '../../../protocol/errors';
 import { count, counted } from '../../../protocol/format';
 import type { RunContext } from '../../session/languageModel';
 import { throwIfCancelled } from '../forward';
-import { topIds } from './top';
+import { topK as largest } from '../../session/topK';
 
 /** Rows of one array: tables grow without being copied. */
 const BLOCK_ROWS = 8_192;
@@ -111,7 +111,10 @@ export class StaticTable {
       const length = this.norms[row] as number;
       likeness[row] = length === 0 || excluded.has(row) ? -Infinity : product / length;
     }
-    return topIds(likeness, topK).map((row) => ({ word: this.words[row] as string, cosine: likeness[row] as number }));
+    return largest(likeness, topK, (row) => likeness[row] !== -Infinity).map((row) => ({
+      word: this.words[row] as string,
+      cosine: likeness[row] as number,
+    }));
   }
 
   /** b − a + c on vectors of length one (3CosAdd, Mikolov et al. 2013): what is to c as b is to a. */

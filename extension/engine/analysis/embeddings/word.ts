@@ -9,7 +9,7 @@ import { throwIfCancelled } from '../forward';
 import { checkVectors, hiddenStates, hooksOf, layerName, layerVectors, readableLayers, staticVectors } from './layers';
 import { centred, cosine, meanRow, norm, type Rows } from './maths';
 import { meanOf } from './pooling';
-import { topIds } from './top';
+import { topK as largest } from '../../session/topK';
 
 /** A word as a model reads it. */
 export interface WordInput {
@@ -153,7 +153,7 @@ export function nearestTokens(
     }
     if (square > 0) likeness[id] = product / (length * Math.sqrt(square));
   }
-  const order = topIds(likeness, topK + own.size);
+  const order = largest(likeness, topK + own.size, (id) => likeness[id] !== -Infinity);
   const [first] = own;
   const mine = first === undefined ? -Infinity : (likeness[first] ?? -Infinity);
   return {
