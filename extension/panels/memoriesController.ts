@@ -13,7 +13,6 @@ import type { EngineParams, EngineResult } from '../protocol/engine';
 import { LensError } from '../protocol/errors';
 import type {
   FfnInput,
-  LogitLens,
   LogitLensTable,
   MemoryGroups,
   SimilarMemories,
@@ -28,6 +27,7 @@ import type {
   MemoriesMethods,
   MemoriesPage,
   MemoriesState,
+  ShownLens,
   ShownMemories,
   TriggerEnd,
   TriggerScope,
@@ -71,7 +71,7 @@ export class MemoriesController implements vscode.Disposable {
   private readonly input = new Answer<InputTokens>(this.fire);
   private readonly answers = {
     memories: new Answer<ShownMemories>(this.fire),
-    lens: new Answer<LogitLens>(this.fire),
+    lens: new Answer<ShownLens>(this.fire),
     text: new Answer<LogitLensTable>(this.fire),
     groups: new Answer<MemoryGroups>(this.fire),
     search: new Answer<ValueSearch>(this.fire),
@@ -437,9 +437,14 @@ export class MemoriesController implements vscode.Disposable {
       }
       case 'lens': {
         const watch = look.watch.map(({ id }) => id);
-        await this.answers.lens.want(key(at, watch), (options) =>
-          this.request('logitLens', { ...params(), ...at, topK: PREDICTIONS, watch }, options),
-        );
+        await this.answers.lens.want(key(at, watch), async (options) => {
+          const common = { ...params(), ...at, topK: PREDICTIONS };
+          const lens = await this.request('logitLens', { ...common, watch }, options);
+          if (interventions.length === 0) return { ...lens, before: null };
+          const words = lens.watched.map(({ id }) => id);
+          const before = await this.request('logitLens', { ...common, watch: words, interventions: [] }, options);
+          return { ...lens, before };
+        });
         return;
       }
       case 'text':

@@ -2,12 +2,12 @@
 import { LensError } from '../protocol/errors';
 import type { LogitLens, LogitLensTable, MemoryGroups, ScoredWord, ValueSearch, ValueWords } from '../protocol/ffn';
 import { neuronName } from '../protocol/format';
-import type { MemoriesPage, MemoryName, ShownMemories, ShownTriggers } from '../protocol/memoriesView';
+import type { MemoriesPage, MemoryName, ShownLens, ShownMemories, ShownTriggers } from '../protocol/memoriesView';
 import type { Cell, Rows } from './export';
 
 export interface MemoriesResults {
   memories: ShownMemories | null;
-  lens: LogitLens | null;
+  lens: ShownLens | null;
   text: LogitLensTable | null;
   groups: MemoryGroups | null;
   search: ValueSearch | null;
@@ -71,15 +71,20 @@ const memoryRows = ({ memories, model, target }: ShownMemories, names: readonly 
   ]),
 ];
 
-/** One row a state and token: its first predictions, then the words that are followed. */
-function* lensRows({ model, states, watched, target }: LogitLens): Generator<Cell[]> {
+/** One row a state and token: its first predictions, then the words that are followed; then the same of the unchanged model. */
+function* lensRows({ before, ...lens }: ShownLens): Generator<Cell[]> {
   yield ['model', 'position', 'layer', 'after', 'kind', 'rank', 'id', 'token', 'logprob', 'entropy'];
+  yield* stateRows(lens, '');
+  if (before !== null) yield* stateRows(before, ', unchanged model');
+}
+
+function* stateRows({ model, states, watched, target }: LogitLens, of: string): Generator<Cell[]> {
   for (const [index, { layer, part, predictions, entropy }] of states.entries()) {
     const place = [model, target.position, layer, part];
     for (const [rank, { id, token, logprob }] of predictions.entries())
-      yield [...place, 'prediction', rank + 1, id, token, logprob, entropy];
+      yield [...place, `prediction${of}`, rank + 1, id, token, logprob, entropy];
     for (const { id, token, ranks, logprobs } of watched)
-      yield [...place, 'watched', ranks[index] ?? null, id, token, logprobs[index] ?? null, entropy];
+      yield [...place, `watched${of}`, ranks[index] ?? null, id, token, logprobs[index] ?? null, entropy];
   }
 }
 

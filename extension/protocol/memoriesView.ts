@@ -80,6 +80,11 @@ export interface ShownMemories extends Omit<Memories, 'layers'> {
   layers: LayerWrites[];
 }
 
+/** While heads or neurons are scaled, also what the unchanged model would say, with the same words watched. */
+export interface ShownLens extends LogitLens {
+  before: LogitLens | null;
+}
+
 /** Where texts that fire a memory are looked for. */
 export type TriggerScope = 'workspace' | 'folder' | 'files' | 'included';
 export type TriggerEnd = 'largest' | 'smallest';
@@ -116,7 +121,7 @@ export interface MemoriesMethods extends InterventionMethods {
   look: [Partial<MemoriesLook>, null];
   /** The results of the present revision; null when there is none. */
   memories: [null, ShownMemories | null];
-  lens: [null, LogitLens | null];
+  lens: [null, ShownLens | null];
   text: [null, LogitLensTable | null];
   groups: [null, MemoryGroups | null];
   search: [null, ValueSearch | null];

@@ -6,6 +6,7 @@ import * as vscode from 'vscode';
 import type { LensApi } from '../../extension/extension';
 import { FIRST_LOOK } from '../../extension/panels/memoriesPlan';
 import { NAMES_FILE } from '../../extension/panels/memoryNames';
+import type { LogitLens } from '../../extension/protocol/ffn';
 import type { MemoriesState } from '../../extension/protocol/memoriesView';
 import { caret, closeAll, lens, near, open, run, until } from './support';
 
@@ -107,6 +108,14 @@ describe('Memories', () => {
     assert.deepEqual(interventions, [{ ...change, scale: 0 }]);
     const after = await handlers().memories(null);
     assert.ok((after?.target.logprob ?? 0) < (before?.logprob ?? 0) - 0.01, 'without it French is less likely');
+    await handlers().look({ page: 'lens' });
+    await api.memories.show();
+    const lens = await handlers().lens(null);
+    const logprobOf = (of: LogitLens | null | undefined): number | undefined =>
+      of?.watched.find(({ token }) => token === 'French')?.logprobs.at(-1);
+    near(logprobOf(lens), after?.target.logprob ?? 0, 5e-4, 'the lens without it');
+    near(logprobOf(lens?.before), before?.logprob ?? 0, 5e-4, 'the lens of the unchanged model beside it');
+    await handlers().look({ page: 'memories' });
     await handlers().intervene({ ...change, scale: 1 });
     await api.memories.show();
     near((await handlers().memories(null))?.target.logprob ?? NaN, before?.logprob ?? 0, 1e-4, 'as it was');

@@ -6,7 +6,18 @@ import { galleryPages, overflowOf, painted, requestsOf, SHOTS, THEMES, violation
 
 const STATES = [
   ...['memories', 'memories-layer', 'memories-logit', 'memories-ablation', 'memories-encoder', 'memories-empty'],
-  ...['lens', 'lens-logprob', 'text', 'groups', 'text-rank', 'text-entropy', 'search', 'search-several', 'search-none'],
+  ...[
+    'lens',
+    'lens-changed',
+    'lens-logprob',
+    'text',
+    'groups',
+    'text-rank',
+    'text-entropy',
+    'search',
+    'search-several',
+    'search-none',
+  ],
   ...[
     'search-empty',
     'memory',

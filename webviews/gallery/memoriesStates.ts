@@ -14,7 +14,13 @@ import type {
   ValueWords,
   WatchedToken,
 } from '../../extension/protocol/ffn';
-import type { MemoriesLook, MemoriesState, ShownMemories, ShownTriggers } from '../../extension/protocol/memoriesView';
+import type {
+  MemoriesLook,
+  MemoriesState,
+  ShownLens,
+  ShownMemories,
+  ShownTriggers,
+} from '../../extension/protocol/memoriesView';
 import { chances } from './chances';
 import type { Shown } from './fakeHost';
 
@@ -139,7 +145,8 @@ function watched(word: string, ranks: number[]): WatchedToken {
   };
 }
 
-function lens(watch: boolean): LogitLens {
+/** `late`: the answer comes up that many states later. */
+function lens(watch: boolean, late = 0): LogitLens {
   const input = inputOf(TEXT);
   const random = chances(5);
   const falling = (end: number, from: number): number[] =>
@@ -153,7 +160,7 @@ function lens(watch: boolean): LogitLens {
     states: PLACES.map((place, state) => ({
       ...place,
       predictions: Array.from({ length: 5 }, (_, index) =>
-        state >= 20
+        state >= 20 + late
           ? (ANSWERS[index] as Prediction)
           : predictionOf(
               WORDS[(state * 3 + index * 5) % WORDS.length] as string,
@@ -163,7 +170,7 @@ function lens(watch: boolean): LogitLens {
       entropy: 8.6 - 0.3 * state + random(),
     })),
     watched: [
-      watched('French', falling(20, 12_000)),
+      watched('French', falling(20 + late, 12_000)),
       ...(watch ? [watched('German', falling(40, 6_000))] : []),
       watched('English', english),
       watched('the', falling(60, 300)),
@@ -314,7 +321,7 @@ interface Parts {
   state?: Partial<MemoriesState>;
   text?: string;
   memories?: ShownMemories | null;
-  lens?: LogitLens | null;
+  lens?: ShownLens | null;
   table?: LogitLensTable | null;
   groups?: MemoryGroups | null;
   search?: ValueSearch | null;
@@ -413,8 +420,15 @@ export const MEMORIES_STATES: Record<string, () => Shown> = {
     });
   },
   'memories-empty': () => shown({ state: empty }),
-  lens: () => shown({ look: { page: 'lens', watch: [wordOf('German')!] }, lens: lens(true) }),
-  'lens-logprob': () => shown({ look: { page: 'lens', chart: 'logprob', steps: idOf('English') }, lens: lens(false) }),
+  lens: () => shown({ look: { page: 'lens', watch: [wordOf('German')!] }, lens: { ...lens(true), before: null } }),
+  'lens-changed': () =>
+    shown({
+      look: { page: 'lens', watch: [wordOf('German')!] },
+      lens: { ...lens(true, 3), before: lens(true) },
+      state: { interventions: [{ layer: 10, neuron: 1518, scale: 0 }] },
+    }),
+  'lens-logprob': () =>
+    shown({ look: { page: 'lens', chart: 'logprob', steps: idOf('English') }, lens: { ...lens(false), before: null } }),
   text: () => shown({ look: { page: 'text' }, table: table(false) }),
   groups: () => shown({ look: { page: 'groups' }, groups: groupsOf(4) }),
   'text-rank': () => shown({ look: { page: 'text', colour: 'rank', between: true }, table: table(true) }),

@@ -2,6 +2,7 @@
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
 import type { LogitLens, WatchedToken } from '../../extension/protocol/ffn';
+import type { ShownLens } from '../../extension/protocol/memoriesView';
 import {
   count,
   difference,
@@ -12,6 +13,7 @@ import {
   signed,
   visible,
 } from '../../extension/protocol/format';
+import type { Prediction } from '../../extension/protocol/engine';
 import { palette } from '../common/colors';
 import '../common/icon';
 import '../common/lineChart';
@@ -66,6 +68,9 @@ export class LensPage extends Page {
       td:first-child {
         width: 1%;
       }
+      .chosen .quiet {
+        color: inherit;
+      }
       td.marks {
         white-space: normal;
       }
@@ -78,7 +83,7 @@ export class LensPage extends Page {
       }
     `,
   ];
-  @property({ attribute: false }) result: LogitLens | null = null;
+  @property({ attribute: false }) result: ShownLens | null = null;
   @state() private layer: number | null = null;
 
   override render(): TemplateResult | typeof nothing {
@@ -110,9 +115,17 @@ export class LensPage extends Page {
             >
           </h2>
           <lens-line-chart
-            .picture=${chartOf(result, shown, look.chart)}
+            .picture=${chartOf(result, shown, look.chart, this.beforeOf(stepped))}
             label="${look.chart === 'rank' ? 'Ranks' : 'Log-probabilities'} of words after each part of each layer"
           ></lens-line-chart>
+          ${
+            result.before === null || stepped === undefined
+              ? nothing
+              : html`<p class="quiet watched">
+                  ${shapeIcon(shown.length, palette().categories[shown.length % palette().categories.length] ?? '')}
+                  <bdi class="mono">${readable(stepped.token)}</bdi> in the unchanged model
+                </p>`
+          }
           ${this.words(result, shown, stepped)} ${stepped === undefined ? nothing : this.steps(stepped)}
         </div>
         <div>${this.states(result)}</div>
@@ -121,8 +134,13 @@ export class LensPage extends Page {
       ${result.notes.map((note) => html`<p class="quiet">${visible(note)}</p>`)}`;
   }
 
+  /** The same word in the unchanged model, while another one is looked at. */
+  private beforeOf(word: WatchedToken | undefined): WatchedToken | undefined {
+    return this.result?.before?.watched.find(({ id }) => id === word?.id);
+  }
+
   private words(
-    { states, target }: LogitLens,
+    { states, target, before }: ShownLens,
     shown: readonly WatchedToken[],
     stepped: WatchedToken | undefined,
   ): TemplateResult {
@@ -141,11 +159,15 @@ export class LensPage extends Page {
             <th title="States in which it leads no more (elimination)">lost</th>
             <th>rank</th>
             <th>log p</th>
+            ${before === null ? nothing : html`<th title="Log-probability less that of the unchanged model">Δ</th>`}
             <th><span class="visually-hidden">remove</span></th>
           </tr>
         </thead>
         <tbody>
-          ${shown.map(({ id, token, ranks, logprobs, appears, saturates, lost }, index) => {
+          ${shown.map((word, index) => {
+            const { id, token, ranks, logprobs, appears, saturates, lost } = word;
+            const was = this.beforeOf(word);
+            const change = (logprobs.at(-1) ?? NaN) - (was?.logprobs.at(-1) ?? NaN);
             const removable = this.look.watch.some((each) => each.id === id);
             return html`<tr class=${id === stepped?.id ? 'chosen' : ''}>
               <td>
@@ -162,8 +184,17 @@ export class LensPage extends Page {
               <td>${at(appears)}</td>
               <td>${at(saturates)}</td>
               <td class="marks">${lost.length === 0 ? '–' : lost.map((each) => at(each)).join(', ')}</td>
-              <td>${count(ranks.at(-1) ?? 0)}</td>
+              <td>
+                ${was === undefined ? nothing : html`<span class="quiet">${count(was.ranks.at(-1) ?? 0)} →</span> `}${count(
+                  ranks.at(-1) ?? 0,
+                )}
+              </td>
               <td title=${precise(logprobs.at(-1) ?? NaN)}>${signed(logprobs.at(-1) ?? NaN)}</td>
+              ${
+                before === null
+                  ? nothing
+                  : html`<td title=${precise(change)}>${Number.isNaN(change) ? '–' : difference(change)}</td>`
+              }
               <td>
                 ${
                   removable
@@ -185,14 +216,16 @@ export class LensPage extends Page {
   }
 
   /** Δ log p of one word by the attention and by the FFN of each layer. */
-  private steps({ token, steps }: WatchedToken): TemplateResult {
+  private steps(word: WatchedToken): TemplateResult {
+    const { token, steps } = word;
     const { attention, ffn } = steps;
+    const before = this.beforeOf(word)?.steps;
+    const lines = [attention, ffn, ...(before === undefined ? [] : [before.attention, before.ffn])];
     const layers = ffn.length;
-    const values = new Float32Array(2 * layers);
-    values.set(attention, 0);
-    values.set(ffn, layers);
+    const values = new Float32Array(lines.length * layers);
+    lines.forEach((line, row) => values.set(line, row * layers));
     const picture: MatrixPicture = {
-      rows: ['attention', 'FFN'],
+      rows: ['attention', 'FFN', 'attention, unchanged', 'FFN, unchanged'].slice(0, lines.length),
       columns: Array.from({ length: layers }, (_, layer) => String(layer)),
       ...{ values, ramp: 'difference', rowHeight: 22 },
       full: values.reduce((most, value) => (Number.isNaN(value) ? most : Math.max(most, Math.abs(value))), 0),
@@ -219,12 +252,14 @@ export class LensPage extends Page {
         ${
           layer === null
             ? nothing
-            : html`layer ${layer}: attention <strong>${say(0, layer)}</strong>, FFN <strong>${say(1, layer)}</strong>`
+            : html`layer ${layer}: attention <strong>${say(0, layer)}</strong>, FFN
+                <strong>${say(1, layer)}</strong
+                >${before === undefined ? '' : `; unchanged ${say(2, layer)}, ${say(3, layer)}`}`
         }
       </div>`;
   }
 
-  private states({ states, target }: LogitLens): TemplateResult {
+  private states({ states, target, before }: ShownLens): TemplateResult {
     return html`<h2><span class="title">States</span><span class="what">first words after each part</span></h2>
       <div class="table" tabindex="0" role="region" aria-label="What the model would say after each part">
         <table>
@@ -237,7 +272,7 @@ export class LensPage extends Page {
           </thead>
           <tbody>
             ${states.map(
-              (state) =>
+              (state, index) =>
                 html`<tr class=${state.part === 'attention' ? '' : 'layer-end'}>
                   <td title=${placeWords(state)}>${placeLabel(state)}</td>
                   <td
@@ -245,11 +280,11 @@ export class LensPage extends Page {
                     title=${state.predictions.map(({ token, prob }) => `${token} ${probability(prob)}`).join('\n')}
                   >
                     ${state.predictions.map(
-                      ({ id, token, prob }) =>
+                      ({ id, token, prob }, place) =>
                         html`<span class="prediction ${id === target.id ? 'answer' : ''}"
-                          ><bdi class="token">${readable(token)}</bdi>
-                          <span class="number">${probability(prob)}</span></span
-                        >`,
+                            ><bdi class="token">${readable(token)}</bdi>
+                            <span class="number">${probability(prob)}</span></span
+                          >${place === 0 ? was(before?.states[index]?.predictions[0], state.predictions[0]) : nothing}`,
                     )}
                   </td>
                   <td title="${precise(state.entropy)} nats">${nats(state.entropy)}</td>
@@ -264,7 +299,8 @@ export class LensPage extends Page {
     const { result, look } = this;
     if (result === null) return null;
     const shown = result.watched.slice(0, MOST_LINES);
-    const chart = chartOf(result, shown, look.chart);
+    const stepped = shown.find(({ id }) => id === look.steps) ?? shown[0];
+    const chart = chartOf(result, shown, look.chart, this.beforeOf(stepped));
     return {
       title: `${result.model}: ${look.chart === 'rank' ? 'ranks' : 'log p'} after each part, token ${result.target.position}: ${shown.map(({ token }) => readable(token)).join(', ')}`,
       ...{ width: PICTURE_WIDTH, height: chartHeight + 20 * Math.ceil(shown.length / 4) },
@@ -285,16 +321,27 @@ export class LensPage extends Page {
   }
 }
 
-/** Ranks stand on a scale of powers of ten, the first on top. */
+/** What the unchanged model would have said first, where that is another word. */
+const was = (before: Prediction | undefined, now: Prediction | undefined): TemplateResult | typeof nothing =>
+  before === undefined || before.id === now?.id
+    ? nothing
+    : html`<span class="prediction quiet"
+        >was <bdi class="token">${readable(before.token)}</bdi>
+        <span class="number">${probability(before.prob)}</span></span
+      >`;
+
+/** Ranks stand on a scale of powers of ten, the first on top. `before`: one of the words in the unchanged model. */
 export function chartOf(
   { states }: Pick<LogitLens, 'states'>,
   shown: readonly WatchedToken[],
   chart: 'rank' | 'logprob',
+  before?: WatchedToken,
 ): ChartPicture {
   const last = states.length - 1;
+  const lines = [...shown, ...(before === undefined ? [] : [before])];
   return {
-    series: shown.map(({ token, ranks, logprobs }) => ({
-      label: readable(token),
+    series: lines.map(({ token, ranks, logprobs }, index) => ({
+      label: index < shown.length ? readable(token) : `${readable(token)}, unchanged model`,
       values: chart === 'rank' ? Array.from(ranks, (rank) => -Math.log10(rank)) : Array.from(logprobs),
     })),
     format: chart === 'rank' ? (value) => count(Math.round(10 ** -value)) : (value) => signed(value, 1),

@@ -2,7 +2,6 @@
 import { css, html, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
 import type {
-  LogitLens,
   LogitLensTable,
   MemoryGroups,
   SimilarMemories,
@@ -15,6 +14,7 @@ import type {
   MemoriesMethods,
   MemoriesPage,
   MemoriesState,
+  ShownLens,
   ShownMemories,
   ShownTriggers,
 } from '../../extension/protocol/memoriesView';
@@ -64,7 +64,7 @@ const UNCHANGED: Partial<Record<MemoriesPage, string>> = {
 /** What the host keeps until it is looked at. */
 interface Results {
   memories: ShownMemories | null;
-  lens: LogitLens | null;
+  lens: ShownLens | null;
   text: LogitLensTable | null;
   groups: MemoryGroups | null;
   search: ValueSearch | null;
