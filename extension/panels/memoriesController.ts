@@ -17,6 +17,7 @@ import type {
   MemoryGroups,
   SimilarMemories,
   TriggerText,
+  ValueClusters,
   ValueSearch,
   ValueWords,
 } from '../protocol/ffn';
@@ -55,8 +56,9 @@ const PREDICTIONS = 5;
 /** Switched off one by one. */
 const CANDIDATES = 200;
 const MOST_FOUND = 200;
-/** Of each group. */
+/** Of each group or cluster. */
 const MEMBERS = 12;
+const CLUSTERS = 100;
 const MOST_SIMILAR = 10;
 /** Lines of a treebank above the words of a sentence. */
 const MOST_COMMENTS = 50;
@@ -78,6 +80,7 @@ export class MemoriesController implements vscode.Disposable {
     memory: new Answer<ValueWords>(this.fire),
   };
   private readonly similar = new Answer<SimilarMemories>(this.fire);
+  private readonly clusters = new Answer<ValueClusters>(this.fire);
   private readonly triggers: TriggerWork;
   private look: MemoriesLook;
   private lastModel: string | undefined;
@@ -147,6 +150,7 @@ export class MemoriesController implements vscode.Disposable {
         groups: revisionOf('groups'),
         search: revisionOf('search'),
         memory: revisionOf('memory'),
+        clusters: this.clusters.revision,
         triggers: this.triggers.revisionOf(look.memory),
         similar: this.similar.revision,
       },
@@ -170,6 +174,8 @@ export class MemoriesController implements vscode.Disposable {
     text: () => this.answers.text.result,
     groups: () => this.answers.groups.result,
     search: () => this.answers.search.result,
+    clusters: () => this.clusters.result,
+    findClusters: () => this.findClusters(),
     memory: () => this.answers.memory.result,
     triggers: () => this.triggers.of(this.look.memory),
     similar: () => this.similar.result,
@@ -265,6 +271,7 @@ export class MemoriesController implements vscode.Disposable {
   dispose(): void {
     this.input.clear();
     this.similar.clear();
+    this.clusters.clear();
     for (const answer of Object.values(this.answers)) answer.clear();
     for (const subscription of this.subscriptions) subscription.dispose();
     this.changed.dispose();
@@ -275,7 +282,7 @@ export class MemoriesController implements vscode.Disposable {
     const { page } = this.look;
     if (page === 'names') return [];
     if (page === 'memory') return [this.answers.memory, this.similar];
-    return page === 'search' ? [this.answers.search] : [this.input, this.answers[page]];
+    return page === 'search' ? [this.answers.search, this.clusters] : [this.input, this.answers[page]];
   }
 
   private get hasContent(): boolean {
@@ -315,6 +322,7 @@ export class MemoriesController implements vscode.Disposable {
       return;
     }
     this.lastModel = id;
+    this.clusters.clear();
     // Layers, memories and ids of words of another model are others.
     this.look = { ...this.look, layer: null, word: null, watch: [], steps: null, search: [], memory: null };
     void this.names.read(this.library.selected?.ref);
@@ -366,6 +374,7 @@ export class MemoriesController implements vscode.Disposable {
       | 'logitLensTable'
       | 'memoryGroups'
       | 'value'
+      | 'valueClusters'
       | 'valueSearch'
       | 'similarMemories'
       | 'inputTokens',
@@ -475,6 +484,13 @@ export class MemoriesController implements vscode.Disposable {
     );
   }
 
+  private async findClusters(): Promise<void> {
+    const model = this.library.require().ref;
+    await this.clusters.want(this.key('clusters'), (options) =>
+      this.request('valueClusters', { model, clusters: CLUSTERS, words: WORDS, members: MEMBERS, seed: 0 }, options),
+    );
+  }
+
   private async updateMemory(): Promise<void> {
     const { memory } = this.look;
     if (memory === null) {
@@ -513,6 +529,7 @@ export class MemoriesController implements vscode.Disposable {
     const { name, result, rows } = memoriesExport(
       this.look.page,
       {
+        clusters: this.clusters.result,
         ...{ memories: memories.result, lens: lens.result, text: text.result, groups: groups.result },
         ...{ search: search.result, memory: memory.result, triggers: this.triggers.of(this.look.memory) },
       },

@@ -1,6 +1,14 @@
 /** What is exported of a page of the Memories view. Pure. */
 import { LensError } from '../protocol/errors';
-import type { LogitLens, LogitLensTable, MemoryGroups, ScoredWord, ValueSearch, ValueWords } from '../protocol/ffn';
+import type {
+  LogitLens,
+  LogitLensTable,
+  MemoryGroups,
+  ScoredWord,
+  ValueClusters,
+  ValueSearch,
+  ValueWords,
+} from '../protocol/ffn';
 import { neuronName } from '../protocol/format';
 import type { MemoriesPage, MemoryName, ShownLens, ShownMemories, ShownTriggers } from '../protocol/memoriesView';
 import type { Cell, Rows } from './export';
@@ -11,6 +19,7 @@ export interface MemoriesResults {
   text: LogitLensTable | null;
   groups: MemoryGroups | null;
   search: ValueSearch | null;
+  clusters: ValueClusters | null;
   memory: ValueWords | null;
   triggers: ShownTriggers | null;
 }
@@ -23,7 +32,7 @@ interface Named {
 /** `name`: of a file. Throws `bad-input` when the page has nothing yet. */
 export function memoriesExport(
   page: MemoriesPage,
-  { memories, lens, text, groups, search, memory, triggers }: MemoriesResults,
+  { memories, lens, text, groups, search, clusters, memory, triggers }: MemoriesResults,
   named: Named,
 ): { name: string; result: unknown; rows: Rows } {
   switch (page) {
@@ -41,6 +50,8 @@ export function memoriesExport(
       break;
     case 'search':
       if (search !== null) return { name: 'values', result: search, rows: searchRows(search, named.names) };
+      if (clusters !== null)
+        return { name: 'value-clusters', result: clusters, rows: clusterRows(clusters, named.names) };
       break;
     case 'memory':
       if (memory !== null)
@@ -132,6 +143,18 @@ const searchRows = ({ model, words, direction, hits }: ValueSearch, names: reado
     listed(first),
   ]),
 ];
+
+/** The words of each cluster's centre, then its members. */
+function* clusterRows({ model, clusters }: ValueClusters, names: readonly MemoryName[]): Generator<Cell[]> {
+  yield ['model', 'cluster', 'size', 'cohesion', 'kind', 'token', 'layer', 'neuron', 'name', 'number'];
+  for (const [at, { size, cohesion, promoted, suppressed, members }] of clusters.entries()) {
+    const own = [model, at + 1, size, cohesion];
+    for (const { token, score } of promoted) yield [...own, 'promotes', token, null, null, '', score];
+    for (const { token, score } of suppressed) yield [...own, 'suppresses', token, null, null, '', score];
+    for (const { layer, neuron, cosine } of members)
+      yield [...own, 'memory', '', layer, neuron, nameOf(names, layer, neuron), cosine];
+  }
+}
 
 const wordRows = ({ model, layer, neuron, promoted, suppressed }: ValueWords): Cell[][] => [
   ['model', 'layer', 'neuron', 'direction', 'rank', 'id', 'token', 'score'],

@@ -12,6 +12,7 @@ import type {
   NeuronTriggers,
   SimilarMemories,
   TriggersState,
+  ValueClusters,
   ValueSearch,
   ValueWords,
 } from './ffn';
@@ -112,7 +113,7 @@ export interface MemoriesState extends LoadState {
   /** The words of the document are coloured by the memory's activation. */
   inDocument: boolean;
   /** Another number for every other result; 0: there is none. */
-  revision: Record<Exclude<MemoriesPage, 'names'> | 'triggers' | 'similar', number>;
+  revision: Record<Exclude<MemoriesPage, 'names'> | 'clusters' | 'triggers' | 'similar', number>;
 }
 
 /** method → [parameters, result] */
@@ -125,6 +126,9 @@ export interface MemoriesMethods extends InterventionMethods {
   text: [null, LogitLensTable | null];
   groups: [null, MemoryGroups | null];
   search: [null, ValueSearch | null];
+  clusters: [null, ValueClusters | null];
+  /** Puts the values of all layers into clusters; they stand where no word is looked for. */
+  findClusters: [null, null];
   memory: [null, ValueWords | null];
   triggers: [null, ShownTriggers | null];
   similar: [null, SimilarMemories | null];

@@ -20,7 +20,16 @@ const INPUT: InputTokens = {
   window: { range: { start: 0, end: 16 }, tokens: 6, truncatedStart: false, truncatedEnd: false },
   ...{ causal: false, mask: '[MASK]' },
 };
-const NONE = { memories: null, lens: null, text: null, groups: null, search: null, memory: null, triggers: null };
+const NONE = {
+  memories: null,
+  lens: null,
+  text: null,
+  groups: null,
+  clusters: null,
+  search: null,
+  memory: null,
+  triggers: null,
+};
 const NAMES = [{ layer: 1, neuron: 2, name: 'years', tags: ['time', 'x'] }];
 
 describe('memories view, plan and export', () => {

@@ -16,6 +16,7 @@ const STATES = [
     'text-entropy',
     'search',
     'search-several',
+    'search-clusters',
     'search-none',
   ],
   ...[
@@ -82,6 +83,18 @@ describe('memories view', function () {
     await open('groups');
     await page.getByRole('combobox', { name: 'Groups' }).selectOption('6');
     assert.deepEqual(await requestsOf(page, 'look'), [{ groups: 6 }]);
+  });
+
+  it('puts values into clusters when it is asked to, and opens a memory of one', async () => {
+    await open('search-empty');
+    await page.getByRole('button', { name: 'clusters' }).click();
+    assert.equal((await requestsOf(page, 'findClusters')).length, 1);
+    await open('search-clusters');
+    assert.equal(await page.getByRole('region', { name: /^Cluster / }).count(), 20);
+    await page.getByRole('button', { name: 'Show all 30 clusters' }).click();
+    assert.equal(await page.getByRole('region', { name: /^Cluster / }).count(), 30);
+    await page.getByRole('region', { name: 'Cluster 1', exact: true }).getByRole('button').first().click();
+    assert.deepEqual(await requestsOf(page, 'look'), [{ page: 'memory', memory: { layer: 0, neuron: 1518 } }]);
   });
 
   it('goes through the memories and their actions by keyboard', async () => {

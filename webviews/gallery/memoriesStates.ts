@@ -10,6 +10,7 @@ import type {
   ScoredWord,
   SimilarMemories,
   TriggerText,
+  ValueClusters,
   ValueSearch,
   ValueWords,
   WatchedToken,
@@ -316,6 +317,28 @@ function groupsOf(count: number): MemoryGroups {
   };
 }
 
+function clustersOf(count: number): ValueClusters {
+  const word = (at: number): ScoredWord => {
+    const token = WORDS[at % WORDS.length] as string;
+    return { id: idOf(token), token, text: token, score: 1.2 - 0.1 * (at % 8) };
+  };
+  return {
+    ...{ model: MODEL, values: 36_864, cohesion: 0.31, notes: [], elapsed: 42_000 },
+    method:
+      'spherical k-means of the values’ directions, seed 0; words of a centre, as long as a value is on average, W_U·(t(v) − t(0))',
+    clusters: Array.from({ length: count }, (_, at) => ({
+      size: 900 - 8 * at,
+      cohesion: 0.42 - 0.002 * at,
+      layers: Int32Array.from({ length: 12 }, (__, layer) => Math.max(0, 300 - 60 * Math.abs(layer - (at % 12)))),
+      promoted: Array.from({ length: 8 }, (__, index) => word(at + index)),
+      suppressed: Array.from({ length: 8 }, (__, index) => word(at + 9 + index)),
+      members: Array.from({ length: 12 }, (__, member) => ({
+        ...{ layer: (at + member) % 12, neuron: (1518 * (member + 1) * (at + 1)) % 3072, cosine: 0.8 - 0.02 * member },
+      })),
+    })),
+  };
+}
+
 interface Parts {
   look?: Partial<MemoriesLook>;
   state?: Partial<MemoriesState>;
@@ -324,6 +347,7 @@ interface Parts {
   lens?: ShownLens | null;
   table?: LogitLensTable | null;
   groups?: MemoryGroups | null;
+  clusters?: ValueClusters | null;
   search?: ValueSearch | null;
   memory?: ValueWords | null;
   triggers?: ShownTriggers | null;
@@ -333,7 +357,7 @@ interface Parts {
 /** A host that keeps the look. */
 function shown({ look = {}, state = {}, text = TEXT, ...results }: Parts): Shown {
   const { memories: list = null, lens: states = null, table: along = null, search: found = null } = results;
-  const { groups = null, memory: one = null, triggers: texts = null, similar: like = null } = results;
+  const { groups = null, clusters = null, memory: one = null, triggers: texts = null, similar: like = null } = results;
   const input = inputOf(text);
   let present: MemoriesState = {
     status: 'ready',
@@ -361,7 +385,12 @@ function shown({ look = {}, state = {}, text = TEXT, ...results }: Parts): Shown
     inDocument: false,
     revision: {
       ...{ memories: Number(list !== null), lens: Number(states !== null), text: Number(along !== null) },
-      ...{ groups: Number(groups !== null), search: Number(found !== null), memory: Number(one !== null) },
+      ...{
+        groups: Number(groups !== null),
+        clusters: Number(clusters !== null),
+        search: Number(found !== null),
+        memory: Number(one !== null),
+      },
       ...{ triggers: Number(texts !== null), similar: Number(like !== null) },
     },
     ...state,
@@ -370,7 +399,7 @@ function shown({ look = {}, state = {}, text = TEXT, ...results }: Parts): Shown
     state: () => present,
     answers: {
       ...{ memories: () => list, lens: () => states, text: () => along, search: () => found, memory: () => one },
-      ...{ groups: () => groups, triggers: () => texts, similar: () => like },
+      ...{ groups: () => groups, clusters: () => clusters, triggers: () => texts, similar: () => like },
       look: (change) => {
         present = { ...present, look: { ...present.look, ...(change as Partial<MemoriesLook>) } };
         return null;
@@ -431,6 +460,7 @@ export const MEMORIES_STATES: Record<string, () => Shown> = {
     shown({ look: { page: 'lens', chart: 'logprob', steps: idOf('English') }, lens: { ...lens(false), before: null } }),
   text: () => shown({ look: { page: 'text' }, table: table(false) }),
   groups: () => shown({ look: { page: 'groups' }, groups: groupsOf(4) }),
+  'search-clusters': () => shown({ look: { page: 'search' }, clusters: clustersOf(30) }),
   'text-rank': () => shown({ look: { page: 'text', colour: 'rank', between: true }, table: table(true) }),
   'text-entropy': () => shown({ look: { page: 'text', colour: 'entropy' }, table: table(false) }),
   search: () =>

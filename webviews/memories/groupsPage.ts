@@ -4,12 +4,10 @@ import { customElement, property } from 'lit/decorators.js';
 import type { MemoryGroup, MemoryGroups } from '../../extension/protocol/ffn';
 import { neuronName, precise, readable, signed, visible } from '../../extension/protocol/format';
 import { wordIndices } from '../../extension/protocol/words';
-import { figure, nameOf, Page } from './page';
+import { figure, layersText, nameOf, Page, percent } from './page';
 import { shadeOf, shades } from './shades';
 
 const MOST_GROUPS = 12;
-/** Layers that are named: the rest has less. */
-const NAMED_LAYERS = 3;
 
 @customElement('lens-groups-page')
 export class GroupsPage extends Page {
@@ -98,15 +96,4 @@ export class GroupsPage extends Page {
       </p>
     </section>`;
   }
-}
-
-const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
-
-/** Where most of a group is. */
-function layersText(layers: Float32Array): string {
-  const order = [...layers.keys()]
-    .filter((layer) => (layers[layer] as number) > 0)
-    .sort((one, other) => (layers[other] as number) - (layers[one] as number));
-  const named = order.slice(0, NAMED_LAYERS).map((layer) => `layer ${layer} ${percent(layers[layer] as number)}`);
-  return named.join(', ');
 }

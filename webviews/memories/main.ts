@@ -5,6 +5,7 @@ import type {
   LogitLensTable,
   MemoryGroups,
   SimilarMemories,
+  ValueClusters,
   ValueSearch,
   ValueWords,
 } from '../../extension/protocol/ffn';
@@ -68,6 +69,7 @@ interface Results {
   text: LogitLensTable | null;
   groups: MemoryGroups | null;
   search: ValueSearch | null;
+  clusters: ValueClusters | null;
   memory: ValueWords | null;
   triggers: ShownTriggers | null;
   similar: SimilarMemories | null;
@@ -103,7 +105,17 @@ export class MemoriesView extends View<MemoriesState, MemoriesMethods> {
   ];
   private readonly results = new Kept<Results>(
     this,
-    { memories: null, lens: null, text: null, groups: null, search: null, memory: null, triggers: null, similar: null },
+    {
+      memories: null,
+      lens: null,
+      text: null,
+      groups: null,
+      search: null,
+      clusters: null,
+      memory: null,
+      triggers: null,
+      similar: null,
+    },
     (name) => this.fetch(name, null),
   );
   private readonly pending = new PendingLook<MemoriesLook>(this, (change) => this.fetch('look', change));
@@ -119,7 +131,12 @@ export class MemoriesView extends View<MemoriesState, MemoriesMethods> {
     if (changed.has('state')) this.pending.settle();
     const { page } = this.look(state);
     if (page === 'names') return;
-    const wanted = page === 'memory' ? (['memory', 'triggers', 'similar'] as const) : ([page] as const);
+    const wanted =
+      page === 'memory'
+        ? (['memory', 'triggers', 'similar'] as const)
+        : page === 'search'
+          ? (['search', 'clusters'] as const)
+          : ([page] as const);
     for (const name of wanted) this.results.need(name, state.revision[name]);
   }
 
@@ -132,7 +149,10 @@ export class MemoriesView extends View<MemoriesState, MemoriesMethods> {
     if (state === null) return nothing;
     const look = this.look(state);
     const { page } = look;
-    const none = page === 'names' ? state.names.names.length === 0 : state.revision[page] === 0;
+    const none =
+      page === 'names'
+        ? state.names.names.length === 0
+        : state.revision[page] + (page === 'search' ? state.revision.clusters : 0) === 0;
     const actions: HeaderAction[] = [
       { name: 'refresh', icon: 'refresh', label: 'Run Again', disabled: none && page !== 'names' },
       {
@@ -299,6 +319,7 @@ export class MemoriesView extends View<MemoriesState, MemoriesMethods> {
           .state=${state}
           .look=${look}
           .result=${kept.search}
+          .clusters=${kept.clusters}
         ></lens-search-page>`;
       case 'memory':
         return html`<lens-memory-page

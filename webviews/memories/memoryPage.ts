@@ -10,7 +10,7 @@ import type { BarRow } from '../common/barList';
 import '../common/status';
 import './bars';
 import type { BarsPicture } from './bars';
-import { changeOf, figure, memoryTitle, nameOf, Page } from './page';
+import { changeOf, figure, memoryTitle, nameOf, Page, percent } from './page';
 import './triggerList';
 
 const SHOWN = 15;
@@ -241,8 +241,6 @@ export class MemoryPage extends Page {
       ${notes.map((note) => html`<p class="quiet">${visible(note)}</p>`)}`;
   }
 }
-
-const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
 function histogramOf({ histogram: { width, first, counts } }: ActivationDistribution): BarsPicture {
   const edge = (bin: number): string => signed((first + bin) * width, width < 0.1 ? 2 : 1);

@@ -58,3 +58,17 @@ export const wordTitle = (token: string, score: number): string => {
 
 export const memoryTitle = (memory: NeuronRef): string =>
   `${neuronName(memory)}: neuron ${memory.neuron} of layer ${memory.layer}, from 0`;
+
+export const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+
+/** Layers that are named: the rest has less. */
+const NAMED_LAYERS = 3;
+
+/** Where most of something is, from its share in each layer [L]. */
+export function layersText(shares: Float32Array): string {
+  const order = [...shares.keys()]
+    .filter((layer) => (shares[layer] as number) > 0)
+    .sort((one, other) => (shares[other] as number) - (shares[one] as number));
+  const named = order.slice(0, NAMED_LAYERS).map((layer) => `layer ${layer} ${percent(shares[layer] as number)}`);
+  return named.join(', ');
+}

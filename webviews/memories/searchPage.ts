@@ -1,9 +1,11 @@
 /** The memories whose values write a word, or several. */
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
-import type { ValueSearch } from '../../extension/protocol/ffn';
+import type { ValueClusters, ValueSearch } from '../../extension/protocol/ffn';
 import { count, precise, readable, visible } from '../../extension/protocol/format';
+import type { NeuronRef } from '../../extension/protocol/interventions';
 import '../common/chips';
+import './clusterList';
 import './memoryList';
 import type { MemoryAction, MemoryRow } from './memoryList';
 import { changeOf, figure, nameOf, Page } from './page';
@@ -19,6 +21,7 @@ const ITEMS = [
 @customElement('lens-search-page')
 export class SearchPage extends Page {
   @property({ attribute: false }) result: ValueSearch | null = null;
+  @property({ attribute: false }) clusters: ValueClusters | null = null;
 
   override render(): TemplateResult {
     const { look, result } = this;
@@ -50,9 +53,23 @@ export class SearchPage extends Page {
       ${
         look.search.length === 0
           ? html`<p class="quiet">
-              Which memories of all layers write a word: give one or several. The first time, the words of every value
-              are computed and kept on disk, which takes a minute or so and can be stopped and gone on with.
-            </p>`
+                Which memories of all layers write a word: give one or several. The first time, the words of every value
+                are computed and kept on disk, which takes a minute or so and can be stopped and gone on with.
+              </p>
+              ${
+                this.clusters === null
+                  ? html`<p class="quiet">
+                      Without a word: values of all layers that point the same way, in
+                      <button class="link" @click=${() => this.host.ask('findClusters', null)}>clusters</button>, which
+                      takes a minute or so, too.
+                    </p>`
+                  : html`<lens-cluster-list
+                      .result=${this.clusters}
+                      .names=${this.state.names.names}
+                      @memory=${(event: CustomEvent<NeuronRef>) =>
+                        this.host.look({ page: 'memory', memory: event.detail })}
+                    ></lens-cluster-list>`
+              }`
           : result === null
             ? nothing
             : this.hits(result)
