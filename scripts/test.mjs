@@ -117,9 +117,9 @@ const SUITES = {
   lint: check(node('node_modules/eslint/bin/eslint.js', '.', '--max-warnings', '0'), 5 * MINUTE),
   format: check(node('node_modules/prettier/bin/prettier.cjs', '--check', '.', '--log-level', 'warn'), 5 * MINUTE),
   unit: suite('unit', mocha('unit', 20_000), 10 * MINUTE),
-  engine: suite('engine', mocha('engine', 120_000), 20 * MINUTE),
+  engine: suite('engine', mocha('engine', 120_000), 30 * MINUTE),
   webview: suite('webview', mocha('webview', 60_000), 20 * MINUTE),
-  host: suite('host', hostCommand, 10 * MINUTE),
+  host: suite('host', hostCommand, 15 * MINUTE),
   e2e: suite('e2e', mocha('e2e', 300_000), 20 * MINUTE),
   parity: suite('parity', mocha('parity', 300_000), 20 * MINUTE),
 };
