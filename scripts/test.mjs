@@ -120,7 +120,7 @@ const SUITES = {
   engine: suite('engine', mocha('engine', 120_000), 30 * MINUTE),
   webview: suite('webview', mocha('webview', 60_000), 20 * MINUTE),
   host: suite('host', hostCommand, 15 * MINUTE),
-  e2e: suite('e2e', mocha('e2e', 300_000), 20 * MINUTE),
+  e2e: suite('e2e', mocha('e2e', 300_000), 30 * MINUTE),
   parity: suite('parity', mocha('parity', 300_000), 20 * MINUTE),
 };
 
