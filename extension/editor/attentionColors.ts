@@ -17,18 +17,8 @@ import { LensError } from '../protocol/errors';
 import { headName, modelName, precise, probability, shortened } from '../protocol/format';
 import { coloredWords, stepFrom, unitAt, type ColoredWord } from './attentionScale';
 import { rangeOf } from './document';
-import { shadeDecorations, type Shade } from './shades';
+import { shadeDecorations, WEIGHT_SHADES } from './shades';
 
-/** In high contrast, where backgrounds are transparent, lines under the words say it. */
-const SHADES: readonly Shade[] = [
-  { line: 'dotted', width: 1 },
-  { line: 'dotted', width: 2 },
-  { line: 'dashed', width: 1 },
-  { line: 'dashed', width: 2 },
-  { line: 'solid', width: 1 },
-  { line: 'solid', width: 2 },
-  { line: 'double', width: 3 },
-];
 const MAX_WORD = 40;
 
 export interface AttentionShown {
@@ -59,7 +49,7 @@ export class AttentionColors implements vscode.Disposable {
     private readonly library: ModelLibrary,
     private readonly shared: SharedSubject,
   ) {
-    this.decorations = shadeDecorations('attention', SHADES);
+    this.decorations = shadeDecorations('attention', WEIGHT_SHADES);
     this.targetDecoration = vscode.window.createTextEditorDecorationType({
       outline: '1px solid',
       outlineColor: new vscode.ThemeColor('onnxLens.attentionTarget'),

@@ -16,18 +16,8 @@ import type { NeuronRef } from '../protocol/interventions';
 import { placeIn } from '../protocol/places';
 import { attentionStep, stepFrom } from './attentionScale';
 import { documentName } from './document';
-import { shadeDecorations, type Shade } from './shades';
+import { shadeDecorations, WEIGHT_SHADES } from './shades';
 
-/** In high contrast, where backgrounds are transparent, lines under the words say it. */
-const SHADES: readonly Shade[] = [
-  { line: 'dotted', width: 1 },
-  { line: 'dotted', width: 2 },
-  { line: 'dashed', width: 1 },
-  { line: 'dashed', width: 2 },
-  { line: 'solid', width: 1 },
-  { line: 'solid', width: 2 },
-  { line: 'double', width: 3 },
-];
 /** Sentences of a document that are coloured. */
 const MOST_SENTENCES = 1_000;
 
@@ -59,7 +49,7 @@ export class MemoryColors implements vscode.Disposable {
     private readonly engine: EngineService,
     private readonly library: ModelLibrary,
   ) {
-    this.decorations = shadeDecorations('memory', SHADES);
+    this.decorations = shadeDecorations('memory', WEIGHT_SHADES);
     this.legend = vscode.window.createStatusBarItem('onnxLens.memory', vscode.StatusBarAlignment.Right, 87);
     this.legend.name = vscode.l10n.t('ONNX Lens Memory');
     this.legend.command = COMMANDS.hideMemoryInDocument;
@@ -185,9 +175,9 @@ export class MemoryColors implements vscode.Disposable {
     else {
       tooltip.appendText(vscode.l10n.t('How much memory {0} fires at each word.', name));
       tooltip.appendCodeblock(
-        SHADES.map((_, at) => `${'█'.repeat(at + 1).padEnd(7)}  ≥ ${signed(stepFrom(at + 1, current.largest))}`).join(
-          '\n',
-        ),
+        WEIGHT_SHADES.map(
+          (_, at) => `${'█'.repeat(at + 1).padEnd(7)}  ≥ ${signed(stepFrom(at + 1, current.largest))}`,
+        ).join('\n'),
         'text',
       );
     }

@@ -7,6 +7,17 @@ export interface Shade {
   width: number;
 }
 
+/** The steps of attentionScale.ts. In high contrast, where backgrounds are transparent, lines under the words say it. */
+export const WEIGHT_SHADES: readonly Shade[] = [
+  { line: 'dotted', width: 1 },
+  { line: 'dotted', width: 2 },
+  { line: 'dashed', width: 1 },
+  { line: 'dashed', width: 2 },
+  { line: 'solid', width: 1 },
+  { line: 'solid', width: 2 },
+  { line: 'double', width: 3 },
+];
+
 /** A decoration a step, weakest first; the colours are `onnxLens.{name}1` … and `onnxLens.{name}Line`. */
 export const shadeDecorations = (name: string, shades: readonly Shade[]): vscode.TextEditorDecorationType[] =>
   shades.map(({ line, width }, step) =>

@@ -1,5 +1,4 @@
 /** `lens memory-stats`: what memories do over a corpus. */
-import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import {
   memoryStatsResult,
@@ -13,7 +12,7 @@ import { findModel } from './catalog';
 import type { Command, Output } from './commands';
 import { decimal, wholeNumber } from './options';
 import { CORPUS, sourcesOf } from './sources';
-import { numberOf, OUT, readSavedAs, RESUME, saver, SHARD, shardOf, skippedText } from './states';
+import { mergedOf, numberOf, OUT, readSavedAs, RESUME, resumeOf, saver, SHARD, shardOf, skippedText } from './states';
 import { table, visible } from './table';
 import { LIMIT, THRESHOLD } from './triggersCommand';
 import { CACHE, cacheOf } from './valuesCommand';
@@ -39,21 +38,13 @@ export const memoryStatsCommand: Command = {
   async run({ positionals, options, ask }) {
     const [first, ...names] = positionals;
     const save = saver<Saved>(options);
-    if (first === 'merge' && !existsSync(first)) {
-      const [state, ...rest] = names.map(readState);
-      if (state === undefined)
-        throw new LensError(
-          'bad-input',
-          'No state was named.',
-          'Write lens memory-stats merge STATE…, files that --out wrote.',
-        );
-      const merged = rest.reduce(mergeMemoryStats, state);
+    const merged = mergedOf('memory-stats', positionals, readState, mergeMemoryStats);
+    if (merged !== null) {
       await save.now({ kind: KIND, ...merged });
       return output(memoryStatsResult(merged, 0));
     }
     if (first === undefined || names.length === 0)
       throw new LensError('bad-input', 'A model and a corpus must be named.', 'Write lens memory-stats MODEL FILE…');
-    const resume = options['resume'];
     const result = await ask(
       'memoryStats',
       {
@@ -62,7 +53,7 @@ export const memoryStatsCommand: Command = {
         seed: wholeNumber(options, 'seed', 0),
         ...numberOf(options, 'limit'),
         ...shardOf(options),
-        ...(resume === undefined ? {} : { resume: readState(String(resume)) }),
+        ...resumeOf(options, readState),
       },
       ({ memoryStats }) => {
         if (memoryStats !== undefined) save.later(() => ({ kind: KIND, ...memoryStats.state }));

@@ -1,5 +1,5 @@
 /** Work over a corpus in shards: what was found so far is written to a file, gone on from, and put together. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { replaceFile } from '../../extension/files/replaceFile';
 import { LensError } from '../../extension/protocol/errors';
@@ -60,6 +60,28 @@ export function readSavedAs(file: string, kind: string): Record<string, unknown>
   const state = readSaved(file);
   if (state.kind === kind) return state;
   throw new LensError('bad-input', `${file} holds ${state.kind}, not ${kind}.`, 'Name a file that --out wrote.');
+}
+
+/** The state that `--resume` names, where it is given. */
+export const resumeOf = <S>(options: OptionValues, read: (file: string) => S): { resume?: S } =>
+  options['resume'] === undefined ? {} : { resume: read(String(options['resume'])) };
+
+/** `merge STATE…` as the first of the names: the states as one; null: it is not asked for. Throws `bad-input` without a state. */
+export function mergedOf<S>(
+  command: string,
+  [first, ...names]: readonly string[],
+  read: (file: string) => S,
+  merge: (one: S, other: S) => S,
+): S | null {
+  if (first !== 'merge' || existsSync(first)) return null;
+  const [state, ...rest] = names.map(read);
+  if (state === undefined)
+    throw new LensError(
+      'bad-input',
+      'No state was named.',
+      `Write lens ${command} merge STATE…, files that --out wrote.`,
+    );
+  return rest.reduce(merge, state);
 }
 
 /** Writes states to `--out`, now and then while the work goes on, one after the other. */

@@ -1,5 +1,4 @@
 /** `lens triggers`: the texts of a corpus that fire memories most. */
-import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import {
   mergeTriggersStates,
@@ -20,7 +19,7 @@ import { findModel } from './catalog';
 import type { Command, Output } from './commands';
 import { decimal, stringList, wholeNumber, type OptionSpec } from './options';
 import { CORPUS, sourcesOf } from './sources';
-import { numberOf, OUT, readSavedAs, RESUME, saver, SHARD, shardOf, skippedText } from './states';
+import { mergedOf, numberOf, OUT, readSavedAs, RESUME, resumeOf, saver, SHARD, shardOf, skippedText } from './states';
 import { table } from './table';
 import { neuronOf } from './valuesCommand';
 
@@ -65,15 +64,8 @@ export const triggersCommand: Command = {
     const [first, ...names] = positionals;
     const save = saver<Saved>(options);
     const end = options['smallest'] === true ? 'smallest' : 'largest';
-    if (first === 'merge' && !existsSync(first)) {
-      const [state, ...rest] = names.map(readState);
-      if (state === undefined)
-        throw new LensError(
-          'bad-input',
-          'No state was named.',
-          'Write lens triggers merge STATE…, files that --out wrote.',
-        );
-      const merged = rest.reduce(mergeTriggersStates, state);
+    const merged = mergedOf('triggers', positionals, readState, mergeTriggersStates);
+    if (merged !== null) {
       await save.now({ kind: KIND, ...merged });
       return output(triggersResult(merged, 0), end);
     }
@@ -86,7 +78,6 @@ export const triggersCommand: Command = {
         'A model, a corpus and a memory must be named.',
         'Write lens triggers MODEL FILE… --neuron 9.1234',
       );
-    const resume = options['resume'];
     const result = await ask(
       'triggers',
       {
@@ -95,7 +86,7 @@ export const triggersCommand: Command = {
         threshold: decimal(options, 'threshold', ACTIVE_THRESHOLD),
         ...numberOf(options, 'limit'),
         ...shardOf(options),
-        ...(resume === undefined ? {} : { resume: readState(String(resume)) }),
+        ...resumeOf(options, readState),
       },
       ({ triggers }) => {
         if (triggers !== undefined) save.later(() => ({ kind: KIND, ...triggers.state }));

@@ -3,12 +3,17 @@
  * which of them are done. However large the corpus is, no more is remembered than one number.
  */
 import type { CorpusSource } from '../../../protocol/attention';
+import type { Progress } from '../../../protocol/engine';
 import { LensError } from '../../../protocol/errors';
 import type { DoneShard } from '../../../protocol/ffn';
+import { count, counted } from '../../../protocol/format';
 import type { Internals } from '../../session/internals';
+import type { RunContext } from '../../session/languageModel';
+import { PROGRESS_MS } from '../attention/corpus';
+import { fieldsOf, listOf, SkipList, unfit, wholeNumber } from '../attention/headState';
 import { textRow, type TextRow } from '../embeddings/texts';
 import { throwIfCancelled } from '../forward';
-import { fieldsOf, listOf, unfit, wholeNumber } from '../attention/headState';
+import type { TracedRun } from '../runs';
 import { corpusSentences, type CorpusSentence } from './sentences';
 
 export interface ScanParams {
@@ -24,40 +29,54 @@ export interface ScannedSentence extends TextRow {
   content: number[];
 }
 
+/** What every scan keeps of itself in its state. */
+export interface ScanState {
+  done: DoneShard[];
+  sentences: number;
+  /** That were looked at. */
+  tokens: number;
+  skipped: { name: string; why: string }[];
+}
+
 const WHOLE = { index: 0, of: 1 };
 /** Sentences that are passed over before a cancel is looked for. */
 const HEARING = 256;
 
-export class SentenceScan {
+/** Adds what is found to `state`, which may hold what was done before, of this shard or of others. */
+export class SentenceScan<S extends ScanState> {
+  private readonly skipped: SkipList;
+  private readonly done: readonly DoneShard[];
   private counted = 0;
   private handedOut = 0;
   private finished = 0;
   private readonly from: number;
   private readonly shard: { index: number; of: number };
 
-  /** `done`: what was done before, of this shard or of others. Throws `bad-input` for a shard that overlaps with others. */
+  /** Throws `bad-input` for a shard that overlaps with others. */
   constructor(
     private readonly model: Pick<Internals, 'tokenizer' | 'info'>,
     private readonly params: ScanParams,
-    private readonly done: readonly DoneShard[],
+    private readonly state: S,
   ) {
     this.shard = params.shard ?? WHOLE;
-    const own = done.find((each) => isSame(each, this.shard));
+    this.done = state.done;
+    this.skipped = new SkipList(state.skipped);
+    const own = this.done.find((each) => isSame(each, this.shard));
     this.from = own?.next ?? 0;
-    if (own === undefined && done.some((each) => overlaps(each, this.shard)))
+    if (own === undefined && this.done.some((each) => overlaps(each, this.shard)))
       throw unfit('some of its sentences belong to this shard too');
   }
 
   /** Those that are wanted. A cancel is heard. */
-  async *rows(skip: (name: string, why: string) => void, signal: AbortSignal): AsyncGenerator<ScannedSentence> {
+  async *rows(signal: AbortSignal): AsyncGenerator<ScannedSentence> {
     const { sources, limit = Infinity } = this.params;
-    for await (const sentence of corpusSentences(sources, skip)) {
+    for await (const sentence of corpusSentences(sources, (name, why) => this.skipped.add(name, why))) {
       const { index } = sentence;
       if (index % HEARING === 0) throwIfCancelled(signal);
       if (index >= limit) return;
       this.counted = index + 1;
       if (index < this.from || index % this.shard.of !== this.shard.index) continue;
-      const row = this.tokensOf(sentence, skip);
+      const row = this.tokensOf(sentence);
       if (row === null) continue;
       const content = row.tokens.flatMap(({ special, range }, token) => (special || range === null ? [] : [token]));
       if (content.length === 0) continue;
@@ -67,29 +86,61 @@ export class SentenceScan {
   }
 
   /** Null, and told, when there is no token in it. */
-  private tokensOf({ text, source, lines }: CorpusSentence, skip: (name: string, why: string) => void): TextRow | null {
+  private tokensOf({ text, source, lines }: CorpusSentence): TextRow | null {
     try {
       return textRow(this.model, text);
     } catch (thrown) {
       const error = LensError.from(thrown);
       if (error.code === 'internal') throw thrown;
-      skip(this.params.sources[source]?.name ?? '', `line ${lines[0]?.line}: ${error.message}`);
+      this.skipped.add(this.params.sources[source]?.name ?? '', `line ${lines[0]?.line}: ${error.message}`);
       return null;
     }
   }
 
-  /** So many of those that were handed out are done. */
-  finish(count: number): void {
-    this.finished += count;
+  /**
+   * Adds run after run. Now and then how far it is is told, with the state as far as `partial` shows it where that can be gone on from.
+   * Throws `bad-input` for a corpus without a sentence.
+   */
+  async addAll<T extends ScannedSentence>(
+    runs: AsyncIterable<TracedRun<T>>,
+    add: (run: TracedRun<T>) => Promise<void> | void,
+    progress: RunContext['progress'],
+    partial: (state: S) => Partial<Progress>,
+  ): Promise<void> {
+    const { state } = this;
+    const { sources, limit } = this.params;
+    let told = performance.now();
+    for await (const run of runs) {
+      await add(run);
+      this.finished += run.items.length;
+      if (performance.now() - told < PROGRESS_MS) continue;
+      told = performance.now();
+      const source = Math.max(...run.items.map(({ sentence }) => sentence.source));
+      const message = `${counted(state.sentences, 'sentence')}, ${count(state.tokens)} tokens`;
+      const fraction = limit === undefined ? source / sources.length : Math.min(1, this.counted / limit);
+      // Between these, not all that was found belongs to sentences that are done.
+      const whole = this.note();
+      progress({ message, fraction, ...(whole ? partial(structuredClone(state)) : {}) });
+    }
+    this.note();
+    if (this.counted > 0) return;
+    throw new LensError(
+      'bad-input',
+      `There is no sentence in ${counted(sources.length, 'text')}${this.skipped.first}.`,
+      'Choose text files in UTF-8, or a treebank.',
+    );
   }
 
-  /** Sentences of the corpus up to now, whoever works on them. */
-  get seen(): number {
-    return this.counted;
+  /** Writes into the state what is done; false while some sentences before the last one that was handed out are not. */
+  private note(): boolean {
+    const { shardsDone } = this;
+    this.state.skipped = this.skipped.list;
+    if (shardsDone === null) return false;
+    this.state.done = shardsDone;
+    return true;
   }
 
-  /** Shards with what is done of them; null while some before the last one that was handed out are not. */
-  get progress(): DoneShard[] | null {
+  private get shardsDone(): DoneShard[] | null {
     if (this.finished < this.handedOut) return null;
     const next = Math.max(this.from, this.counted);
     return [...this.done.filter((each) => !isSame(each, this.shard)), { ...this.shard, next }];

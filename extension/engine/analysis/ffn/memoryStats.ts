@@ -5,15 +5,12 @@
  */
 import type { MemoryStatsParams, MemoryStatsResult, MemoryStatsState } from '../../../protocol/ffn';
 import { LensError } from '../../../protocol/errors';
-import { count, counted } from '../../../protocol/format';
 import type { Anatomy } from '../../anatomy/anatomy';
 import { behindFfn, type Block } from '../../anatomy/blocks';
 import { blockHook } from '../../anatomy/hooks';
 import type { Activation, Internals, Trace } from '../../session/internals';
 import { requireHead, type RunContext } from '../../session/languageModel';
 import { quantisesActivations } from '../attention/changedRuns';
-import { PROGRESS_MS } from '../attention/corpus';
-import { SkipList } from '../attention/headState';
 import { SentenceScan, type ScannedSentence } from '../corpora/scan';
 import { TOKENS_PER_RUN } from '../forward';
 import { isCausal } from '../predicted';
@@ -70,50 +67,27 @@ export async function memoryStats(
     notes: [...notes, ...normNotes(anatomy)],
   };
   const state = resume === undefined ? newMemoryStats(what, known) : { ...readMemoryStats(resume, what), ...known };
-  const scan = new SentenceScan(model, params, state.done);
-  const skipped = new SkipList(state.skipped);
+  const scan = new SentenceScan(model, params, state);
   const width = (await model.weight('blocks.0.mlp.W_out')).dims[1] as number;
   const nothing = await scoresOfNothing(model, width);
   const reading: Reading = { model, anatomy, sources: states, neurons, nothing, context };
 
-  let last = performance.now();
-  const rows = withMasks(
-    model,
-    scan.rows((name, why) => skipped.add(name, why), signal),
-    seed,
-  );
   const hooks = [...new Set([...states.flatMap((each) => each.hooks), ...ffnHooks(layers)])];
   const perToken = 4 * (layers * neurons + (hooks.length - layers) * width);
   const fits = (batch: number, length: number): boolean =>
     batch * length <= TOKENS_PER_RUN && batch * length * perToken <= BYTES_PER_RUN && !quantisesActivations(anatomy);
   let isProven = false;
-  for await (const { items, trace } of tracedRuns(model, rows, hooks, fits, signal, { only: true })) {
-    if (!isProven) await proveHead(reading, items[0] as Read);
-    isProven = true;
-    for (const [row, item] of items.entries()) addActivations(state, reading, item, trace, row);
-    await addPredictions(state, reading, items, trace);
-    scan.finish(items.length);
-    const done = scan.progress;
-    if (performance.now() - last < PROGRESS_MS) continue;
-    last = performance.now();
-    const source = Math.max(...items.map(({ sentence }) => sentence.source));
-    const message = `${counted(state.sentences, 'sentence')}, ${count(state.tokens)} tokens`;
-    const fraction = params.limit === undefined ? source / sources.length : Math.min(1, scan.seen / params.limit);
-    if (done === null) progress({ message, fraction });
-    else {
-      state.done = done;
-      state.skipped = skipped.list;
-      progress({ message, fraction, memoryStats: memoryStatsResult(structuredClone(state), last - started) });
-    }
-  }
-  state.done = scan.progress ?? state.done;
-  state.skipped = skipped.list;
-  if (scan.seen === 0)
-    throw new LensError(
-      'bad-input',
-      `There is no sentence in ${counted(sources.length, 'text')}${skipped.first}.`,
-      'Choose text files in UTF-8, or a treebank.',
-    );
+  await scan.addAll(
+    tracedRuns(model, withMasks(model, scan.rows(signal), seed), hooks, fits, signal, { only: true }),
+    async ({ items, trace }) => {
+      if (!isProven) await proveHead(reading, items[0] as Read);
+      isProven = true;
+      for (const [row, item] of items.entries()) addActivations(state, reading, item, trace, row);
+      await addPredictions(state, reading, items, trace);
+    },
+    progress,
+    (present) => ({ memoryStats: memoryStatsResult(present, performance.now() - started) }),
+  );
   return memoryStatsResult(state, performance.now() - started);
 }
 

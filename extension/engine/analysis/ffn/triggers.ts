@@ -5,14 +5,12 @@
 import type { NeuronRef, TriggersParams, TriggersResult, TriggersState, TriggerText } from '../../../protocol/ffn';
 import type { TextRange } from '../../../protocol/engine';
 import { LensError } from '../../../protocol/errors';
-import { count, counted, neuronName } from '../../../protocol/format';
+import { neuronName } from '../../../protocol/format';
 import { placeIn } from '../../../protocol/places';
 import { blockHook } from '../../anatomy/hooks';
 import type { Activation, Part, Trace, Traceable } from '../../session/internals';
 import type { RunContext } from '../../session/languageModel';
 import { quantisesActivations } from '../attention/changedRuns';
-import { PROGRESS_MS } from '../attention/corpus';
-import { SkipList } from '../attention/headState';
 import { SentenceScan, type ScannedSentence } from '../corpora/scan';
 import { TOKENS_PER_RUN } from '../forward';
 import { checkNeurons } from '../interventions';
@@ -44,51 +42,31 @@ export async function triggers(
   checkNeurons(anatomy, neurons);
   const what = { model: model.info.id, sources: sources.map(({ name }) => name), topK, threshold, neurons };
   const state = resume === undefined ? newTriggersState(what) : readTriggersState(resume, what);
-  const skipped = new SkipList(state.skipped);
-  const scan = new SentenceScan(model, params, state.done);
+  const scan = new SentenceScan(model, params, state);
   const { hooks, parts, columns } = columnsOf(neurons);
 
-  let told = started;
   // Activations that are quantised together would depend on what else is in the batch.
   const isAlone = quantisesActivations(anatomy);
   const fits = (rows: number, length: number): boolean => !isAlone && rows * length <= TOKENS_PER_RUN;
-  const rows = scan.rows((name, why) => skipped.add(name, why), signal);
-  for await (const { items, trace } of tracedRuns(model, rows, hooks, fits, signal, { parts, only: true })) {
-    for (const [place, item] of items.entries()) {
-      state.sentences++;
-      state.tokens += item.content.length;
-      for (const [index, own] of state.neurons.entries())
-        addText(
-          own,
-          item,
-          activationsOf(trace, columns[index] as Column, place, item.row.ids.length),
-          { topK, threshold },
-          model.info.id,
-        );
-    }
-    scan.finish(items.length);
-    const done = scan.progress;
-    if (performance.now() - told < PROGRESS_MS) continue;
-    told = performance.now();
-    const source = Math.max(...items.map(({ sentence }) => sentence.source));
-    const message = `${counted(state.sentences, 'sentence')}, ${count(state.tokens)} tokens`;
-    const fraction = params.limit === undefined ? source / sources.length : Math.min(1, scan.seen / params.limit);
-    // Between these, not all that was found belongs to sentences that are done.
-    if (done === null) progress({ message, fraction });
-    else {
-      state.done = done;
-      state.skipped = skipped.list;
-      progress({ message, fraction, triggers: triggersResult(structuredClone(state), told - started) });
-    }
-  }
-  state.done = scan.progress ?? state.done;
-  state.skipped = skipped.list;
-  if (scan.seen === 0)
-    throw new LensError(
-      'bad-input',
-      `There is no sentence in ${counted(sources.length, 'text')}${skipped.first}.`,
-      'Choose text files in UTF-8, or a treebank.',
-    );
+  await scan.addAll(
+    tracedRuns(model, scan.rows(signal), hooks, fits, signal, { parts, only: true }),
+    ({ items, trace }) => {
+      for (const [place, item] of items.entries()) {
+        state.sentences++;
+        state.tokens += item.content.length;
+        for (const [index, own] of state.neurons.entries())
+          addText(
+            own,
+            item,
+            activationsOf(trace, columns[index] as Column, place, item.row.ids.length),
+            { topK, threshold },
+            model.info.id,
+          );
+      }
+    },
+    progress,
+    (present) => ({ triggers: triggersResult(present, performance.now() - started) }),
+  );
   return triggersResult(state, performance.now() - started);
 }
 
