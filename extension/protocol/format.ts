@@ -92,6 +92,9 @@ export function perplexity(value: number): string {
 /** How much of a whole is done, in whole percent: 100 % only when all of it is. */
 export const share = (fraction: number): string => `${Math.floor(100 * fraction)} %`;
 
+/** 0.4231 → 42.3 % */
+export const percent = (fraction: number, digits = 1): string => `${(100 * fraction).toFixed(digits)} %`;
+
 /** A bar of `width` characters in eighths of one, for text of fixed width. */
 export function textBar(fraction: number, width: number): string {
   const eighths = Math.round(Math.min(Math.max(fraction, 0), 1) * width * 8);

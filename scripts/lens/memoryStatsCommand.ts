@@ -7,7 +7,7 @@ import {
 } from '../../extension/engine/analysis/ffn/memoryStatsState';
 import { ACTIVE_THRESHOLD, type MemoryStatsResult, type MemoryStatsState } from '../../extension/protocol/ffn';
 import { LensError } from '../../extension/protocol/errors';
-import { count, counted } from '../../extension/protocol/format';
+import { count, counted, percent } from '../../extension/protocol/format';
 import { findModel } from './catalog';
 import type { Command, Output } from './commands';
 import { decimal, wholeNumber } from './options';
@@ -64,8 +64,7 @@ export const memoryStatsCommand: Command = {
   },
 };
 
-const percent = (share: number | null, digits = 1): string =>
-  share === null ? '–' : `${(100 * share).toFixed(digits)} %`;
+const shown = (share: number | null, digits = 1): string => (share === null ? '–' : percent(share, digits));
 
 function output({ state, layers, saturatedAtInput }: MemoryStatsResult): Output {
   const { model, sentences, tokens, predictions, threshold, seed, neurons, rule, notes, skipped } = state;
@@ -79,18 +78,18 @@ function output({ state, layers, saturatedAtInput }: MemoryStatsResult): Output 
       table(
         ['layer', 'm > 0', `|m| > ${threshold}`, 'next', 'by chance', 'itself', 'by chance'],
         layers.map(({ layer, positive, active, agreement: { next, nextByChance, itself, itselfByChance } }) => [
-          ...[`${layer}`, percent(positive), percent(active)],
-          ...[next, nextByChance, itself, itselfByChance].map((share) => percent(share, 2)),
+          ...[`${layer}`, shown(positive), shown(active)],
+          ...[next, nextByChance, itself, itselfByChance].map((share) => shown(share, 2)),
         ]),
         ['right', 'right', 'right', 'right', 'right', 'right', 'right'],
       ),
       table(
         ['layer', 'no memory’s word', 'no active one’s', 'stays from here', 'lost by attention', 'lost by FFN'],
         [
-          ['input', '', '', percent(saturatedAtInput), '', ''],
+          ['input', '', '', shown(saturatedAtInput), '', ''],
           ...layers.map(({ layer, composed, composedOfActive, saturated, lostByAttention, lostByFfn }) => [
-            ...[`${layer}`, percent(composed), percent(composedOfActive)],
-            ...[percent(saturated), percent(lostByAttention), percent(lostByFfn)],
+            ...[`${layer}`, shown(composed), shown(composedOfActive)],
+            ...[shown(saturated), shown(lostByAttention), shown(lostByFfn)],
           ]),
         ],
         ['right', 'right', 'right', 'right', 'right', 'right'],

@@ -2,15 +2,13 @@
 import { writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { MIX_COLUMNS, type LearnMixResult } from '../../extension/protocol/embeddings';
-import { counted } from '../../extension/protocol/format';
+import { counted, percent } from '../../extension/protocol/format';
 import { storageError } from '../../extension/files/replaceFile';
 import type { Command } from './commands';
 import { choice, decimal, wholeNumber } from './options';
 import { table, visible } from './table';
 
 const BAR = 24;
-
-const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
 export const mixCommand: Command = {
   summary: 'the mix of layers (ELMo) that a task wants: learned weights, accuracy, each layer alone, baselines',

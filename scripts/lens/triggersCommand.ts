@@ -14,7 +14,7 @@ import {
   type TriggerText,
 } from '../../extension/protocol/ffn';
 import { LensError } from '../../extension/protocol/errors';
-import { count, counted, neuronName, shortened, signed, textBar } from '../../extension/protocol/format';
+import { count, counted, neuronName, percent, shortened, signed, textBar } from '../../extension/protocol/format';
 import { findModel } from './catalog';
 import type { Command, Output } from './commands';
 import { decimal, stringList, wholeNumber, type OptionSpec } from './options';
@@ -113,10 +113,9 @@ function output(result: TriggersResult, end: 'largest' | 'smallest'): Output {
 
 function neuronText(each: NeuronTriggers, { threshold, sources }: TriggersState, end: 'largest' | 'smallest'): string {
   const { min, max, mean, deviation, positive, active } = each.distribution;
-  const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
   return [
     `${neuronName(each)}: m from ${signed(min, DIGITS)} to ${signed(max, DIGITS)}, mean ${signed(mean, DIGITS)}, deviation ${deviation.toFixed(DIGITS)}; ` +
-      `above 0 at ${percent(positive)}, |m| above ${threshold} at ${percent(active)} of the tokens`,
+      `above 0 at ${percent(positive, 2)}, |m| above ${threshold} at ${percent(active, 2)} of the tokens`,
     histogramText(each.distribution),
     table(
       ['m', 'token', 'text', 'at'],

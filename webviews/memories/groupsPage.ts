@@ -2,9 +2,9 @@
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
 import type { MemoryGroup, MemoryGroups } from '../../extension/protocol/ffn';
-import { neuronName, precise, readable, signed, visible } from '../../extension/protocol/format';
+import { neuronName, percent, precise, readable, signed, visible } from '../../extension/protocol/format';
 import { wordIndices } from '../../extension/protocol/words';
-import { figure, layersText, nameOf, Page, percent } from './page';
+import { figure, layersText, nameOf, Page } from './page';
 import { shadeOf, shades } from './shades';
 
 const MOST_GROUPS = 12;

@@ -2,7 +2,16 @@
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
 import type { ActivationDistribution, ScoredWord, SimilarMemories, ValueWords } from '../../extension/protocol/ffn';
-import { count, counted, neuronName, precise, readable, signed, visible } from '../../extension/protocol/format';
+import {
+  count,
+  counted,
+  neuronName,
+  percent,
+  precise,
+  readable,
+  signed,
+  visible,
+} from '../../extension/protocol/format';
 import type { NeuronRef } from '../../extension/protocol/interventions';
 import type { ShownTriggers, TriggerScope } from '../../extension/protocol/memoriesView';
 import '../common/barList';
@@ -10,7 +19,7 @@ import type { BarRow } from '../common/barList';
 import '../common/status';
 import './bars';
 import type { BarsPicture } from './bars';
-import { changeOf, figure, memoryTitle, nameOf, Page, percent } from './page';
+import { changeOf, figure, memoryTitle, nameOf, Page } from './page';
 import './triggerList';
 
 const SHOWN = 15;

@@ -2,7 +2,7 @@
 import { LitElement, type CSSResultGroup } from 'lit';
 import { property } from 'lit/decorators.js';
 import type { LensPlace } from '../../extension/protocol/ffn';
-import { neuronName, readable, scaleText, signed } from '../../extension/protocol/format';
+import { neuronName, percent, readable, scaleText, signed } from '../../extension/protocol/format';
 import { isNeuronScale, type NeuronRef, type Scale } from '../../extension/protocol/interventions';
 import type { MemoriesLook, MemoriesMethods, MemoriesState, MemoryName } from '../../extension/protocol/memoriesView';
 import { pageStyles } from '../common/pageStyles';
@@ -58,8 +58,6 @@ export const wordTitle = (token: string, score: number): string => {
 
 export const memoryTitle = (memory: NeuronRef): string =>
   `${neuronName(memory)}: neuron ${memory.neuron} of layer ${memory.layer}, from 0`;
-
-export const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
 /** Layers that are named: the rest has less. */
 const NAMED_LAYERS = 3;
