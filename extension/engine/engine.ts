@@ -23,7 +23,7 @@ import { headWeights } from './analysis/attention/weights';
 import { analogyQuestions, ratedPairs } from './analysis/corpora/questions';
 import { readText } from './analysis/corpora/textFile';
 import { analogies, askTable, ownTable, ratedWords, tableInfo, tableWords } from './analysis/embeddings/analogies';
-import { commonPlaces, crossCka, kernelsOf, type LayerKernels, type Reader } from './analysis/embeddings/compareModels';
+import { compareModels, type Reader } from './analysis/embeddings/compareModels';
 import { contextuality } from './analysis/embeddings/contextuality';
 import { indexState, updateIndex } from './analysis/embeddings/corpusIndex';
 import { corpusNeighbours } from './analysis/embeddings/corpusNeighbours';
@@ -234,33 +234,16 @@ export class Engine {
       );
     },
     compareModels: async ({ model, other, ...params }, context) => {
-      const started = performance.now();
       const readerOf = async (ref: ModelRef): Promise<Reader> => ({
         tokenizer: await this.tokenizerOf(ref),
         info: (await this.models.find(ref))?.info ?? (await inspectModel(ref)),
       });
-      const common = await commonPlaces([await readerOf(model), await readerOf(other)], params, context);
-      // One model after the other: both need not fit into memory at once.
-      const kernels = async (ref: ModelRef, which: 0 | 1): Promise<LayerKernels> =>
-        this.run(ref, 'inside batch', context, (loaded) =>
-          kernelsOf(loaded, common.places[which], {
-            signal: context.signal,
-            progress: ({ message, fraction = 0 }) => context.progress({ message, fraction: (which + fraction) / 2 }),
-          }),
-        );
-      const [first, second] = [await kernels(model, 0), await kernels(other, 1)];
-      return {
-        models: [model.id, other.id],
-        layers: [first.layers, second.layers],
-        cka: crossCka(first, second),
-        ...{
-          unit: common.unit,
-          samples: common.places[0].length,
-          sentences: common.sentences,
-          skipped: common.skipped,
-        },
-        elapsed: performance.now() - started,
-      };
+      return compareModels(
+        [await readerOf(model), await readerOf(other)],
+        (which, work) => this.run(which === 0 ? model : other, 'inside batch', context, (loaded) => work(loaded)),
+        params,
+        context,
+      );
     },
     indexState: async ({ model, folder, layer, pool }) =>
       indexState({ folder, layer, pool, fingerprint: (await fingerprint(model)).sha256 }),

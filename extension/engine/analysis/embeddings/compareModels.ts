@@ -32,19 +32,48 @@ export interface Reader {
 }
 
 /** What one model is to look at: the same place in each text. */
-export interface Place {
+interface Place {
   row: InputRow;
   tokens: number[];
 }
 
-export interface CommonPlaces {
+interface CommonPlaces {
   unit: CompareModelsResult['unit'];
   places: [Place[], Place[]];
   sentences: number;
   skipped: CompareModelsResult['skipped'];
 }
 
-export async function commonPlaces(
+/**
+ * `withModel` loads one of the two for some work: one after the other, since both need not fit into memory at once. Throws `bad-input`,
+ * `model-unsupported`, `numeric`, `cancelled`.
+ */
+export async function compareModels(
+  readers: readonly [Reader, Reader],
+  withModel: <T>(which: 0 | 1, work: (model: Embedder) => Promise<T>) => Promise<T>,
+  params: Omit<CompareModelsParams, 'model' | 'other'>,
+  context: RunContext,
+): Promise<CompareModelsResult> {
+  const started = performance.now();
+  const { unit, places, sentences, skipped } = await commonPlaces(readers, params, context);
+  const kernels = (which: 0 | 1): Promise<LayerKernels> =>
+    withModel(which, (model) =>
+      kernelsOf(model, places[which], {
+        signal: context.signal,
+        progress: ({ message, fraction = 0 }) => context.progress({ message, fraction: (which + fraction) / 2 }),
+      }),
+    );
+  const [first, second] = [await kernels(0), await kernels(1)];
+  return {
+    models: [readers[0].info.id, readers[1].info.id],
+    layers: [first.layers, second.layers],
+    cka: crossCka(first, second),
+    ...{ unit, samples: places[0].length, sentences, skipped },
+    elapsed: performance.now() - started,
+  };
+}
+
+async function commonPlaces(
   readers: readonly [Reader, Reader],
   { sources, limit, samples, seed }: Pick<CompareModelsParams, 'sources' | 'limit' | 'samples' | 'seed'>,
   { signal, progress }: RunContext,
@@ -89,14 +118,14 @@ const keyOf = ({ range }: Unit): string => `${range?.start}–${range?.end}`;
 const sameRanges = (one: readonly Unit[], other: readonly Unit[]): boolean =>
   one.length === other.length && one.every((each, at) => keyOf(each) === keyOf(other[at] as Unit));
 
-export interface LayerKernels {
+interface LayerKernels {
   layers: number[];
   /** Centred Gram matrices [n,n] of length one. */
   kernels: Float64Array[];
 }
 
 /** Of every hidden state of a model that can be read. */
-export async function kernelsOf(
+async function kernelsOf(
   model: Embedder,
   places: readonly Place[],
   { signal, progress }: RunContext,
@@ -132,5 +161,5 @@ export async function kernelsOf(
 }
 
 /** [one's layers, other's layers]. */
-export const crossCka = (one: LayerKernels, other: LayerKernels): Float32Array =>
+const crossCka = (one: LayerKernels, other: LayerKernels): Float32Array =>
   Float32Array.from(one.kernels.flatMap((a) => other.kernels.map((b) => linearCka(a, b))));
