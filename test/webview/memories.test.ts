@@ -74,6 +74,16 @@ describe('memories view', function () {
     assert.deepEqual(await requestsOf(page, 'look'), [{ layer: 3 }, { layer: null }, { layer: 9 }]);
   });
 
+  it('has all of its tabs in sight, however many there is room for in a row', async () => {
+    for (const width of [480, 500, 540, 700]) {
+      await page.setViewportSize({ width, height: 800 });
+      await open('groups');
+      assert.ok((await overflowOf(page)) <= 0, `wider than ${width}`);
+      const box = (await page.getByRole('tab', { name: 'Names' }).boundingBox())!;
+      assert.ok(box.x + box.width <= width, `Names ends at ${box.x + box.width} of ${width}`);
+    }
+  });
+
   it('shows where groups fire, and opens a memory of one', async () => {
     await open('groups');
     const first = page.getByRole('region', { name: 'Group 1' });

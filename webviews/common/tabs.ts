@@ -21,6 +21,7 @@ export class Tabs extends LitElement {
       }
       [role='tablist'] {
         display: flex;
+        flex-wrap: wrap;
         gap: 2px;
         margin: 6px -4px 8px;
         border-bottom: 1px solid var(--vscode-contrastBorder, var(--vscode-widget-border, var(--vscode-panel-border)));
