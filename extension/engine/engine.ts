@@ -234,9 +234,10 @@ export class Engine {
       );
     },
     compareModels: async ({ model, other, ...params }, context) => {
+      // A folder that is gone has no model, rather than no tokenizer.
       const readerOf = async (ref: ModelRef): Promise<Reader> => ({
-        tokenizer: await this.tokenizerOf(ref),
         info: (await this.models.find(ref))?.info ?? (await inspectModel(ref)),
+        tokenizer: await this.tokenizerOf(ref),
       });
       return compareModels(
         [await readerOf(model), await readerOf(other)],
