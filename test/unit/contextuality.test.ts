@@ -35,6 +35,7 @@ function fake({ sentences, hidden }: Part): Embedder {
     anatomy: async () =>
       ({
         layers: 2,
+        subject: { model: { graph: { nodes: [] } } },
         hooks: { sites: new Map(HOOKS.map((hook) => [hook, {}])), missing: new Map() },
       }) as unknown as Awaited<ReturnType<Embedder['anatomy']>>,
     weight: () => Promise.reject(new Error('not asked')),
