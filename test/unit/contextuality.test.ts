@@ -2,7 +2,12 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { contextuality, measureContextuality } from '../../extension/engine/analysis/embeddings/contextuality';
-import { contextualityResult, mergeContextuality } from '../../extension/engine/analysis/embeddings/contextualityState';
+import {
+  contextualityResult,
+  mergeContextuality,
+  readContextuality,
+} from '../../extension/engine/analysis/embeddings/contextualityState';
+import { requireAllShards } from '../../extension/engine/analysis/corpora/scan';
 import type { Embedder } from '../../extension/engine/analysis/embeddings/embed';
 import { occurrences } from '../../extension/engine/analysis/embeddings/occurrences';
 import type { Trace } from '../../extension/engine/session/internals';
@@ -128,6 +133,59 @@ describe('contextuality', () => {
         close(layer.explainable, expected.long.layers[index]?.explainable ?? NaN);
       });
       if (part === expected.short) expected.short.cka.flat().forEach((value, at) => close(result.cka[at], value));
+    }
+  });
+
+  it('shards of other work are refused, and files that hold no state', async () => {
+    const { long } = expected;
+    const shard = async (index: number): Promise<ContextualityState> => {
+      const params = { sources: source(long), ...options, shard: { index, of: 2 } };
+      return { ...(await measureContextuality(fake(long), params, quiet())), fingerprint: 'f', changes: [] };
+    };
+    const one = await shard(0);
+    const bad =
+      (what: RegExp) =>
+      (thrown: unknown): boolean =>
+        thrown instanceof LensError && thrown.code === 'bad-input' && what.test(thrown.message);
+    const other = await shard(1);
+    for (const [change, what] of [
+      [{ model: 'b' }, /its model is b, and this is/u],
+      [{ fingerprint: 'g' }, /with other files/u],
+      [{ changes: [{ layer: 0, head: 0, scale: 0 }] }, /other heads or neurons/u],
+      [{ corpus: '' }, /of other texts/u],
+      [{ leastContexts: 3 }, /its number of contexts is 3, and this is 5/u],
+      [{ samples: 7 }, /its number of samples is 7, and this is 1000/u],
+      [{ seed: 1 }, /its seed is 1, and this is 0/u],
+      [{ layers: [0, 1] }, /its layers are others/u],
+      [{ done: one.done }, /would count twice/u],
+    ] as [Partial<ContextualityState>, RegExp][])
+      assert.throws(() => mergeContextuality(one, { ...other, ...change }), bad(what), String(what));
+    assert.deepEqual(readContextuality(other), other);
+    for (const [change, what] of [
+      [{ sums: other.sums.subarray(1) }, /“sums” is no list of \d+ numbers/u],
+      [{ occurrences: undefined }, /“occurrences” is no list/u],
+      [{ counts: Float32Array.from(other.counts) }, /“counts” is no list/u],
+      [{ kept: other.kept.map((rows) => rows + 1) }, /“kept” is more than there is/u],
+      [{ baseline: other.baseline.subarray(1) }, /“baseline” has no whole rows/u],
+      [{ intra: other.intra.map(() => Infinity) }, /“intra” is no list of 3 numbers/u],
+      [{ width: -1 }, /“width” is no whole number/u],
+      [{ done: [{ index: 3, of: 2, next: 0 }] }, /a shard that cannot be/u],
+    ] as [object, RegExp][])
+      assert.throws(() => readContextuality({ ...other, ...change }), bad(what), String(what));
+    for (const [shards, what] of [
+      [['1/3'], /are not all: 0\/3, 2\/3 are missing/u],
+      [['0/2', '1/4'], /hold only 75\.0 % of the sentences/u],
+      [['1/2', '0/4', '2/4'], null],
+    ] as const) {
+      const check = (): void =>
+        requireAllShards(
+          shards.map((each) => {
+            const [index = 0, of = 1] = each.split('/').map(Number);
+            return { index, of, next: 9 };
+          }),
+        );
+      if (what === null) check();
+      else assert.throws(check, bad(what));
     }
   });
 
