@@ -190,9 +190,9 @@ function missingOf(done: readonly DoneShard[]): string[] | null {
   const of = done[0]?.of ?? 1;
   if (done.some((each) => each.of !== of)) return null;
   const missing: string[] = [];
-  for (let index = 0; index < of && missing.length < MOST_MISSING; index++)
+  for (let index = 0; index < of && missing.length <= MOST_MISSING; index++)
     if (!done.some((each) => each.index === index)) missing.push(`${index}/${of}`);
-  return missing;
+  return missing.length > MOST_MISSING ? [...missing.slice(0, MOST_MISSING), 'more'] : missing;
 }
 
 /** Of a saved state. Throws `bad-input`. */
