@@ -48,7 +48,7 @@ function look(path: string, random: Random): void {
     value,
     axes: [0, 1],
     mean: random() < 0.5 ? null : 1,
-    top: random() < 0.5,
+    end: random() < 0.5 ? null : pick(['largest', 'smallest'] as const, random),
   }));
   encodeModel(instrument(anatomy.subject, { taps: some(), picks, gates: some(), fed }).model, WEIGHTS);
   const rewritten = logits === null ? null : withHeadRows(anatomy, logits);
