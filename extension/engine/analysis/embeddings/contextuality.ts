@@ -13,7 +13,7 @@ import type {
   ContextualityState,
 } from '../../../protocol/embeddings';
 import { LensError } from '../../../protocol/errors';
-import { counted } from '../../../protocol/format';
+import { count, counted } from '../../../protocol/format';
 import type { RunContext } from '../../session/languageModel';
 import { quantisesActivations } from '../attention/changedRuns';
 import { SentenceScan, type ScannedSentence, type ScanState } from '../corpora/scan';
@@ -125,6 +125,8 @@ export async function measureContextuality(
       baseline.set(rowAt(vectors, content[sample.token] as number), (at * plan.sampled.size + sample.row) * width);
   };
 
+  const { index, of } = params.shard ?? { index: 0, of: 1 };
+  const all = [...plan.lengths.keys()].filter((sentence) => sentence % of === index).length;
   const found: ScanState = { done: [], sentences: 0, tokens: 0, skipped: [] };
   const scan = new SentenceScan(model, params, found);
   const fits = fitsRun(hooks.length, width);
@@ -148,7 +150,11 @@ export async function measureContextuality(
         found.tokens += content.length;
       }
     },
-    progress,
+    () =>
+      progress({
+        message: `${counted(found.sentences, 'sentence')} of ${count(all)}`,
+        fraction: found.sentences / all,
+      }),
     () => ({}),
   );
   return {
