@@ -74,12 +74,13 @@ function writeState(
   { intra, pieces, counts, kept, sums, occurrences, baseline, ...rest }: ContextualityState,
 ): void {
   const [layers, { width }] = [rest.layers.length, rest];
+  // Doubles first, so that they lie at multiples of their size and can be read without a copy.
   const tensors = [
     { name: 'intra', dims: [layers], data: intra },
+    { name: 'sums', dims: [pieces.length, layers, width], data: sums },
     { name: 'pieces', dims: [pieces.length], data: pieces },
     { name: 'counts', dims: [counts.length], data: counts },
     { name: 'kept', dims: [kept.length], data: kept },
-    { name: 'sums', dims: [pieces.length, layers, width], data: sums },
     { name: 'occurrences', dims: [layers, occurrences.length / (layers * width), width], data: occurrences },
     { name: 'baseline', dims: [layers, baseline.length / (layers * width), width], data: baseline },
   ];

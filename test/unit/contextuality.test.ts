@@ -149,7 +149,7 @@ describe('contextuality', () => {
         thrown instanceof LensError && thrown.code === 'bad-input' && what.test(thrown.message);
     const other = await shard(1);
     for (const [change, what] of [
-      [{ model: 'b' }, /its model is b, and this is/u],
+      [{ model: 'b', fingerprint: 'g' }, /its model is b, and this is/u],
       [{ fingerprint: 'g' }, /with other files/u],
       [{ changes: [{ layer: 0, head: 0, scale: 0 }] }, /other heads or neurons/u],
       [{ corpus: '' }, /of other texts/u],
@@ -160,6 +160,11 @@ describe('contextuality', () => {
       [{ done: one.done }, /would count twice/u],
     ] as [Partial<ContextualityState>, RegExp][])
       assert.throws(() => mergeContextuality(one, { ...other, ...change }), bad(what), String(what));
+    assert.equal(
+      mergeContextuality(await shard(0), { ...other, model: 'b' }).model,
+      one.model,
+      'the same files, elsewhere',
+    );
     assert.deepEqual(readContextuality(other), other);
     for (const [change, what] of [
       [{ sums: other.sums.subarray(1) }, /“sums” is no list of \d+ numbers/u],

@@ -81,8 +81,13 @@ export function mergeContextuality(a: ContextualityState, b: ContextualityState)
 }
 
 function requireSame(a: ContextualityState, b: ContextualityState): void {
-  if (a.model !== b.model) throw unfit(`its model is ${b.model}, and this is ${a.model}`);
-  if (a.fingerprint !== b.fingerprint) throw unfit(`it is of another ${a.model}, with other files`);
+  // The name is that of a folder, which may be another on another machine.
+  if (a.fingerprint !== b.fingerprint)
+    throw unfit(
+      a.model === b.model
+        ? `it is of another ${a.model}, with other files`
+        : `its model is ${b.model}, and this is ${a.model}`,
+    );
   const same = <K extends keyof ContextualityState>(name: K): boolean =>
     JSON.stringify(a[name]) === JSON.stringify(b[name]);
   if (!same('changes')) throw unfit('other heads or neurons are changed in it');
