@@ -135,7 +135,7 @@ const paintedAfter = (page: Page, state: string): Promise<number> =>
       return undefined;
     };
     const frame = (): Promise<number> => new Promise((done) => requestAnimationFrame(done));
-    const start = window.showAttention(name);
+    const start = await window.showAttention(name);
     while (find(document)?.picture?.tiles == null) await frame();
     // It draws in the frame after they came, at the latest.
     for (let more = 0; more < 2; more++) await frame();

@@ -28,13 +28,17 @@ const VIEWS: Record<string, Record<string, unknown>> = {
 declare global {
   interface Window {
     /** Puts another state of the attention into the open view, as an answer does; when it was put there. */
-    showAttention(name: string): number;
+    showAttention(name: string): Promise<number>;
   }
 }
 
-window.showAttention = (name) => {
+/** A page that has made its answer itself is not one that waited for it: its garbage is gone by then. */
+const REST_MS = 300;
+
+window.showAttention = async (name) => {
   const made = ATTENTION_STATES[name]?.();
   if (made === undefined) throw new Error(`There is no state ${name}.`);
+  await new Promise((done) => setTimeout(done, REST_MS));
   const at = performance.now();
   show(made);
   return at;
