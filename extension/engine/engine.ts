@@ -44,6 +44,8 @@ import { memoryGroups } from './analysis/ffn/memoryGroups';
 import { memoryStats } from './analysis/ffn/memoryStats';
 import { similarMemories } from './analysis/ffn/similarMemories';
 import { triggers } from './analysis/ffn/triggers';
+import { requireLens, tunedFolder, tunedStatus, type TunedLens } from './analysis/ffn/tunedLens';
+import { tuneLens } from './analysis/ffn/tuneLens';
 import { valueClusters } from './analysis/ffn/valueClusters';
 import { buildIndex, indexFolder } from './analysis/ffn/valueIndex';
 import { searchValues, valueWords } from './analysis/ffn/valueSearch';
@@ -184,11 +186,13 @@ export class Engine {
     headWeights: ({ model }, context) => this.run(model, 'inside', context, (loaded) => headWeights(loaded, context)),
     logitLens: ({ model, ...params }, context) =>
       this.run(model, 'inside', context, (loaded, opened) =>
-        logitLens(this.remembering(loaded, opened), params, context),
+        this.lensOf(model, params).then((lens) => logitLens(this.remembering(loaded, opened), params, context, lens)),
       ),
     logitLensTable: ({ model, ...params }, context) =>
       this.run(model, 'inside', context, (loaded, opened) =>
-        logitLensTable(this.remembering(loaded, opened), params, context),
+        this.lensOf(model, params).then((lens) =>
+          logitLensTable(this.remembering(loaded, opened), params, context, lens),
+        ),
       ),
     embed: ({ model, interventions, ...params }, context) => {
       const several = params.texts.length > 1;
@@ -300,6 +304,13 @@ export class Engine {
     triggers: ({ model, ...params }, context) =>
       this.run(model, 'inside batch', context, (loaded) => triggers(loaded, params, context)),
     // Keys of all layers are as much as all of its memory: they are read anew.
+    tuneLens: ({ model, cache, ...params }, context) =>
+      this.run(model, 'inside batch', context, async (loaded) => {
+        const place = tunedFolder(cache, (await fingerprint(model)).sha256);
+        const turn = <T>(work: () => Promise<T>): Promise<T> => this.turns.run('batch', work);
+        return tuneLens(loaded, params, place, { settings: this.settings, turn }, context);
+      }),
+    tunedLens: async ({ model, cache }) => tunedStatus(tunedFolder(cache, (await fingerprint(model)).sha256)),
     similarMemories: ({ model, ...params }, context) =>
       this.run(model, 'inside', context, (loaded) => similarMemories(loaded, params, context)),
     memoryStats: ({ model, cache, ...params }, context) =>
@@ -349,6 +360,10 @@ export class Engine {
       },
       inside ? 'later' : 'now',
     );
+  }
+
+  private async lensOf(model: ModelRef, { tuned }: { tuned?: string }): Promise<TunedLens | null> {
+    return tuned === undefined ? null : requireLens(tunedFolder(tuned, (await fingerprint(model)).sha256), model.id);
   }
 
   /** Of files the last one is kept: questions come one after the other. */

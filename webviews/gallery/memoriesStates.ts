@@ -177,6 +177,7 @@ function lens(watch: boolean, late = 0): LogitLens {
       watched('the', falling(60, 300)),
     ],
     head: 'MLM transform (dense, gelu, norm), then the decoder',
+    tuned: null,
   };
 }
 
@@ -202,6 +203,7 @@ function table(between: boolean): LogitLensTable {
     entropies: Float32Array.from({ length: count }, (_, index) => 9 * (1 - done(index)) + 0.4),
     words: [...new Set(top)].map((id) => ({ id, token: WORDS[id - 1000] as string, text: '' })),
     head: 'MLM transform (dense, gelu, norm), then the decoder',
+    tuned: null,
   };
 }
 
