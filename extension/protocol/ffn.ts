@@ -97,7 +97,7 @@ export interface TuneSettings {
 }
 
 /** Where nobody says otherwise. */
-export const TUNE_DEFAULTS = { tokens: 8192, batch: 64, rate: 1e-3, seed: 0 } as const;
+export const TUNE_DEFAULTS = { tokens: 4096, batch: 64, rate: 2e-4, seed: 0 } as const;
 
 export interface TuneLensParams {
   model: ModelRef;

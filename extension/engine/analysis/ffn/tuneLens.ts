@@ -84,6 +84,7 @@ export async function tuneLens(
   try {
     await compareHead(model, anatomy, sources, report[0] as TuneItem, graph, signal);
     await train({ model, sources, state, texts, graph, turn, place, context });
+    context.progress({ message: 'Measuring on text that was held out', fraction: 1 });
     const states = await judge(graph, sources, state, held, turn, signal);
     const { sources: files, ...how } = state.settings;
     const info: TunedLensInfo = {
