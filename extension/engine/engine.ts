@@ -45,7 +45,7 @@ import { memoryStats } from './analysis/ffn/memoryStats';
 import { similarMemories } from './analysis/ffn/similarMemories';
 import { triggers } from './analysis/ffn/triggers';
 import { requireLens, tunedFolder, tunedStatus, type TunedLens } from './analysis/ffn/tunedLens';
-import { tuneLens } from './analysis/ffn/tuneLens';
+import { SAVE_MS, tuneLens } from './analysis/ffn/tuneLens';
 import { valueClusters } from './analysis/ffn/valueClusters';
 import { buildIndex, indexFolder } from './analysis/ffn/valueIndex';
 import { searchValues, valueWords } from './analysis/ffn/valueSearch';
@@ -308,7 +308,7 @@ export class Engine {
       this.run(model, 'inside batch', context, async (loaded) => {
         const place = tunedFolder(cache, (await fingerprint(model)).sha256);
         const turn = <T>(work: () => Promise<T>): Promise<T> => this.turns.run('batch', work);
-        return tuneLens(loaded, params, place, { settings: this.settings, turn }, context);
+        return tuneLens(loaded, params, place, { settings: this.settings, turn, saveMs: SAVE_MS }, context);
       }),
     tunedLens: async ({ model, cache }) => tunedStatus(tunedFolder(cache, (await fingerprint(model)).sha256)),
     similarMemories: ({ model, ...params }, context) =>

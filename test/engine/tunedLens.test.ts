@@ -26,7 +26,7 @@ import { quiet } from '../support/fakeModel';
 import { BUNDLED, fixture, fixtureNames, reference, SETTINGS } from '../support/fixtures';
 
 const CORPUS = resolve('test/fixtures/ffn/corpus.tsv');
-const MEANS = { settings: SETTINGS, turn: <T>(work: () => Promise<T>): Promise<T> => work() };
+const MEANS = { settings: SETTINGS, turn: <T>(work: () => Promise<T>): Promise<T> => work(), saveMs: 0 };
 const fails =
   (code: LensErrorCode, says = /./u) =>
   (thrown: unknown) =>
@@ -203,6 +203,18 @@ describe('tuned lens', function () {
       const [one, other] = [await readLens(placeOf('whole')), await readLens(place)];
       assert.deepEqual(other?.maps, one?.maps);
       await assert.rejects(tune(model, undefined, place), fails('bad-input', /No training/u));
+      // A machine that is switched off: what was saved is whole.
+      const off = placeOf('off');
+      let told = 0;
+      const context = {
+        signal: new AbortController().signal,
+        progress: () => {
+          if (++told === 3) throw new Error('off');
+        },
+      };
+      await assert.rejects(tune(model, settings(), off, context), /off/u);
+      assert.equal((await readTraining(off))?.steps, 2);
+      assert.deepEqual({ ...(await tune(model, undefined, off)), seconds: 0 }, { ...whole, seconds: 0 });
     }));
 
   it('refuses what it cannot train on or through', () =>

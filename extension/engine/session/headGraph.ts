@@ -317,7 +317,7 @@ export class HeadGraph {
 
   private async run(kind: Kind, feeds: Record<string, Tensor>): Promise<Record<string, Tensor>> {
     try {
-      return (await this.sessions[kind].run({ ...feeds, ...this.weights })) as Record<string, Tensor>;
+      return await this.sessions[kind].run({ ...feeds, ...this.weights });
     } catch (thrown) {
       throw runtimeError(thrown, this.model);
     }

@@ -35,8 +35,8 @@ const HELD_OUT_PLACES = 256;
 const MOST_NUMBERS = 4 * 2 ** 20;
 /** Maps, and what the optimiser remembers of them. */
 const MOST_BYTES = 2 ** 30;
-/** Of an interrupted training no more is lost, where it is not stopped but ends. */
-const SAVE_MS = 60_000;
+/** Of a training that is not stopped but ends no more is lost. */
+export const SAVE_MS = 30_000;
 /** States that the graph of our own is compared at with the model's head. */
 const COMPARED = 8;
 /** In log-probabilities, as a part of the largest. More, and the head is not what it looks like. */
@@ -47,6 +47,8 @@ export interface TuneMeans {
   settings: EngineSettings;
   /** Waits until nothing else computes. */
   turn<T>(work: () => Promise<T>): Promise<T>;
+  /** How often it is saved. */
+  saveMs: number;
 }
 
 /** Throws `no-lm-head`, `bad-input`, `model-unsupported`, `storage`, `memory`, `numeric`, `cancelled`. */
@@ -54,7 +56,7 @@ export async function tuneLens(
   model: Internals,
   { begin }: Pick<TuneLensParams, 'begin'>,
   place: TunedPlace,
-  { settings, turn }: TuneMeans,
+  { settings, turn, saveMs }: TuneMeans,
   context: RunContext,
 ): Promise<TunedLensInfo> {
   requireHead(model.info);
@@ -83,7 +85,7 @@ export async function tuneLens(
   const graph = await HeadGraph.create(await model.headLayers(), width, settings, model.info.id);
   try {
     await compareHead(model, anatomy, sources, report[0] as TuneItem, graph, signal);
-    await train({ model, sources, state, texts, graph, turn, place, context });
+    await train({ model, sources, state, texts, graph, turn, saveMs, place, context });
     context.progress({ message: 'Measuring on text that was held out', fraction: 1 });
     const states = await judge(graph, sources, state, held, turn, signal);
     const { sources: files, ...how } = state.settings;
@@ -138,12 +140,13 @@ interface Training {
   texts: TuneTexts;
   graph: HeadGraph;
   turn: TuneMeans['turn'];
+  saveMs: number;
   place: TunedPlace;
   context: RunContext;
 }
 
 /** Changes the state, step by step, until its tokens are done. What was done when it is stopped is saved. */
-async function train({ model, sources, state, texts, graph, turn, place, context }: Training): Promise<void> {
+async function train({ model, sources, state, texts, graph, turn, saveMs, place, context }: Training): Promise<void> {
   const { settings } = state;
   const { signal, progress } = context;
   let [told, saved] = [performance.now(), performance.now()];
@@ -171,7 +174,7 @@ async function train({ model, sources, state, texts, graph, turn, place, context
         fraction: Math.min(1, state.tokens / settings.tokens),
       });
       if (state.tokens >= settings.tokens) return;
-      if (performance.now() - saved > SAVE_MS) {
+      if (performance.now() - saved >= saveMs) {
         await writeTraining(place, state);
         saved = performance.now();
       }

@@ -182,7 +182,10 @@ export async function throughLens(
 ): Promise<Float32Array[]> {
   const isOwn =
     places.length === info.states.length + 1 &&
-    info.states.every(({ layer, part }, index) => places[index]?.layer === layer && places[index]?.part === part);
+    info.states.every(({ layer, part }, index) => {
+      const own = places[index] as LensPlace;
+      return own.layer === layer && own.part === part;
+    });
   if (!isOwn) throw new LensError('bad-input', `The tuned lens of ${info.model} has other states.`, 'Train it again.');
   return withRowProducts((products) =>
     Promise.all(
