@@ -46,6 +46,7 @@ import { similarMemories } from './analysis/ffn/similarMemories';
 import { triggers } from './analysis/ffn/triggers';
 import { requireLens, tunedFolder, tunedStatus, type TunedLens } from './analysis/ffn/tunedLens';
 import { SAVE_MS, tuneLens } from './analysis/ffn/tuneLens';
+import { TuneRuns } from './analysis/ffn/tuneRuns';
 import { valueClusters } from './analysis/ffn/valueClusters';
 import { buildIndex, indexFolder } from './analysis/ffn/valueIndex';
 import { searchValues, valueWords } from './analysis/ffn/valueSearch';
@@ -87,6 +88,7 @@ export class Engine {
   private readonly models: OpenModels;
   private tables: { key: string; table: StaticTable } | null = null;
   private readonly indexes = new IndexMemory();
+  private readonly tuning = new TuneRuns();
   private readonly traces = new WeakMap<OrtModel, TraceCache>();
   /** Of models that are not loaded. One is kept: a person tries texts with one model after the other. */
   private tokenizer: { folder: string; tokenizer: Promise<LensTokenizer> } | null = null;
@@ -308,9 +310,14 @@ export class Engine {
       this.run(model, 'inside batch', context, async (loaded) => {
         const place = tunedFolder(cache, (await fingerprint(model)).sha256);
         const turn = <T>(work: () => Promise<T>): Promise<T> => this.turns.run('batch', work);
-        return tuneLens(loaded, params, place, { settings: this.settings, turn, saveMs: SAVE_MS }, context);
+        const means = { settings: this.settings, turn, saveMs: SAVE_MS };
+        return this.tuning.run(place, context.signal, () => tuneLens(loaded, params, place, means, context));
       }),
-    tunedLens: async ({ model, cache }) => tunedStatus(tunedFolder(cache, (await fingerprint(model)).sha256)),
+    tunedLens: async ({ model, cache }) => {
+      const place = tunedFolder(cache, (await fingerprint(model)).sha256);
+      await this.tuning.saved(place.folder);
+      return tunedStatus(place);
+    },
     similarMemories: ({ model, ...params }, context) =>
       this.run(model, 'inside', context, (loaded) => similarMemories(loaded, params, context)),
     memoryStats: ({ model, cache, ...params }, context) =>

@@ -3,7 +3,7 @@
  * line. A file that is damaged is as good as none.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { replaceFile, storageError } from '../../files/replaceFile';
 
@@ -20,6 +20,37 @@ export async function readCacheFile(
     const payload = bytes.subarray(end + 1);
     // Its bytes begin anywhere; numbers must not.
     return digest(payload) === header['sha256'] ? { header, payload: Uint8Array.from(payload).buffer } : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Of a header: far more than any has. */
+const MOST_HEADER = 2 ** 24;
+const CHUNK = 2 ** 16;
+
+/** What such a file says of itself, and how many bytes of numbers it has; these are not read. Null when it is not there, or none. */
+export async function readCacheHeader(
+  path: string,
+): Promise<{ header: Record<string, unknown>; bytes: number } | null> {
+  try {
+    const file = await open(path);
+    try {
+      const parts: Buffer[] = [];
+      for (let at = 0; at < MOST_HEADER; at += CHUNK) {
+        const { buffer, bytesRead } = await file.read(Buffer.alloc(CHUNK), 0, CHUNK, at);
+        const end = buffer.subarray(0, bytesRead).indexOf(0x0a);
+        parts.push(buffer.subarray(0, end < 0 ? bytesRead : end));
+        if (end >= 0) {
+          const header = JSON.parse(Buffer.concat(parts).toString('utf8')) as Record<string, unknown>;
+          return { header, bytes: (await file.stat()).size - at - end - 1 };
+        }
+        if (bytesRead < CHUNK) return null;
+      }
+      return null;
+    } finally {
+      await file.close();
+    }
   } catch {
     return null;
   }

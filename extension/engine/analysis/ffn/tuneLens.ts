@@ -11,7 +11,7 @@ import { count } from '../../../protocol/format';
 import type { EngineSettings } from '../../../protocol/engine';
 import type { Anatomy } from '../../anatomy/anatomy';
 import { hasHalfFloats } from '../../anatomy/subject';
-import { HeadGraph, type AffineMap } from '../../session/headGraph';
+import { HeadGraph, type AffineMap, type MapGradients } from '../../session/headGraph';
 import type { Activation, Internals } from '../../session/internals';
 import { requireHead, type RunContext } from '../../session/languageModel';
 import { adamStep } from '../adam';
@@ -73,7 +73,8 @@ export async function tuneLens(
   };
   const width = ((held.report[0] as Float32Array).length / placesIn(report)) | 0;
   if (state.maps.length === 0) {
-    const bytes = 12 * (sources.length - 1) * width * (width + 1);
+    // Each map, two means of its gradients, and the gradients of a step.
+    const bytes = 16 * (sources.length - 1) * width * (width + 1);
     if (bytes > MOST_BYTES)
       throw new LensError(
         'memory',
@@ -155,7 +156,7 @@ async function train({ model, sources, state, texts, graph, turn, saveMs, place,
     for await (const { items, places, next } of texts.batches(state.next, settings.batch, signal)) {
       const states = await statesAt(model, sources, items, signal);
       const rate = settings.rate * Math.max(0, 1 - state.tokens / settings.tokens);
-      const losses = await step(graph, state, states, places, rate, turn);
+      const losses = await step(graph, state, states, places, rate, turn, signal);
       if (!losses.every(Number.isFinite))
         throw new LensError(
           'numeric',
@@ -187,7 +188,7 @@ async function train({ model, sources, state, texts, graph, turn, saveMs, place,
   }
 }
 
-/** One step of all maps: mean KL of each before it. */
+/** One step of all maps: mean KL of each before it. A cancel is heard as long as no map was changed. */
 async function step(
   graph: HeadGraph,
   state: TuneState,
@@ -195,12 +196,16 @@ async function step(
   places: number,
   rate: number,
   turn: TuneMeans['turn'],
+  signal: AbortSignal,
 ): Promise<number[]> {
   const parts = await expectedIn(graph, states, turn);
-  const losses: number[] = [];
+  const gradients: MapGradients[] = [];
   for (const [index, map] of state.maps.entries()) {
-    let sum: { loss: number; matrix: Float32Array; bias: Float32Array } | null = null;
+    let sum: MapGradients | null = null;
     for (const { from, to, expected } of parts) {
+      // Other requests, a cancel among them, are read.
+      await nextTurn();
+      throwIfCancelled(signal);
       const rows = (states[index] as Float32Array).subarray(from * graph.width, to * graph.width);
       const part = await turn(() => graph.gradients(rows, map, expected));
       if (sum === null) sum = part;
@@ -211,14 +216,14 @@ async function step(
             sum[name][at] = (sum[name][at] as number) + (part[name][at] as number);
       }
     }
-    if (sum === null) continue;
-    losses.push(sum.loss / places);
-    const adam = state.adam[index] as TuneState['adam'][number];
-    adamStep([map.matrix, map.bias], [sum.matrix, sum.bias], adam, rate, 1 / places);
-    // Other requests, a cancel among them, are read.
-    await nextTurn();
+    if (sum !== null) gradients.push(sum);
   }
-  return losses;
+  gradients.forEach(({ matrix, bias }, index) => {
+    const { matrix: ownMatrix, bias: ownBias } = state.maps[index] as AffineMap;
+    const adam = state.adam[index] as TuneState['adam'][number];
+    adamStep([ownMatrix, ownBias], [matrix, bias], adam, rate, 1 / places);
+  });
+  return gradients.map(({ loss }) => loss / places);
 }
 
 /** What the model says in the end, some rows after the other: log-probabilities of each part's rows. */

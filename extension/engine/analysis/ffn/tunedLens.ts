@@ -4,13 +4,12 @@
  */
 import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { CorpusSource } from '../../../protocol/attention';
 import { LensError } from '../../../protocol/errors';
 import type { LensPlace, TunedLensInfo, TunedLensStatus, TuneSettings } from '../../../protocol/ffn';
 import type { AffineMap } from '../../session/headGraph';
 import { withRowProducts } from '../../session/rowProducts';
 import { newAdam, type AdamState } from '../adam';
-import { readCacheFile, writeCacheFile } from '../cacheFile';
+import { readCacheFile, readCacheHeader, writeCacheFile } from '../cacheFile';
 
 /** Of what the files hold and how: another one is as good as none. */
 const VERSION = 1;
@@ -92,6 +91,12 @@ interface LensHeader {
   info: TunedLensInfo;
 }
 
+function lensOf(place: TunedPlace, header: Record<string, unknown>, bytes: number): LensHeader | null {
+  const known = header as unknown as LensHeader;
+  if (known.version !== VERSION || known.fingerprint !== place.fingerprint) return null;
+  return bytes === known.info.states.filter(({ used }) => used).length * mapBytes(known.width) ? known : null;
+}
+
 /** The last one that was read: it is asked for with every text, and has many megabytes. */
 let last: { key: string; lens: TunedLens } | null = null;
 
@@ -104,9 +109,9 @@ export async function readLens(place: TunedPlace): Promise<TunedLens | null> {
   if (last?.key === key) return last.lens;
   const file = await readCacheFile(path);
   if (file === null) return null;
-  const { version, fingerprint, width, info } = file.header as unknown as LensHeader;
-  if (version !== VERSION || fingerprint !== place.fingerprint) return null;
-  if (file.payload.byteLength !== info.states.filter(({ used }) => used).length * mapBytes(width)) return null;
+  const known = lensOf(place, file.header, file.payload.byteLength);
+  if (known === null) return null;
+  const { width, info } = known;
   const next = mapReader(file.payload, width);
   const lens: TunedLens = { info, maps: info.states.map(({ used }) => (used ? next() : null)) };
   last = { key, lens };
@@ -124,13 +129,18 @@ export async function requireLens(place: TunedPlace, model: string): Promise<Tun
   );
 }
 
-type TrainingHeader = Omit<TuneState, 'maps' | 'adam'> & { version: number; fingerprint: string; states: number };
+interface TrainingHeader {
+  version: number;
+  fingerprint: string;
+  states: number;
+  state: Omit<TuneState, 'maps' | 'adam'>;
+}
 
 /** Throws `storage`. */
 export async function writeTraining(place: TunedPlace, { maps, adam, ...state }: TuneState): Promise<void> {
   const header: TrainingHeader = {
     ...{ version: VERSION, fingerprint: place.fingerprint, states: maps.length },
-    ...state,
+    state,
   };
   const numbers = maps.flatMap((map, index) => [
     ...partsOf(map),
@@ -140,14 +150,20 @@ export async function writeTraining(place: TunedPlace, { maps, adam, ...state }:
   await writeCacheFile(trainingFile(place), header, numbers);
 }
 
+function trainingOf(place: TunedPlace, header: Record<string, unknown>, bytes: number): TrainingHeader | null {
+  const known = header as unknown as TrainingHeader;
+  if (known.version !== VERSION || known.fingerprint !== place.fingerprint) return null;
+  return bytes === 3 * known.states * mapBytes(known.state.width) ? known : null;
+}
+
 /** Null when there is none, or it is of another version or model, or damaged. */
 export async function readTraining(place: TunedPlace): Promise<TuneState | null> {
   const file = await readCacheFile(trainingFile(place));
   if (file === null) return null;
-  const { version, fingerprint, states, ...state } = file.header as unknown as TrainingHeader;
-  if (version !== VERSION || fingerprint !== place.fingerprint) return null;
+  const known = trainingOf(place, file.header, file.payload.byteLength);
+  if (known === null) return null;
+  const { states, state } = known;
   const { width, steps } = state;
-  if (file.payload.byteLength !== 3 * states * mapBytes(width)) return null;
   const next = mapReader(file.payload, width);
   const each = Array.from({ length: states }, () => ({ map: next(), means: next(), squares: next() }));
   return {
@@ -159,17 +175,18 @@ export async function readTraining(place: TunedPlace): Promise<TuneState | null>
 
 export const forgetTraining = (place: TunedPlace): Promise<void> => rm(trainingFile(place), { force: true });
 
+/** What is there, without its numbers. */
 export async function tunedStatus(place: TunedPlace): Promise<TunedLensStatus> {
-  const [lens, training] = [await readLens(place), await readTraining(place)];
+  const [lens, training] = [await readCacheHeader(lensFile(place)), await readCacheHeader(trainingFile(place))];
+  const begun = training === null ? null : trainingOf(place, training.header, training.bytes);
   return {
-    lens: lens?.info ?? null,
+    lens: lens === null ? null : (lensOf(place, lens.header, lens.bytes)?.info ?? null),
     unfinished:
-      training === null
+      begun === null
         ? null
         : {
-            names: training.settings.sources.map(({ name }: CorpusSource) => name),
-            tokens: training.settings.tokens,
-            done: training.tokens,
+            names: begun.state.settings.sources.map(({ name }) => name),
+            ...{ tokens: begun.state.settings.tokens, done: begun.state.tokens },
           },
   };
 }
