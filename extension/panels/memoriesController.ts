@@ -239,9 +239,9 @@ export class MemoriesController implements vscode.Disposable {
     if (await this.triggers.choose(scope)) await this.triggers.want(memory);
   }
 
-  /** Asks for texts, and trains a tuned lens of the selected model on them. Resolves when it is trained, has failed or was stopped. */
-  async trainLens(): Promise<void> {
-    await this.afterTraining(this.tuned.train());
+  /** Trains a tuned lens of the selected model; asks for what is not given. Resolves when it is trained, has failed or was stopped. */
+  async trainLens(texts?: readonly vscode.Uri[], tokens?: number): Promise<void> {
+    await this.afterTraining(this.tuned.train(texts, tokens));
   }
 
   /** The words of the document coloured by the memory's activation, or not any more. Throws `bad-input`. */

@@ -2,7 +2,6 @@
 import * as vscode from 'vscode';
 import type { EngineService } from '../models/engineService';
 import type { ModelLibrary } from '../models/library';
-import type { CorpusSource } from '../protocol/attention';
 import type { ModelRef } from '../protocol/engine';
 import { LensError, type ErrorData } from '../protocol/errors';
 import { TUNE_DEFAULTS, type TunedLensStatus, type TuneSettings } from '../protocol/ffn';
@@ -70,12 +69,13 @@ export class TunedLensWork implements vscode.Disposable {
     this.onChange();
   }
 
-  /** Asks for texts, and how many tokens of them. True: it was trained. Throws `bad-input`. */
-  async train(): Promise<boolean> {
+  /** Asks for texts, and how many tokens of them, where they are not given. True: it was trained. Throws `bad-input`. */
+  async train(texts?: readonly vscode.Uri[], given?: number): Promise<boolean> {
     const model = this.library.require().ref;
-    const sources = await this.askForTexts();
-    if (sources === undefined) return false;
-    const tokens = await askForTokens();
+    const uris = texts ?? (await this.askForTexts());
+    if (uris === undefined) return false;
+    const sources = await sourcesOf(uris, TEXTS);
+    const tokens = given ?? (await askForTokens());
     if (tokens === undefined) return false;
     return this.work(model, { ...TUNE_DEFAULTS, sources, tokens });
   }
@@ -111,8 +111,8 @@ export class TunedLensWork implements vscode.Disposable {
     return outcome !== null && 'result' in outcome;
   }
 
-  /** Undefined: the person gave up. Throws `bad-input`. */
-  private async askForTexts(): Promise<CorpusSource[] | undefined> {
+  /** Undefined: the person gave up. */
+  private async askForTexts(): Promise<readonly vscode.Uri[] | undefined> {
     const item = (label: string, uris: () => Promise<vscode.Uri[] | undefined>) => ({ label, uris });
     const chosen = await vscode.window.showQuickPick(
       [
@@ -123,8 +123,7 @@ export class TunedLensWork implements vscode.Disposable {
       ],
       { title: vscode.l10n.t('Texts to Train the Tuned Lens On') },
     );
-    const uris = await chosen?.uris();
-    return uris === undefined ? undefined : sourcesOf(uris, TEXTS);
+    return chosen?.uris();
   }
 }
 
