@@ -40,6 +40,7 @@ export function inTurns(model: LanguageModel & Internals, turns: Turns, priority
     runHead: (resid) => turns.run(priority, () => model.runHead(resid)),
     runTransform: (resid) => turns.run(priority, () => model.runTransform(resid)),
     wordScores: (vectors) => turns.run(priority, () => model.wordScores(vectors)),
+    wordEnds: (...asked) => turns.run(priority, () => model.wordEnds(...asked)),
     logitsAt: (batch, places) => turns.run(priority, () => model.logitsAt(batch, places)),
     nextSentenceLogits: (...args) => turns.run(priority, () => model.nextSentenceLogits(...args)),
   };

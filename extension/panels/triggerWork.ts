@@ -42,6 +42,8 @@ interface Found {
 
 export class TriggerWork implements vscode.Disposable {
   private readonly latest: Latest<Job>;
+  /** What `latest` works at. */
+  private reading: Promise<void> = Promise.resolve();
   private corpus: Corpus | null = null;
   private readonly found = new Map<string, Found>();
   private count = 0;
@@ -112,19 +114,23 @@ export class TriggerWork implements vscode.Disposable {
     return true;
   }
 
-  /** Reads the chosen files for this memory, from where that was stopped. Does nothing without files, or when all is known. */
+  /**
+   * Reads the chosen files for this memory, from where that was stopped; resolves when they are read, whoever asked first. Does nothing
+   * without files, or when all is known.
+   */
   async want(memory: NeuronRef, again = false): Promise<void> {
     const { corpus } = this;
     if (corpus === null) return;
     const model = this.library.require().ref;
     const key = this.keyOf(memory);
     const known = this.found.get(key);
-    if (this.latest.question?.key === key) return;
+    if (this.latest.question?.key === key) return this.reading;
     if (known !== undefined && !again && (known.complete || known.result !== null || known.error !== null)) {
       this.latest.cancel();
       return;
     }
-    await this.work({ key, model, memory, corpus });
+    this.reading = this.work({ key, model, memory, corpus });
+    await this.reading;
   }
 
   /** What was found stays, and can be gone on from. */

@@ -174,11 +174,12 @@ async function indexed(model: OrtModel, settings: EngineSettings, report: (figur
   try {
     const ours = await timed(() => buildIndex(model, indexFolder(folder, '0'.repeat(64)), quiet));
     const session = await productSession(settings);
-    const rows = Math.max(1, Math.floor((8 * 2 ** 20) / vocab));
+    const rows = Math.max(1, Math.floor((4 * 2 ** 20) / vocab));
     const numbers = (count: number): Float32Array => Float32Array.from({ length: count }, (_, at) => Math.sin(at));
     const weight = new ort.Tensor('float32', numbers(inner * vocab), [inner, vocab]);
+    const vectors = numbers(rows * inner);
     const product = (count: number): Promise<unknown> =>
-      session.run({ x: new ort.Tensor('float32', numbers(count * inner), [count, inner]), w: weight });
+      session.run({ x: new ort.Tensor('float32', vectors.subarray(0, count * inner), [count, inner]), w: weight });
     await product(rows);
     const theirs = await timed(async () => {
       for (let from = 0; from < values; from += rows) await product(Math.min(rows, values - from));

@@ -66,6 +66,7 @@ function watched(model: OrtModel, cut = true): { model: Model; traces: () => num
       runHead: (resid) => (cut ? model.runHead(resid) : uncut()),
       runTransform: (resid) => model.runTransform(resid),
       wordScores: (vectors) => model.wordScores(vectors),
+      wordEnds: (...args) => model.wordEnds(...args),
       logitsAt: (...args) => model.logitsAt(...args),
       nextSentenceLogits: (...args) => model.nextSentenceLogits(...args),
     },

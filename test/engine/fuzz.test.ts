@@ -26,7 +26,8 @@ const LARGE_EVERY = 100;
 const BYTES_EVERY = 4;
 /** Against hangs only: most take milliseconds. */
 const LIMIT_MS = 20_000;
-const MAX_GROWTH_KB = 2 ** 20;
+/** Against sizes believed from a file; what the collector leaves lying for later is some hundreds of megabytes. */
+const MAX_GROWTH_KB = 2 * 2 ** 20;
 /** Against hangs of the runtime: then the engine is ended, as when a person cancels. */
 const RUN_LIMIT_MS = 20_000;
 /** What a spoilt file may be called. */
@@ -48,7 +49,7 @@ function look(path: string, random: Random): void {
     value,
     axes: [0, 1],
     mean: random() < 0.5 ? null : 1,
-    top: random() < 0.5,
+    end: random() < 0.5 ? null : pick(['largest', 'smallest'] as const, random),
   }));
   encodeModel(instrument(anatomy.subject, { taps: some(), picks, gates: some(), fed }).model, WEIGHTS);
   const rewritten = logits === null ? null : withHeadRows(anatomy, logits);

@@ -32,6 +32,7 @@ const PARTS: readonly Part[] = [
   { mean: 'heads' },
   { heads: [1, 0], positions: [1, 5], mean: 'heads' },
   { top: 3 },
+  { top: 3, end: 'smallest' },
   { heads: [1], positions: [4, 0], top: 2 },
   { mean: 'heads', top: 100 },
 ];
@@ -40,12 +41,13 @@ const get = (trace: Trace, hook: string): Activation => trace.get(hook) as Activ
 
 /** By the definition, element by element; `top` by sorting all. */
 function expected(activation: Activation, isPairs: boolean, part: Part): Activation {
-  const { top } = part;
+  const { top, end } = part;
+  const sign = end === 'smallest' ? -1 : 1;
   const all = elements(activation, isPairs, part);
   if (top === undefined) return all;
   const size = all.dims.at(-1) as number;
   const rows = Array.from({ length: all.data.length / size }, (_, row) =>
-    [...all.data.subarray(row * size, (row + 1) * size)].sort((one, other) => other - one).slice(0, top),
+    [...all.data.subarray(row * size, (row + 1) * size)].sort((one, other) => sign * (other - one)).slice(0, top),
   );
   return { dims: [...all.dims.slice(0, -1), Math.min(size, top)], data: Float32Array.from(rows.flat()) };
 }
@@ -159,7 +161,7 @@ describe('parts of hooks', function () {
     const { anatomy } = await describeModel(fixture('bert'));
     const ofGraph = (hook: string): boolean => {
       const sites = new Map([[hook, anatomy.hooks.sites.get(hook) as Site]]);
-      return planReads(anatomy.subject, sites, new Map([[hook, { top: 3 }]]))[0]?.plan?.pick.top === true;
+      return planReads(anatomy.subject, sites, new Map([[hook, { top: 3 }]]))[0]?.plan?.pick.end === 'largest';
     };
     for (const hook of ['unembed.logits', 'blocks.0.attn.hook_pattern', 'blocks.0.mlp.hook_post'])
       assert.ok(ofGraph(hook), hook);

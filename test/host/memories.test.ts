@@ -218,7 +218,8 @@ describe('Memories', () => {
     await api.memories.showMemory({ layer: 10, neuron: 1518 });
     await handlers().scan({ scope: 'included' });
     const triggers = await handlers().triggers(null);
-    assert.ok(triggers?.complete);
+    const { error, running } = api.memories.state.triggers;
+    assert.ok(triggers?.complete, JSON.stringify({ error, running, read: triggers?.sentences }));
     assert.ok(triggers.sentences >= 90, `${triggers.sentences} sentences`);
     const { largest } = triggers;
     assert.ok(largest.length > 5);
@@ -260,7 +261,9 @@ describe('Memories', () => {
     await until('the colours go with an edit', () => !api.memoryColors.active);
   });
 
-  it('keeps names in the workspace, beside what others write there, and never over marks of a merge', async () => {
+  it('keeps names in the workspace, beside what others write there, and never over marks of a merge', async function () {
+    // Six times it waits for what the watcher of files says.
+    this.timeout(120_000);
     const { showInputBox } = vscode.window;
     const answer = (text: string): void => {
       vscode.window.showInputBox = async () => text;

@@ -75,8 +75,16 @@ export async function until<T>(what: string, condition: () => T | Promise<T>, li
 
 /** Without asking whether to save. */
 export async function closeAll(): Promise<void> {
-  while (vscode.window.tabGroups.all.some(({ tabs }) => tabs.length > 0))
-    await run('workbench.action.revertAndCloseActiveEditor');
+  const open = (): vscode.Tab[] => vscode.window.tabGroups.all.flatMap(({ tabs }) => tabs);
+  await vscode.window.tabGroups.close(open().filter(({ isDirty }) => !isDirty));
+  await until(
+    'every editor is closed',
+    async () => {
+      if (open().length > 0) await run('workbench.action.revertAndCloseActiveEditor');
+      return open().length === 0;
+    },
+    40_000,
+  );
 }
 
 export function near(actual: number | undefined, wanted: number, tolerance: number, what: string): void {

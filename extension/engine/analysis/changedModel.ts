@@ -100,6 +100,7 @@ function changedModel(model: Model, scales: readonly Scale[], waiting: Set<Scale
     runHead: (resid) => model.runHead(resid),
     runTransform: (resid) => model.runTransform(resid),
     wordScores: (vectors) => model.wordScores(vectors),
+    wordEnds: (...asked) => model.wordEnds(...asked),
   };
 }
 

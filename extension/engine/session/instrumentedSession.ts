@@ -101,13 +101,13 @@ export class InstrumentedSession {
     // What is not looked at now is one element; nobody fetches it.
     for (const pick of picks) {
       for (const axis of pick.axes) give(pickInput(pick, axis), [0]);
-      if (pick.top) give(topInput(pick), [1]);
+      if (pick.end !== null) give(topInput(pick), [1]);
     }
     for (const { hook, plan } of reads) {
       if (plan === null) continue;
       const { pick, indices } = plan;
       pick.axes.forEach((axis, at) => give(pickInput(pick, axis), indices(batch, length)[at] as number[]));
-      if (pick.top) give(topInput(pick), [shapes.get(hook)?.at(-1) ?? 1]);
+      if (pick.end !== null) give(topInput(pick), [shapes.get(hook)?.at(-1) ?? 1]);
     }
     const names = [
       ...new Set(reads.flatMap(({ plan, site }) => (plan === null ? [site.value] : pickOutputs(plan.pick)))),
@@ -124,7 +124,7 @@ export class InstrumentedSession {
         const tensorOf = (name: string): Tensor => results[name] as Tensor;
         if (plan !== null) {
           const { pick } = plan;
-          const indices = pick.top ? tensorOf(topIndices(pick)) : undefined;
+          const indices = pick.end === null ? undefined : tensorOf(topIndices(pick));
           return [hook, partOf(tensorOf(pickOutput(pick)), indices, shapes.get(hook) ?? [], hook)];
         }
         const tensor = tensorOf(site.value);

@@ -33,6 +33,8 @@ export interface Part {
   columns?: readonly number[];
   /** Of that the largest so many along the last axis (all, where there are fewer), largest first; of equals the first. */
   top?: number;
+  /** Whether `top` means those or the smallest, smallest first. */
+  end?: 'largest' | 'smallest';
 }
 
 export interface TraceOptions {
@@ -117,6 +119,15 @@ export interface Internals {
    * the unembedding, W_U t(v), without a bias. Throws as `runBlock`.
    */
   wordScores(vectors: Activation): Promise<Activation>;
+  /**
+   * Of such scores, less those of `nothing` [V], the `count` largest and the `count` smallest [N,1,count] among the tokenizer's words,
+   * with their ids as indices; only they leave the runtime. Throws as `runBlock`.
+   */
+  wordEnds(
+    vectors: Activation,
+    nothing: Float32Array | null,
+    count: number,
+  ): Promise<{ largest: Activation; smallest: Activation }>;
 }
 
 /** As much as analyses need that only look. */

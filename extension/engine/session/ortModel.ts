@@ -264,6 +264,14 @@ export class OrtModel implements LanguageModel, Internals {
     return this.tracer.wordScores(vectors);
   }
 
+  wordEnds(
+    vectors: Activation,
+    nothing: Float32Array | null,
+    count: number,
+  ): Promise<{ largest: Activation; smallest: Activation }> {
+    return this.tracer.wordEnds(vectors, nothing, count);
+  }
+
   async logitsAt(batch: readonly InputRow[], places: readonly LogitPlace[]): Promise<LogitRows> {
     requireHead(this.info);
     const rows = await this.logitsOf(await (this.loaded ??= this.createProven()), batch, places);

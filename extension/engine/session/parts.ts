@@ -48,7 +48,7 @@ const range = (length: number): number[] => Array.from({ length }, (_, index) =>
 function planPart(
   { values, batch, length, opset }: Subject,
   { value, layout }: Site,
-  { heads, positions, mean, columns: picked, top }: Part,
+  { heads, positions, mean, columns: picked, top, end = 'largest' }: Part,
 ): PartPlan | null {
   const dims = values.get(value)?.dims;
   if (dims === undefined || layout.kind === 'plain' || layout.kind === 'factor') return null;
@@ -74,7 +74,7 @@ function planPart(
   }
   const axes = [...along.keys()].sort((one, other) => one - other);
   return {
-    pick: { value, axes, mean: mean === undefined ? null : 1, top: top !== undefined },
+    pick: { value, axes, mean: mean === undefined ? null : 1, end: top === undefined ? null : end },
     indices: (rows, tokens) =>
       axes.map((axis) => (along.get(axis) as (batch: number, length: number) => number[])(rows, tokens)),
   };
@@ -130,7 +130,7 @@ export function partDims(hook: string, layout: Layout, part: Part, batch: number
 export function takePart(
   whole: Activation,
   layout: Layout,
-  { heads, positions, mean, columns, top }: Part,
+  { heads, positions, mean, columns, top, end }: Part,
 ): Activation {
   const [headAxis, tokenAxis] = layout.kind === 'pairs' ? [1, 2] : [2, 1];
   let part = whole;
@@ -138,10 +138,10 @@ export function takePart(
   if (heads !== undefined) part = take(part, headAxis, heads);
   if (columns !== undefined) part = take(part, 2, columns);
   if (mean !== undefined) part = meanOver(part, headAxis);
-  return top === undefined ? part : largest(part, top);
+  return top === undefined ? part : extremes(part, top, end);
 }
 
-function largest({ dims, data }: Activation, top: number): Activation {
+function extremes({ dims, data }: Activation, top: number, end: Part['end']): Activation {
   const size = dims.at(-1) as number;
   const count = Math.min(top, size);
   const rows = data.length / size;
@@ -149,7 +149,7 @@ function largest({ dims, data }: Activation, top: number): Activation {
   const indices = new Int32Array(rows * count);
   for (let row = 0; row < rows; row++) {
     const own = data.subarray(row * size, (row + 1) * size);
-    const order = topK(own, count);
+    const order = topK(end === 'smallest' ? own.map((each) => -each) : own, count);
     indices.set(order, row * count);
     order.forEach((index, place) => (found.data[row * count + place] = own[index] as number));
   }

@@ -3,12 +3,16 @@ import type { EngineSettings } from '../../protocol/engine';
 import { LensError } from '../../protocol/errors';
 import type { Anatomy } from '../anatomy/anatomy';
 import type { Site } from '../anatomy/hooks';
+import { pickOutput } from '../instrument/picks';
 import { piecesOf, type Piece } from '../instrument/pieces';
 import type { Description } from './describe';
 import { atSites, InstrumentedSession, type Feeds, type RunRequest } from './instrumentedSession';
-import type { Activation, Intervention } from './internals';
+import type { Activation, Intervention, Part } from './internals';
 import { LastBlock } from './lastBlock';
 import { planReads, takePart } from './parts';
+
+/** A run of a piece, which begins with a stream. */
+type PieceRequest = Omit<RunRequest, 'reads' | 'resid'> & { resid: Activation };
 
 export class Pieces {
   private found: (Piece | string)[] | null = null;
@@ -53,24 +57,38 @@ export class Pieces {
   }
 
   /** From one value of the graph, as a stream [B,T,D], to another. */
-  async between(
+  async between(anatomy: Anatomy, from: string, to: Site, request: PieceRequest): Promise<Activation> {
+    const [whole] = await this.partsBetween(anatomy, from, to, [undefined], request);
+    return whole as Activation;
+  }
+
+  /** As `between`, to parts of the other value; undefined is all of it. */
+  async partsBetween(
     { subject }: Anatomy,
     from: string,
     to: Site,
-    { feeds, resid, changes = [] }: Omit<RunRequest, 'reads' | 'resid'> & { resid: Activation },
-  ): Promise<Activation> {
-    const key = JSON.stringify([from, to.value]);
+    parts: readonly (Part | undefined)[],
+    { feeds, resid, changes = [] }: PieceRequest,
+  ): Promise<Activation[]> {
+    const names = parts.map((_, index) => `part ${index}`);
+    const wanted = parts.flatMap((part, index) => (part === undefined ? [] : [[names[index], part] as [string, Part]]));
+    const reads = planReads(subject, new Map(names.map((name) => [name, to])), new Map(wanted));
+    const picks = reads.flatMap(({ plan }) => (plan === null ? [] : [plan.pick]));
+    const key = JSON.stringify([from, to.value, picks.map(pickOutput)]);
     const gates = new Set(changes.map(({ site }) => site.value));
     let session = this.sessions.get(key);
     if (session === undefined || ![...gates].every((gate) => session?.abilities.gates.has(gate))) {
       const all = new Set([...gates, ...(session?.abilities.gates ?? [])]);
       await session?.release();
-      const abilities = { taps: new Set([to.value]), picks: [], gates: all, fed: from, exact: true };
-      session = await InstrumentedSession.create(this.description, abilities, this.settings, 'large batches');
+      // Parts are asked of all values of a model, hundreds of runs, which are worth the repacking.
+      const purpose = picks.length > 0 ? 'many runs' : 'large batches';
+      const taps = new Set(picks.length < parts.length ? [to.value] : []);
+      const abilities = { taps, picks, gates: all, fed: from, exact: true };
+      session = await InstrumentedSession.create(this.description, abilities, this.settings, purpose);
       this.sessions.set(key, session);
     }
-    const reads = planReads(subject, new Map([['to', to]]), new Map());
-    return (await session.run({ feeds, reads, changes, resid })).get('to') as Activation;
+    const trace = await session.run({ feeds, reads, changes, resid });
+    return names.map((name) => trace.get(name) as Activation);
   }
 
   async release(): Promise<void> {

@@ -25,11 +25,14 @@ export function topK(values: Float32Array, k: number, accept?: (index: number) =
     }
   };
   if (k <= 0) return [];
+  // The least that is kept, once there are k. Indices rise, so one that equals it comes after it.
+  let least = -Infinity;
   for (let index = 0; index < values.length; index++) {
     if (heap.length === k) {
-      if (!isBefore(values, index, heap[0] as number) || accept?.(index) === false) continue;
+      if (!((values[index] as number) > least) || accept?.(index) === false) continue;
       heap[0] = index;
       sinkRoot();
+      least = values[heap[0]] as number;
     } else if (accept?.(index) !== false) {
       heap.push(index);
       for (let child = heap.length - 1; child > 0;) {
@@ -38,6 +41,7 @@ export function topK(values: Float32Array, k: number, accept?: (index: number) =
         swap(child, parent);
         child = parent;
       }
+      least = values[heap[0] as number] as number;
     }
   }
   return heap.sort((a, b) => (isBefore(values, a, b) ? -1 : 1));

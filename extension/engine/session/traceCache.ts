@@ -44,6 +44,7 @@ export class TraceCache {
       runHead: (resid) => model.runHead(resid),
       runTransform: (resid) => model.runTransform(resid),
       wordScores: (vectors) => model.wordScores(vectors),
+      wordEnds: (...asked) => model.wordEnds(...asked),
     };
   }
 

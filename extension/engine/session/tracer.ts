@@ -164,10 +164,37 @@ export class Tracer {
   /** From vectors in the stream [N,1,D] to the scores [N,1,V] of words. Throws as `runBlock`. */
   async wordScores(vectors: Activation): Promise<Activation> {
     const anatomy = await this.anatomy();
+    const { from, to } = this.scoring(anatomy);
+    return this.oneByOne(vectors, (feeds, resid) => this.pieces.between(anatomy, from, to, { feeds, resid }));
+  }
+
+  /** The ends of such scores, less those of `nothing` [V]. Throws as `runBlock`. */
+  async wordEnds(
+    vectors: Activation,
+    nothing: Float32Array | null,
+    count: number,
+  ): Promise<{ largest: Activation; smallest: Activation }> {
+    const anatomy = await this.anatomy();
+    const { from, to } = this.scoring(anatomy);
+    const scored = rowWidth(anatomy.subject, to.value) ?? 0;
+    const words = Math.min(scored, this.description.tokenizer?.vocabSize ?? scored);
+    // Of a vocabulary that is padded, the scores behind the last word are no words'.
+    const among = words < scored ? { columns: Array.from({ length: words }, (_, id) => id) } : {};
+    const parts = (['largest', 'smallest'] as const).map((end): Part => ({ ...among, top: count, end }));
+    const changes = nothing === null ? [] : [{ site: to, intervention: lessThan(nothing) }];
+    const [largest, smallest] = await this.allOneByOne(vectors, (feeds, resid) =>
+      this.pieces.partsBetween(anatomy, from, to, parts, { feeds, resid, changes }),
+    );
+    return { largest: largest as Activation, smallest: smallest as Activation };
+  }
+
+  /** Where vectors in the stream begin to become scores of words, and where they are. */
+  private scoring(anatomy: Anatomy): { from: string; to: Site } {
     const { linear, stream } = this.ends(anatomy);
-    const from = hasTransform(anatomy) ? stream : linear.data;
-    const to = tokenSite(anatomy.subject, linear.product, [rowWidth(anatomy.subject, linear.product) ?? 0]);
-    return this.oneByOne(vectors, (feeds, rows) => this.pieces.between(anatomy, from, to, { feeds, resid: rows }));
+    return {
+      from: hasTransform(anatomy) ? stream : linear.data,
+      to: tokenSite(anatomy.subject, linear.product, [rowWidth(anatomy.subject, linear.product) ?? 0]),
+    };
   }
 
   /** The two ends of the head: the stream's value, and the layer that scores the vocabulary. */
@@ -177,31 +204,41 @@ export class Tracer {
     return { stream: this.siteOf(anatomy, lastStream(anatomy)).value, linear: unembedding.linear };
   }
 
-  /**
-   * Streams [N,1,D] as texts of one token. A model of fixed length takes as many streams as it has tokens, as one text.
-   */
   private async oneByOne(
     resid: Activation,
     run: (feeds: Feeds, resid: Activation) => Promise<Activation>,
   ): Promise<Activation> {
+    const [only] = await this.allOneByOne(resid, async (...asked) => [await run(...asked)]);
+    return only as Activation;
+  }
+
+  /**
+   * Streams [N,1,D] as texts of one token. A model of fixed length takes as many streams as it has tokens, as one text.
+   */
+  private async allOneByOne(
+    resid: Activation,
+    run: (feeds: Feeds, resid: Activation) => Promise<Activation[]>,
+  ): Promise<Activation[]> {
     const [count = 0, , width = 0] = resid.dims;
     // No token is read any more.
     const row = { ids: Int32Array.of(0) };
     const length = this.fill.length([row]);
     if (length === 1) return this.alone(() => run(this.fill.feeds(new Array<InputRow>(count).fill(row)), resid));
-    const parts: Activation[] = [];
+    const runs: { rows: number[]; results: Activation[] }[] = [];
     for (let start = 0; start < count; start += length) {
       const streams = new Float32Array(length * width);
       streams.set(resid.data.subarray(start * width, (start + length) * width));
-      parts.push(await this.alone(() => run(this.fill.feeds([row]), { dims: [1, length, width], data: streams })));
+      const rows = Array.from({ length: Math.min(length, count - start) }, (_, index) => start + index);
+      const found = await this.alone(() => run(this.fill.feeds([row]), { dims: [1, length, width], data: streams }));
+      runs.push({ rows, results: found.map((result) => firstTokens(result, rows.length)) });
     }
-    const size = parts[0]?.dims.at(-1) ?? 0;
-    const joined = { dims: [count, 1, size], data: new Float32Array(count * size) };
-    parts.forEach(({ data }, part) => {
-      const from = part * length;
-      joined.data.set(data.subarray(0, (Math.min(count, from + length) - from) * size), from * size);
-    });
-    return joined;
+    return (runs[0]?.results ?? []).map((_, index) =>
+      join(
+        runs.map(({ rows, results }) => ({ rows, result: results[index] as Activation })),
+        count,
+        'The stream',
+      ),
+    );
   }
 
   /** After what runs now. */
@@ -332,6 +369,22 @@ export class Tracer {
     const right = new Map([...sites].filter(([hook]) => !wrong.has(hook)));
     return { ...anatomy, hooks: { sites: right, missing: new Map([...missing, ...wrong]) } };
   }
+}
+
+/** Takes the scores of `nothing` [V] from those of every word. */
+const lessThan = (nothing: Float32Array): Intervention => ({
+  hook: 'the scores of words',
+  offset: { dims: [1, 1, nothing.length], data: nothing.map((score) => -score) },
+});
+
+/** Of one text [1,T,W] the first tokens, as a text each [count,1,W]. */
+function firstTokens({ dims, data, indices }: Activation, count: number): Activation {
+  const size = dims.at(-1) as number;
+  return {
+    dims: [count, 1, size],
+    data: data.subarray(0, count * size),
+    ...(indices === undefined ? {} : { indices: indices.subarray(0, count * size) }),
+  };
 }
 
 /** Values of these hooks, and of their like in every block from `layer` on: they are looked at next, and cost nothing until fetched. */

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ValueIndexInfo } from '../../../protocol/ffn';
 import { LensError } from '../../../protocol/errors';
-import type { Internals } from '../../session/internals';
+import type { Activation, Internals } from '../../session/internals';
 import { requireHead, type RunContext } from '../../session/languageModel';
 import { readCacheFile, writeCacheFile } from '../cacheFile';
 import { throwIfCancelled } from '../forward';
@@ -18,7 +18,7 @@ export const INDEX_WORDS = 50;
 /** Of what the files hold and how: another one is made anew. */
 const VERSION = 1;
 /** Scores at once. */
-const MOST_NUMBERS = 8 * 2 ** 20;
+const MOST_NUMBERS = 4 * 2 ** 20;
 
 /** One layer: [F,2,K], promoted (highest first) and suppressed (lowest first). */
 export interface IndexedLayer {
@@ -98,11 +98,8 @@ export async function buildIndex(model: Internals, place: IndexPlace, context: R
       throwIfCancelled(context.signal);
       const to = Math.min(neurons, from + perRun);
       const vectors = data.slice(from * width, to * width);
-      const scored = await model.wordScores({ dims: [to - from, 1, width], data: vectors });
-      const vocab = scored.dims.at(-1) as number;
-      const known = Math.min(vocab, model.tokenizer.vocabSize);
-      for (let row = 0; row < to - from; row++)
-        putEnds(scored.data.subarray(row * vocab, row * vocab + known), nothing, indexed, from + row);
+      const ends = await model.wordEnds({ dims: [to - from, 1, width], data: vectors }, nothing, INDEX_WORDS);
+      putEnds(ends, indexed, from);
       context.progress({ message: `Words of layer ${layer}`, fraction: (done + to / neurons) / missing.length });
       await nextTurn();
     }
@@ -119,41 +116,19 @@ export async function buildIndex(model: Internals, place: IndexPlace, context: R
   };
 }
 
-/** The largest and the smallest scores of a neuron, ties by lower id, as its rows of the index. */
+/** The words of some neurons, from `first` on, as their rows of the index. */
 function putEnds(
-  scores: Float32Array,
-  nothing: Float32Array | null,
-  { ids, scores: kept, words }: IndexedLayer,
-  neuron: number,
+  { largest, smallest }: { largest: Activation; smallest: Activation },
+  { ids, scores, words }: IndexedLayer,
+  first: number,
 ): void {
-  const count = Math.min(words, scores.length);
-  const own = nothing === null ? scores : scores.map((each, id) => each - (nothing[id] as number));
-  for (const [end, sign] of [1, -1].entries()) {
-    const at = (2 * neuron + end) * words;
-    const best = largest(own, count, sign);
-    best.forEach((id, rank) => {
-      ids[at + rank] = id;
-      kept[at + rank] = own[id] as number;
-    });
-    ids.fill(-1, at + count, at + words);
+  for (const [end, { dims, data, indices = new Int32Array(0) }] of [largest, smallest].entries()) {
+    const [neurons, , count] = dims as [number, number, number];
+    for (let row = 0; row < neurons; row++) {
+      const at = (2 * (first + row) + end) * words;
+      ids.set(indices.subarray(row * count, (row + 1) * count), at);
+      scores.set(data.subarray(row * count, (row + 1) * count), at);
+      ids.fill(-1, at + count, at + words);
+    }
   }
-}
-
-/** Ids of the `count` largest of sign·value, best first: one comparison for almost every entry. */
-function largest(values: Float32Array, count: number, sign: number): number[] {
-  const kept: number[] = [];
-  let least = -Infinity;
-  // Sorted when it has twice as many as wanted, so that most entries are compared once and no more.
-  const settle = (): void => {
-    kept.sort((a, b) => sign * ((values[b] as number) - (values[a] as number)) || a - b);
-    kept.length = Math.min(count, kept.length);
-    if (kept.length === count) least = sign * (values[kept[count - 1] as number] as number);
-  };
-  for (let id = 0; id < values.length; id++) {
-    if (sign * (values[id] as number) <= least) continue;
-    kept.push(id);
-    if (kept.length === 2 * count) settle();
-  }
-  settle();
-  return kept;
 }
