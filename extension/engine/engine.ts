@@ -187,15 +187,15 @@ export class Engine {
       this.run(model, 'inside', context, (loaded) => relationExamples(loaded, params, context)),
     headWeights: ({ model }, context) => this.run(model, 'inside', context, (loaded) => headWeights(loaded, context)),
     logitLens: ({ model, ...params }, context) =>
-      this.run(model, 'inside', context, (loaded, opened) =>
-        this.lensOf(model, params).then((lens) => logitLens(this.remembering(loaded, opened), params, context, lens)),
-      ),
+      this.run(model, 'inside', context, async (loaded, opened) => {
+        const lens = await this.tunedLensOf(model, params);
+        return logitLens(this.remembering(loaded, opened), params, context, lens);
+      }),
     logitLensTable: ({ model, ...params }, context) =>
-      this.run(model, 'inside', context, (loaded, opened) =>
-        this.lensOf(model, params).then((lens) =>
-          logitLensTable(this.remembering(loaded, opened), params, context, lens),
-        ),
-      ),
+      this.run(model, 'inside', context, async (loaded, opened) => {
+        const lens = await this.tunedLensOf(model, params);
+        return logitLensTable(this.remembering(loaded, opened), params, context, lens);
+      }),
     embed: ({ model, interventions, ...params }, context) => {
       const several = params.texts.length > 1;
       if (several) requireEverywhere(interventions, MANY_TEXTS);
@@ -369,7 +369,8 @@ export class Engine {
     );
   }
 
-  private async lensOf(model: ModelRef, { tuned }: { tuned?: string }): Promise<TunedLens | null> {
+  /** Null where it was not asked for. Throws `bad-input` where there is none. */
+  private async tunedLensOf(model: ModelRef, { tuned }: { tuned?: string }): Promise<TunedLens | null> {
     return tuned === undefined ? null : requireLens(tunedFolder(tuned, (await fingerprint(model)).sha256), model.id);
   }
 

@@ -6,15 +6,19 @@ import { join, resolve } from 'node:path';
 import { adamStep, newAdam } from '../../extension/engine/analysis/adam';
 import { Distribution } from '../../extension/engine/analysis/distribution';
 import { logitLens, logitLensTable } from '../../extension/engine/analysis/ffn/logitLens';
+import { sourcesOf } from '../../extension/engine/analysis/ffn/lensStates';
 import {
   readLens,
   readTraining,
+  throughLens,
   tunedFolder,
   tunedStatus,
   type TunedLens,
   type TunedPlace,
 } from '../../extension/engine/analysis/ffn/tunedLens';
 import { tuneLens } from '../../extension/engine/analysis/ffn/tuneLens';
+import { TuneRuns } from '../../extension/engine/analysis/ffn/tuneRuns';
+import { statesAt, TuneTexts } from '../../extension/engine/analysis/ffn/tuneTexts';
 import { HeadGraph } from '../../extension/engine/session/headGraph';
 import type { Internals } from '../../extension/engine/session/internals';
 import type { RunContext } from '../../extension/engine/session/languageModel';
@@ -178,6 +182,47 @@ describe('tuned lens', function () {
       assert.ok(watched?.steps.attention.every(Number.isNaN));
     }));
 
+  it('tells divergences that the model’s own head has on the sentences that were held out', () =>
+    using(fixture('bert'), async (model) => {
+      const how = settings();
+      const { states, heldOut } = await tune(model, how);
+      const lens = (await readLens(placeOf('bert'))) as TunedLens;
+      const items = await new TuneTexts(model, how.sources, how.seed, []).heldOut('report', 256, quiet().signal);
+      const { sources } = sourcesOf(await model.anatomy(), 'bert', false);
+      const read = await statesAt(model, sources, items, quiet().signal);
+      const width = (read[0] as Float32Array).length / heldOut;
+      // Sentences of the other shares are not among them, and masks are.
+      for (const { sentence, row, at } of items) {
+        assert.equal(sentence % 10, 9);
+        assert.ok(at.some((token) => row.ids[token] === model.tokenizer.maskId));
+      }
+      const logitsOf = async (data: Float32Array): Promise<Distribution[]> => {
+        const { data: logits } = await model.runHead({ dims: [heldOut, 1, width], data });
+        const vocab = logits.length / heldOut;
+        return Array.from(
+          { length: heldOut },
+          (_, row) => new Distribution(logits.subarray(row * vocab, (row + 1) * vocab)),
+        );
+      };
+      const vocab = model.info.vocabSize as number;
+      const final = await logitsOf(read.at(-1) as Float32Array);
+      const divergence = async (data: Float32Array): Promise<number> => {
+        const found = await logitsOf(data);
+        let sum = 0;
+        for (const [row, own] of final.entries())
+          for (let id = 0; id < vocab; id++) {
+            const p = own.logprob(id);
+            sum += Math.exp(p) * (p - (found[row] as Distribution).logprob(id));
+          }
+        return sum / heldOut;
+      };
+      const mapped = await throughLens(lens, sources, read);
+      for (const [index, { plain, tuned }] of states.entries()) {
+        assertNear([plain], [await divergence(read[index] as Float32Array)], `plain, state ${index}`, 1e-4);
+        assertNear([tuned], [await divergence(mapped[index] as Float32Array)], `tuned, state ${index}`, 1e-4);
+      }
+    }));
+
   it('gives the same when it is interrupted and goes on', () =>
     using(fixture('llama'), async (model) => {
       const whole = await tune(model, settings(), placeOf('whole'));
@@ -250,6 +295,31 @@ describe('tuned lens', function () {
       await assert.rejects(tune(unknown, settings()), fails('model-unsupported', /hardswish/u));
       assert.deepEqual(await tunedStatus(placeOf('bert')), { lens: null, unfinished: null });
     }));
+
+  it('trains one lens of a model at a time, and waits for one that is being stopped', async () => {
+    const runs = new TuneRuns();
+    const place = placeOf('model');
+    const controller = new AbortController();
+    let stop = (): void => undefined;
+    const first = runs.run(place, controller.signal, () => new Promise<string>((end) => (stop = () => end('first'))));
+    await new Promise(setImmediate);
+    await runs.saved(place.folder);
+    const { signal } = quiet();
+    await assert.rejects(
+      runs.run(place, signal, async () => 'second'),
+      fails('bad-input', /is being trained/u),
+    );
+    assert.equal(await runs.run(placeOf('other'), signal, async () => 'other'), 'other');
+    controller.abort();
+    const order: string[] = [];
+    const third = runs.run(place, signal, async () => order.push('third'));
+    const saved = runs.saved(place.folder).then(() => order.push('saved'));
+    await new Promise(setImmediate);
+    assert.deepEqual(order, []);
+    stop();
+    await Promise.all([first, third, saved]);
+    assert.deepEqual(order.sort(), ['saved', 'third']);
+  });
 
   it('refuses models without a head', () =>
     using(fixture('bert-classifier'), (model) => assert.rejects(tune(model, settings()), fails('no-lm-head'))));

@@ -91,10 +91,15 @@ interface LensHeader {
   info: TunedLensInfo;
 }
 
+/** Null for another version or model. A damaged header may hold anything. */
 function lensOf(place: TunedPlace, header: Record<string, unknown>, bytes: number): LensHeader | null {
   const known = header as unknown as LensHeader;
-  if (known.version !== VERSION || known.fingerprint !== place.fingerprint) return null;
-  return bytes === known.info.states.filter(({ used }) => used).length * mapBytes(known.width) ? known : null;
+  try {
+    if (known.version !== VERSION || known.fingerprint !== place.fingerprint) return null;
+    return bytes === known.info.states.filter(({ used }) => used).length * mapBytes(known.width) ? known : null;
+  } catch {
+    return null;
+  }
 }
 
 /** The last one that was read: it is asked for with every text, and has many megabytes. */
@@ -150,10 +155,15 @@ export async function writeTraining(place: TunedPlace, { maps, adam, ...state }:
   await writeCacheFile(trainingFile(place), header, numbers);
 }
 
+/** As `lensOf`. */
 function trainingOf(place: TunedPlace, header: Record<string, unknown>, bytes: number): TrainingHeader | null {
   const known = header as unknown as TrainingHeader;
-  if (known.version !== VERSION || known.fingerprint !== place.fingerprint) return null;
-  return bytes === 3 * known.states * mapBytes(known.state.width) ? known : null;
+  try {
+    if (known.version !== VERSION || known.fingerprint !== place.fingerprint) return null;
+    return bytes === 3 * known.states * mapBytes(known.state.width) ? known : null;
+  } catch {
+    return null;
+  }
 }
 
 /** Null when there is none, or it is of another version or model, or damaged. */
