@@ -107,10 +107,15 @@ describe('tuned lens', function () {
           const states = Float32Array.from(each.states);
           const map = { matrix: Float32Array.from(each.matrix), bias: Float32Array.from(each.bias) };
           const expected = await graph.distribution(Float32Array.from(each.final));
-          assertNear(await graph.divergence(states, map, expected), each.divergences, 'divergences');
+          // Beside another state, which has no part in it.
+          const both = [states.map((value) => -2 * value), states];
+          const maps = [{ matrix: map.matrix.map((value) => 3 * value), bias: map.bias.slice() }, map];
+          const [, divergences] = await graph.divergence(both, maps, expected);
+          assertNear(divergences ?? [], each.divergences, 'divergences');
           const adam = newAdam([map.matrix, map.bias]);
           for (let step = 0; step < steps; step++) {
-            const { loss, matrix, bias } = await graph.gradients(states, map, expected);
+            const [, found] = await graph.gradients(both, maps, expected);
+            const { loss, matrix, bias } = found ?? assert.fail('there are two states');
             if (step === 0) {
               assertNear([loss], [each.divergences.reduce((sum, one) => sum + one, 0)], 'loss');
               const mean = (gradient: ArrayLike<number>): number[] => Array.from(gradient, (sum) => sum / rows);

@@ -57,14 +57,17 @@ class Builder {
     return this.add('Constant', [], { value: encodeTensor(FLOAT, [], [value]) });
   }
 
+  integers(values: readonly number[]): string {
+    return this.add('Constant', [], { value: encodeTensor(INT64, [values.length], values) });
+  }
+
   /** Along the last axis, which stays with one element. */
   mean(value: string): string {
     return this.add('ReduceMean', [value], { axes: [-1], keepdims: 1 });
   }
 
   sum(value: string, axis: number): string {
-    const axes = this.add('Constant', [], { value: encodeTensor(INT64, [1], [axis]) });
-    return this.add('ReduceSum', [value, axes], { keepdims: 0 });
+    return this.add('ReduceSum', [value, this.integers([axis])], { keepdims: 0 });
   }
 
   mul(...values: string[]): string {
@@ -186,24 +189,43 @@ function headSteps(to: Builder, x: string, layers: readonly HeadLayer[]): Step {
   return { value, back: (gradient) => steps.reduceRight((by, step) => step.back(by), gradient) };
 }
 
-/** From the output's gradient q − p back to A and b (`gradients`), or no further than the divergence. */
+/**
+ * Rows of several states, one state's rows after the other's [k·n,V], each state beside the same expectations [n,V]: the weights are read once
+ * for all. From the output's gradient q − p back to the rows (`gradients`), or no further than the divergence.
+ */
 function divergenceModel(layers: readonly HeadLayer[], width: number, vocab: number, gradients: boolean): Uint8Array {
   const to = new Builder();
-  const state = to.input('state', ['n', width]);
-  const [matrix, bias] = [to.input('matrix', [width, width]), to.input('bias', [width])];
+  const head = headSteps(to, to.input('mapped', ['m', width]), layers);
   const expected = to.input('expected', ['n', vocab]);
-  const head = headSteps(to, to.plus(to.plus(state, to.add('Gemm', [state, matrix])), bias), layers);
-  const found = to.add('LogSoftmax', [head.value], { axis: -1 });
+  const stack = to.add('Concat', [to.integers([-1]), to.add('Shape', [expected])], { axis: 0 });
+  const found = to.add('Reshape', [to.add('LogSoftmax', [head.value], { axis: -1 }), stack]);
   const probability = to.add('Exp', [expected]);
-  to.named('loss', to.sum(to.mul(probability, to.minus(expected, found)), 1));
-  const outputs: Record<string, Dims> = { loss: ['n'] };
+  to.named('loss', to.sum(to.mul(probability, to.minus(expected, found)), 2));
+  const outputs: Record<string, Dims> = { loss: ['k', 'n'] };
   if (gradients) {
-    const back = head.back(to.minus(to.add('Exp', [found]), probability));
-    to.named('dMatrix', to.add('Gemm', [state, back], { transA: 1 }));
-    to.named('dBias', to.sum(back, 0));
-    Object.assign(outputs, { dMatrix: [width, width], dBias: [width] });
+    const output = to.minus(to.add('Exp', [found]), probability);
+    to.named('dMapped', head.back(to.add('Reshape', [output, to.integers([-1, vocab])])));
+    outputs['dMapped'] = ['m', width];
   }
   return smallModel(to.nodes, to.inputs, outputs);
+}
+
+/** h + h·A + b. */
+function mapModel(width: number): Uint8Array {
+  const to = new Builder();
+  const state = to.input('state', ['n', width]);
+  const moved = to.add('Gemm', [state, to.input('matrix', [width, width]), to.input('bias', [width])]);
+  to.named('mapped', to.plus(state, moved));
+  return smallModel(to.nodes, to.inputs, { mapped: ['n', width] });
+}
+
+/** Back from that to A and b. */
+function mapGradientModel(width: number): Uint8Array {
+  const to = new Builder();
+  const [state, gradient] = [to.input('state', ['n', width]), to.input('dMapped', ['n', width])];
+  to.named('dMatrix', to.add('Gemm', [state, gradient], { transA: 1 }));
+  to.named('dBias', to.sum(gradient, 0));
+  return smallModel(to.nodes, to.inputs, { dMatrix: [width, width], dBias: [width] });
 }
 
 function distributionModel(layers: readonly HeadLayer[], width: number, vocab: number): Uint8Array {
@@ -213,7 +235,7 @@ function distributionModel(layers: readonly HeadLayer[], width: number, vocab: n
   return smallModel(to.nodes, to.inputs, { logprobs: ['n', vocab] });
 }
 
-const KINDS = ['distribution', 'divergence', 'gradients'] as const;
+const KINDS = ['distribution', 'map', 'divergence', 'gradients', 'mapGradient'] as const;
 type Kind = (typeof KINDS)[number];
 
 export class HeadGraph {
@@ -260,6 +282,8 @@ export class HeadGraph {
       distribution: distributionModel(layers, width, vocab),
       divergence: divergenceModel(layers, width, vocab, false),
       gradients: divergenceModel(layers, width, vocab, true),
+      map: mapModel(width),
+      mapGradient: mapGradientModel(width),
     };
     const sessions: Partial<Record<Kind, InferenceSession>> = {};
     try {
@@ -282,33 +306,61 @@ export class HeadGraph {
     return floats(logprobs as Tensor);
   }
 
-  /** KL(p ‖ q) of each row [n], where p has the log-probabilities `expected` [n,V] and q is read from the mapped states [n,D]. */
-  async divergence(states: Float32Array, map: AffineMap, expected: Float32Array): Promise<Float32Array> {
-    const { loss } = await this.run('divergence', this.feeds(states, map, expected));
-    return floats(loss as Tensor);
+  /**
+   * KL(p ‖ q) of each row [n] of each state, where p has the log-probabilities `expected` [n,V] and q is read from the states [n,D] through
+   * their maps.
+   */
+  async divergence(
+    states: readonly Float32Array[],
+    maps: readonly AffineMap[],
+    expected: Float32Array,
+  ): Promise<Float32Array[]> {
+    const { loss } = await this.run('divergence', await this.feeds(states, maps, expected));
+    return parted(floats(loss as Tensor), states.length);
   }
 
-  /** The sum of that over the rows, and its gradients by the map. */
-  async gradients(states: Float32Array, map: AffineMap, expected: Float32Array): Promise<MapGradients> {
-    const { loss, dMatrix, dBias } = await this.run('gradients', this.feeds(states, map, expected));
-    return {
-      loss: floats(loss as Tensor).reduce((sum, each) => sum + each, 0),
-      matrix: floats(dMatrix as Tensor),
-      bias: floats(dBias as Tensor),
-    };
+  /** The sums of these over the rows of each state, and their gradients by its map. */
+  async gradients(
+    states: readonly Float32Array[],
+    maps: readonly AffineMap[],
+    expected: Float32Array,
+  ): Promise<MapGradients[]> {
+    const { loss, dMapped } = await this.run('gradients', await this.feeds(states, maps, expected));
+    const losses = parted(floats(loss as Tensor), states.length);
+    const backs = parted(floats(dMapped as Tensor), states.length);
+    const found: MapGradients[] = [];
+    for (const [index, state] of states.entries()) {
+      const back = this.rows(backs[index] as Float32Array, this.width);
+      const { dMatrix, dBias } = await this.run('mapGradient', { state: this.rows(state, this.width), dMapped: back });
+      found.push({
+        loss: (losses[index] as Float32Array).reduce((sum, each) => sum + each, 0),
+        ...{ matrix: floats(dMatrix as Tensor), bias: floats(dBias as Tensor) },
+      });
+    }
+    return found;
   }
 
   async release(): Promise<void> {
     for (const session of Object.values(this.sessions)) await session.release();
   }
 
-  private feeds(states: Float32Array, { matrix, bias }: AffineMap, expected: Float32Array): Record<string, Tensor> {
-    return {
-      state: this.rows(states, this.width),
-      matrix: this.rows(matrix, this.width),
-      bias: new Tensor('float32', bias, [this.width]),
-      expected: this.rows(expected, this.vocab),
-    };
+  private async feeds(
+    states: readonly Float32Array[],
+    maps: readonly AffineMap[],
+    expected: Float32Array,
+  ): Promise<Record<string, Tensor>> {
+    const all = new Float32Array(states.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
+    for (const [index, state] of states.entries()) {
+      const { matrix, bias } = maps[index] as AffineMap;
+      const { mapped } = await this.run('map', {
+        ...{ state: this.rows(state, this.width), matrix: this.rows(matrix, this.width) },
+        bias: new Tensor('float32', bias, [this.width]),
+      });
+      all.set(floats(mapped as Tensor), at);
+      at += state.length;
+    }
+    return { mapped: this.rows(all, this.width), expected: this.rows(expected, this.vocab) };
   }
 
   private rows(data: Float32Array, width: number): Tensor {
@@ -317,9 +369,15 @@ export class HeadGraph {
 
   private async run(kind: Kind, feeds: Record<string, Tensor>): Promise<Record<string, Tensor>> {
     try {
-      return await this.sessions[kind].run({ ...feeds, ...this.weights });
+      return await this.sessions[kind].run(kind.startsWith('map') ? feeds : { ...feeds, ...this.weights });
     } catch (thrown) {
       throw runtimeError(thrown, this.model);
     }
   }
 }
+
+/** As many parts of one length. */
+const parted = (numbers: Float32Array, parts: number): Float32Array[] =>
+  Array.from({ length: parts }, (_, part) =>
+    numbers.subarray((part * numbers.length) / parts, ((part + 1) * numbers.length) / parts),
+  );

@@ -32,7 +32,7 @@ import { sizesOf, statesAt, tuneRule, TuneTexts, type TuneItem } from './tuneTex
 /** Of each of the two held-out parts. */
 const HELD_OUT_PLACES = 256;
 /** Log-probabilities at once. */
-const MOST_NUMBERS = 4 * 2 ** 20;
+const MOST_NUMBERS = 8 * 2 ** 20;
 /** Maps, and what the optimiser remembers of them. */
 const MOST_BYTES = 2 ** 30;
 /** Of a training that is not stopped but ends no more is lost. */
@@ -200,24 +200,18 @@ async function step(
 ): Promise<number[]> {
   const parts = await expectedIn(graph, states, turn);
   const gradients: MapGradients[] = [];
-  for (const [index, map] of state.maps.entries()) {
-    let sum: MapGradients | null = null;
-    for (const { from, to, expected } of parts) {
+  for (const part of parts)
+    for (const { first, maps, rows } of groupsOf(graph, state.maps, states, part)) {
       // Other requests, a cancel among them, are read.
       await nextTurn();
       throwIfCancelled(signal);
-      const rows = (states[index] as Float32Array).subarray(from * graph.width, to * graph.width);
-      const part = await turn(() => graph.gradients(rows, map, expected));
-      if (sum === null) sum = part;
-      else {
-        sum.loss += part.loss;
-        for (const name of ['matrix', 'bias'] as const)
-          for (let at = 0; at < sum[name].length; at++)
-            sum[name][at] = (sum[name][at] as number) + (part[name][at] as number);
-      }
+      const found = await turn(() => graph.gradients(rows, maps, part.expected));
+      found.forEach((each, index) => {
+        const sum = gradients[first + index];
+        if (sum === undefined) gradients[first + index] = each;
+        else add(sum, each);
+      });
     }
-    if (sum !== null) gradients.push(sum);
-  }
   gradients.forEach(({ matrix, bias }, index) => {
     const { matrix: ownMatrix, bias: ownBias } = state.maps[index] as AffineMap;
     const adam = state.adam[index] as TuneState['adam'][number];
@@ -226,17 +220,41 @@ async function step(
   return gradients.map(({ loss }) => loss / places);
 }
 
-/** What the model says in the end, some rows after the other: log-probabilities of each part's rows. */
-async function expectedIn(
-  graph: HeadGraph,
+function add(sum: MapGradients, more: MapGradients): void {
+  sum.loss += more.loss;
+  for (const name of ['matrix', 'bias'] as const)
+    for (let at = 0; at < sum[name].length; at++)
+      sum[name][at] = (sum[name][at] as number) + (more[name][at] as number);
+}
+
+/** Rows that are looked at together, and what the model says of them in the end: log-probabilities. */
+interface Rows {
+  from: number;
+  to: number;
+  expected: Float32Array;
+}
+
+/** As many states as may be looked at together, with their maps: from `first` on. */
+function* groupsOf(
+  { width, vocab }: HeadGraph,
+  maps: readonly AffineMap[],
   states: readonly Float32Array[],
-  turn: TuneMeans['turn'],
-): Promise<{ from: number; to: number; expected: Float32Array }[]> {
+  { from, to }: Rows,
+): Generator<{ first: number; maps: readonly AffineMap[]; rows: Float32Array[] }> {
+  const together = Math.max(1, Math.floor(MOST_NUMBERS / (vocab * (to - from))));
+  for (let first = 0; first < maps.length; first += together) {
+    const own = maps.slice(first, first + together);
+    const rows = states.slice(first, first + own.length).map((state) => state.subarray(from * width, to * width));
+    yield { first, maps: own, rows };
+  }
+}
+
+async function expectedIn(graph: HeadGraph, states: readonly Float32Array[], turn: TuneMeans['turn']): Promise<Rows[]> {
   const { width, vocab } = graph;
   const last = states.at(-1) as Float32Array;
   const rows = last.length / width;
   const most = Math.max(1, Math.floor(MOST_NUMBERS / vocab));
-  const parts: { from: number; to: number; expected: Float32Array }[] = [];
+  const parts: Rows[] = [];
   for (let from = 0; from < rows; from += most) {
     const to = Math.min(rows, from + most);
     const expected = await turn(() => graph.distribution(last.subarray(from * width, to * width)));
@@ -254,18 +272,18 @@ async function divergences(
   signal: AbortSignal,
 ): Promise<number[]> {
   const parts = await expectedIn(graph, states, turn);
-  const means: number[] = [];
-  for (const [index, map] of maps.entries()) {
-    let [sum, rows] = [0, 0];
-    for (const { from, to, expected } of parts) {
+  const sums = maps.map(() => 0);
+  for (const part of parts)
+    for (const group of groupsOf(graph, maps, states, part)) {
       throwIfCancelled(signal);
-      const own = (states[index] as Float32Array).subarray(from * graph.width, to * graph.width);
-      for (const each of await turn(() => graph.divergence(own, map, expected))) sum += each;
-      rows += to - from;
+      const found = await turn(() => graph.divergence(group.rows, group.maps, part.expected));
+      found.forEach((rows, index) => {
+        const at = group.first + index;
+        sums[at] = rows.reduce((sum, each) => sum + each, sums[at] as number);
+      });
     }
-    means.push(sum / rows);
-  }
-  return means;
+  const rows = (states[0] as Float32Array).length / graph.width;
+  return sums.map((sum) => sum / rows);
 }
 
 /** A map is used where it is better than none on sentences by which nothing was learned; how much is told of others. */
