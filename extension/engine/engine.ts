@@ -45,7 +45,7 @@ import { memoryStats } from './analysis/ffn/memoryStats';
 import { similarMemories } from './analysis/ffn/similarMemories';
 import { triggers } from './analysis/ffn/triggers';
 import { requireLens, tunedFolder, tunedStatus, type TunedLens } from './analysis/ffn/tunedLens';
-import { SAVE_MS, tuneLens } from './analysis/ffn/tuneLens';
+import { MOST_NUMBERS, SAVE_MS, tuneLens } from './analysis/ffn/tuneLens';
 import { TuneRuns } from './analysis/ffn/tuneRuns';
 import { valueClusters } from './analysis/ffn/valueClusters';
 import { buildIndex, indexFolder } from './analysis/ffn/valueIndex';
@@ -310,7 +310,7 @@ export class Engine {
       this.run(model, 'inside batch', context, async (loaded) => {
         const place = tunedFolder(cache, (await fingerprint(model)).sha256);
         const turn = <T>(work: () => Promise<T>): Promise<T> => this.turns.run('batch', work);
-        const means = { settings: this.settings, turn, saveMs: SAVE_MS };
+        const means = { settings: this.settings, turn, saveMs: SAVE_MS, mostNumbers: MOST_NUMBERS };
         return this.tuning.run(place, context.signal, () => tuneLens(loaded, params, place, means, context));
       }),
     tunedLens: async ({ model, cache }) => {

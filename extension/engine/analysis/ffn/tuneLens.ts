@@ -32,7 +32,7 @@ import { sizesOf, statesAt, tuneRule, TuneTexts, type TuneItem } from './tuneTex
 /** Of each of the two held-out parts. */
 const HELD_OUT_PLACES = 256;
 /** Log-probabilities at once. */
-const MOST_NUMBERS = 8 * 2 ** 20;
+export const MOST_NUMBERS = 8 * 2 ** 20;
 /** Maps, and what the optimiser remembers of them. */
 const MOST_BYTES = 2 ** 30;
 /** Of a training that is not stopped but ends no more is lost. */
@@ -49,6 +49,13 @@ export interface TuneMeans {
   turn<T>(work: () => Promise<T>): Promise<T>;
   /** How often it is saved. */
   saveMs: number;
+  /** Log-probabilities at once. */
+  mostNumbers: number;
+}
+
+/** What computes. */
+interface Computing extends Pick<TuneMeans, 'turn' | 'mostNumbers'> {
+  graph: HeadGraph;
 }
 
 /** Throws `no-lm-head`, `bad-input`, `model-unsupported`, `storage`, `memory`, `numeric`, `cancelled`. */
@@ -56,7 +63,7 @@ export async function tuneLens(
   model: Internals,
   { begin }: Pick<TuneLensParams, 'begin'>,
   place: TunedPlace,
-  { settings, turn, saveMs }: TuneMeans,
+  { settings, turn, saveMs, mostNumbers }: TuneMeans,
   context: RunContext,
 ): Promise<TunedLensInfo> {
   requireHead(model.info);
@@ -86,9 +93,10 @@ export async function tuneLens(
   const graph = await HeadGraph.create(await model.headLayers(), width, settings, model.info.id);
   try {
     await compareHead(model, anatomy, sources, report[0] as TuneItem, graph, signal);
-    await train({ model, sources, state, texts, graph, turn, saveMs, place, context });
+    const computing = { graph, turn, mostNumbers };
+    await train({ model, sources, state, texts, computing, saveMs, place, context });
     context.progress({ message: 'Measuring on text that was held out', fraction: 1 });
-    const states = await judge(graph, sources, state, held, turn, signal);
+    const states = await judge(computing, sources, state, held, signal);
     const { sources: files, ...how } = state.settings;
     const info: TunedLensInfo = {
       ...{ model: model.info.id, sources: files.map(({ name }) => name), ...how },
@@ -139,15 +147,14 @@ interface Training {
   sources: readonly Source[];
   state: TuneState;
   texts: TuneTexts;
-  graph: HeadGraph;
-  turn: TuneMeans['turn'];
+  computing: Computing;
   saveMs: number;
   place: TunedPlace;
   context: RunContext;
 }
 
 /** Changes the state, step by step, until its tokens are done. What was done when it is stopped is saved. */
-async function train({ model, sources, state, texts, graph, turn, saveMs, place, context }: Training): Promise<void> {
+async function train({ model, sources, state, texts, computing, saveMs, place, context }: Training): Promise<void> {
   const { settings } = state;
   const { signal, progress } = context;
   let [told, saved] = [performance.now(), performance.now()];
@@ -156,7 +163,7 @@ async function train({ model, sources, state, texts, graph, turn, saveMs, place,
     for await (const { items, places, next } of texts.batches(state.next, settings.batch, signal)) {
       const states = await statesAt(model, sources, items, signal);
       const rate = settings.rate * Math.max(0, 1 - state.tokens / settings.tokens);
-      const losses = await step(graph, state, states, places, rate, turn, signal);
+      const losses = await step(computing, state, states, places, rate, signal);
       if (!losses.every(Number.isFinite))
         throw new LensError(
           'numeric',
@@ -190,18 +197,18 @@ async function train({ model, sources, state, texts, graph, turn, saveMs, place,
 
 /** One step of all maps: mean KL of each before it. A cancel is heard as long as no map was changed. */
 async function step(
-  graph: HeadGraph,
+  computing: Computing,
   state: TuneState,
   states: readonly Float32Array[],
   places: number,
   rate: number,
-  turn: TuneMeans['turn'],
   signal: AbortSignal,
 ): Promise<number[]> {
-  const parts = await expectedIn(graph, states, turn);
+  const { graph, turn } = computing;
+  const parts = await expectedIn(computing, states);
   const gradients: MapGradients[] = [];
   for (const part of parts)
-    for (const { first, maps, rows } of groupsOf(graph, state.maps, states, part)) {
+    for (const { first, maps, rows } of groupsOf(computing, state.maps, states, part)) {
       // Other requests, a cancel among them, are read.
       await nextTurn();
       throwIfCancelled(signal);
@@ -236,12 +243,12 @@ interface Rows {
 
 /** As many states as may be looked at together, with their maps: from `first` on. */
 function* groupsOf(
-  { width, vocab }: HeadGraph,
+  { graph: { width, vocab }, mostNumbers }: Computing,
   maps: readonly AffineMap[],
   states: readonly Float32Array[],
   { from, to }: Rows,
 ): Generator<{ first: number; maps: readonly AffineMap[]; rows: Float32Array[] }> {
-  const together = Math.max(1, Math.floor(MOST_NUMBERS / (vocab * (to - from))));
+  const together = Math.max(1, Math.floor(mostNumbers / (vocab * (to - from))));
   for (let first = 0; first < maps.length; first += together) {
     const own = maps.slice(first, first + together);
     const rows = states.slice(first, first + own.length).map((state) => state.subarray(from * width, to * width));
@@ -249,11 +256,12 @@ function* groupsOf(
   }
 }
 
-async function expectedIn(graph: HeadGraph, states: readonly Float32Array[], turn: TuneMeans['turn']): Promise<Rows[]> {
+/** All rows, as many together as may be. */
+async function expectedIn({ graph, turn, mostNumbers }: Computing, states: readonly Float32Array[]): Promise<Rows[]> {
   const { width, vocab } = graph;
   const last = states.at(-1) as Float32Array;
   const rows = last.length / width;
-  const most = Math.max(1, Math.floor(MOST_NUMBERS / vocab));
+  const most = Math.max(1, Math.floor(mostNumbers / vocab));
   const parts: Rows[] = [];
   for (let from = 0; from < rows; from += most) {
     const to = Math.min(rows, from + most);
@@ -265,16 +273,16 @@ async function expectedIn(graph: HeadGraph, states: readonly Float32Array[], tur
 
 /** Means of KL(p ‖ q) of each state but the last. */
 async function divergences(
-  graph: HeadGraph,
+  computing: Computing,
   states: readonly Float32Array[],
   maps: readonly AffineMap[],
-  turn: TuneMeans['turn'],
   signal: AbortSignal,
 ): Promise<number[]> {
-  const parts = await expectedIn(graph, states, turn);
+  const { graph, turn } = computing;
+  const parts = await expectedIn(computing, states);
   const sums = maps.map(() => 0);
   for (const part of parts)
-    for (const group of groupsOf(graph, maps, states, part)) {
+    for (const group of groupsOf(computing, maps, states, part)) {
       throwIfCancelled(signal);
       const found = await turn(() => graph.divergence(group.rows, group.maps, part.expected));
       found.forEach((rows, index) => {
@@ -288,17 +296,16 @@ async function divergences(
 
 /** A map is used where it is better than none on sentences by which nothing was learned; how much is told of others. */
 async function judge(
-  graph: HeadGraph,
+  computing: Computing,
   sources: readonly Source[],
   { maps, width }: TuneState,
   held: { choose: Float32Array[]; report: Float32Array[] },
-  turn: TuneMeans['turn'],
   signal: AbortSignal,
 ): Promise<TunedLensInfo['states']> {
   const [nothing] = newMaps(1, width).maps as [AffineMap];
   const plainly = maps.map(() => nothing);
   const means = (states: Float32Array[], through: readonly AffineMap[]): Promise<number[]> =>
-    divergences(graph, states, through, turn, signal);
+    divergences(computing, states, through, signal);
   const [plainChosen, chosen] = [await means(held.choose, plainly), await means(held.choose, maps)];
   const [plain, tuned] = [await means(held.report, plainly), await means(held.report, maps)];
   return maps.map((_, index) => {
