@@ -29,10 +29,14 @@ export function queryOf({ subject, sentence }: RunFact, relation: RankedRelation
   return text.replaceAll('[X]', () => subject ?? '').replace(ANSWER, BLANK);
 }
 
-/** One a fact, in the order of the run. */
-export function factRows({ relations, ensemble, facts }: RunContent): ProbeRow[] {
+/** Where facts stand. */
+type Places = readonly ({ file: string; line: number } | null | undefined)[];
+
+/** One a fact, in the order of the run, which begins with the shortest. */
+export function factRows({ relations, ensemble, facts }: RunContent, places: Places = []): ProbeRow[] {
   const byId = new Map(relations.map((relation) => [relation.id, relation]));
   const ranks = ranksOf(facts, byId, ensemble);
+  const inFiles = orderOf(places);
   return facts.map((fact, index): ProbeRow => {
     const relation = byId.get(fact.relation);
     const { result, answers } = fact;
@@ -40,6 +44,7 @@ export function factRows({ relations, ensemble, facts }: RunContent): ProbeRow[]
       relation: fact.relation,
       query: queryOf(fact, relation),
       ...{ answer: answers.join(' | '), why: null, logprob: null, rank: null, top: [] },
+      place: inFiles.get(index) ?? null,
     };
     switch (result.kind) {
       case 'skipped':
@@ -65,6 +70,14 @@ export function factRows({ relations, ensemble, facts }: RunContent): ProbeRow[]
       }
     }
   });
+}
+
+/** Of the facts whose place is known: its number in the order of the files. */
+function orderOf(places: Places): Map<number, number> {
+  const known = [...places.entries()].flatMap(([index, place]) => (place == null ? [] : [{ index, ...place }]));
+  const files = new Map([...new Set(known.map(({ file }) => file))].sort().map((file, number) => [file, number]));
+  known.sort((a, b) => (files.get(a.file) ?? 0) - (files.get(b.file) ?? 0) || a.line - b.line || a.index - b.index);
+  return new Map(known.map(({ index }, place) => [index, place]));
 }
 
 const shortTop = (top: ProbeAnswer['top'] | undefined): ProbeRow['top'] =>

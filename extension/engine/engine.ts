@@ -24,7 +24,7 @@ import { analogyQuestions, ratedPairs } from './analysis/corpora/questions';
 import { readText } from './analysis/corpora/textFile';
 import { analogies, askTable, ownTable, ratedWords, tableInfo, tableWords } from './analysis/embeddings/analogies';
 import { compareModels, type Reader } from './analysis/embeddings/compareModels';
-import { contextuality } from './analysis/embeddings/contextuality';
+import { contextuality, measureContextuality } from './analysis/embeddings/contextuality';
 import { indexState, updateIndex } from './analysis/embeddings/corpusIndex';
 import { corpusNeighbours } from './analysis/embeddings/corpusNeighbours';
 import { embed } from './analysis/embeddings/embed';
@@ -239,10 +239,18 @@ export class Engine {
         underChanges(loaded, interventions, (changed) => contextuality(changed, params, context)),
       );
     },
+    contextualityShard: ({ model, interventions, ...params }, context) => {
+      requireEverywhere(interventions, MANY_TEXTS);
+      return this.run(model, 'inside batch', context, async (loaded) => ({
+        ...(await underChanges(loaded, interventions, (changed) => measureContextuality(changed, params, context))),
+        ...{ fingerprint: (await fingerprint(model)).sha256, changes: interventions ?? [] },
+      }));
+    },
     compareModels: async ({ model, other, ...params }, context) => {
+      // A folder that is gone has no model, rather than no tokenizer.
       const readerOf = async (ref: ModelRef): Promise<Reader> => ({
-        tokenizer: await this.tokenizerOf(ref),
         info: (await this.models.find(ref))?.info ?? (await inspectModel(ref)),
+        tokenizer: await this.tokenizerOf(ref),
       });
       return compareModels(
         [await readerOf(model), await readerOf(other)],

@@ -136,7 +136,7 @@ export class ProbesController implements vscode.Disposable {
       this.other = entry;
       this.renew('comparison');
     },
-    rows: () => (this.shown?.content == null ? [] : factRows(this.shown.content)),
+    rows: () => (this.shown?.content == null ? [] : factRows(this.shown.content, this.shown.places)),
     summary: () => (this.shown === null ? null : this.summaryOf(this.shown)),
     comparison: () => this.comparison(),
     details: ({ index }) => this.details(index),

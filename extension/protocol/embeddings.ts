@@ -7,6 +7,7 @@
 import type { Scale } from './interventions';
 import type { CorpusSource } from './attention';
 import type { ModelRef, TextRange, WindowInfo } from './engine';
+import type { DoneShard } from './ffn';
 
 /** γ·Σ_k weights_k·h_k (Peters et al. 2018); one weight for each hidden state 0…L, used as they are. */
 export interface LayerMix {
@@ -217,6 +218,45 @@ export interface ContextualityParams {
   /** Tokens from different sentences for the baseline and for CKA. */
   samples: number;
   seed: number;
+}
+
+/** What can be divided: every shard reads the whole corpus for its counts, and runs every n-th sentence, beginning with the i-th (from 0). */
+export interface ContextualityShardParams extends ContextualityParams {
+  shard?: { index: number; of: number };
+}
+
+/** Sums over the sentences of some shards that can be added. P pieces at N layers of D numbers, chosen from the counts of the whole corpus. */
+export interface ContextualityState {
+  model: string;
+  /** SHA-256 of the model's files. */
+  fingerprint: string;
+  /** In force in all runs. */
+  changes: Scale[];
+  /** SHA-256 of all tokens of the corpus. */
+  corpus: string;
+  leastContexts: number;
+  samples: number;
+  seed: number;
+  /** Hidden states that can be read [N], and their width D. */
+  layers: number[];
+  width: number;
+  done: DoneShard[];
+  sentences: number;
+  tokens: number;
+  skipped: { name: string; why: string }[];
+  /** Sentences of two tokens or more, and for each layer the sum of their mean cosines with their mean [N]. */
+  intraSentences: number;
+  intra: Float64Array;
+  /** Of each piece its id, its occurrences in the whole corpus, and how many of these (the first) are kept; 0: it was not chosen [P]. */
+  pieces: Int32Array;
+  counts: Int32Array;
+  kept: Int32Array;
+  /** Of each piece the sum of its directions [P,N,D]. */
+  sums: Float64Array;
+  /** Kept vectors [N,Σkept,D], piece after piece; of the other shards 0. */
+  occurrences: Float32Array;
+  /** Tokens of different sentences [N,S,D]; of the other shards 0. */
+  baseline: Float32Array;
 }
 
 /** Of one hidden state (Ethayarajh 2019); NaN where there is too little. */
@@ -473,6 +513,7 @@ export interface EmbeddingEngineMethods {
   sentenceSimilarity: [SentencesParams, SentencesResult];
   occurrences: [OccurrencesParams, OccurrencesResult];
   contextuality: [ContextualityParams, ContextualityResult];
+  contextualityShard: [ContextualityShardParams, ContextualityState];
   compareModels: [CompareModelsParams, CompareModelsResult];
   /** Whether there is an index already: `begun` was stopped before its end. */
   indexState: [IndexParams, 'none' | 'begun' | 'finished'];

@@ -57,6 +57,8 @@ export interface ProbeRow {
   rank: number | null;
   /** The first predictions. */
   top: { text: string; logprob: number }[];
+  /** Its place in the order of the files; null when that is not known. */
+  place: number | null;
 }
 
 /** All that was said to one fact. */

@@ -15,14 +15,9 @@ import { LensError } from '../../extension/protocol/errors';
 import { count, counted, fileSize, nats, perplexity, probability, signed } from '../../extension/protocol/format';
 import { ablateCommand } from './ablateCommand';
 import { attentionCommand } from './attentionCommand';
+import { contextualityCommand } from './contextualityCommand';
 import { embedCommand } from './embedCommand';
-import {
-  analogyCommand,
-  contextualityCommand,
-  neighboursCommand,
-  occurrencesCommand,
-  similarityCommand,
-} from './embeddingCommands';
+import { analogyCommand, neighboursCommand, occurrencesCommand, similarityCommand } from './embeddingCommands';
 import { expansionCommand, headsCommand } from './headCommands';
 import { exportCommand, interveneCommand } from './interveneCommands';
 import { logitLensCommand } from './lensCommand';

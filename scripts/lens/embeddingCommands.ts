@@ -1,4 +1,4 @@
-/** What vectors are like: `lens neighbours`, `lens similarity`, `lens analogy`, `lens occurrences`, `lens contextuality`. */
+/** What vectors are like: `lens neighbours`, `lens similarity`, `lens analogy`, `lens occurrences`. */
 import { statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -6,8 +6,6 @@ import {
   POOLS,
   PROJECTIONS,
   type AnalogiesResult,
-  type CompareModelsResult,
-  type ContextualityResult,
   type CorpusNeighboursResult,
   type EmbedResult,
   type OccurrencesResult,
@@ -32,12 +30,13 @@ const SHOWN_NEIGHBOURS = 5;
 const DIGITS = 3;
 const SHOWN_SENTENCE = 70;
 const LAYER: OptionSpec = { type: 'string', value: 'L', help: `one of the ${LAYERS_HELP}` };
-const SEED: OptionSpec = { type: 'string', value: 'N', help: 'of random choices (0)' };
+export const SEED: OptionSpec = { type: 'string', value: 'N', help: 'of random choices (0)' };
 const right = 'right' as const;
 const left = 'left' as const;
 
 /** A cosine or the like; – where there is none. */
-const figure = (value: number | null): string => (value === null || Number.isNaN(value) ? '–' : signed(value, DIGITS));
+export const figure = (value: number | null): string =>
+  value === null || Number.isNaN(value) ? '–' : signed(value, DIGITS);
 
 /** A file of static vectors, or a model's own input embeddings. */
 const tableOf = (name: string | undefined): TableRef =>
@@ -434,87 +433,11 @@ function occurrencesText({ word, occurrences, sources, layers, truncated, skippe
   ].join('\n');
 }
 
-function modelAndCorpus({ positionals: [first, ...names] }: Pick<CommandContext, 'positionals'>): {
+export function modelAndCorpus({ positionals: [first, ...names] }: Pick<CommandContext, 'positionals'>): {
   model: CommandContext['model'];
   names: string[];
 } {
   if (first === undefined || names.length === 0)
     throw new LensError('bad-input', 'A model and a corpus must be named.', 'Write lens COMMAND MODEL FILE…');
   return { model: findModel(first), names };
-}
-
-export const contextualityCommand: Command = {
-  summary: 'how contextual vectors are, layer by layer, over texts: self-similarity, anisotropy, CKA',
-  takes: 'MODEL FILE|FOLDER…',
-  options: {
-    limit: { type: 'string', value: 'N', help: 'only the first N sentences (1000)' },
-    contexts: { type: 'string', value: 'N', help: 'pieces with fewer occurrences are left out (5)' },
-    samples: { type: 'string', value: 'N', help: 'tokens of different sentences for the baseline and CKA (1000)' },
-    compare: { type: 'string', value: 'MODEL', help: 'only linear CKA of all layers with those of this model' },
-    seed: SEED,
-  },
-  async run(context) {
-    const { options, ask } = context;
-    const { model, names } = modelAndCorpus(context);
-    const params = {
-      ...{ model, sources: sourcesOf(names, CORPUS), limit: wholeNumber(options, 'limit', 1000) },
-      ...{ samples: wholeNumber(options, 'samples', 1000), seed: wholeNumber(options, 'seed', 0) },
-    };
-    if (options['compare'] !== undefined) {
-      const compared = await ask('compareModels', { ...params, other: findModel(String(options['compare'])) });
-      return { json: compared, text: comparedText(compared) };
-    }
-    const result = await ask('contextuality', {
-      ...params,
-      leastContexts: wholeNumber(options, 'contexts', 5),
-    });
-    return { json: result, text: contextualityText(result) };
-  },
-};
-
-function comparedText({ models, layers, cka, unit, samples, sentences, skipped }: CompareModelsResult): string {
-  const [rows, columns] = layers;
-  return [
-    `Linear CKA: layers of ${visible(models[0])} (rows) with layers of ${visible(models[1])}`,
-    table(
-      ['', ...columns.map((layer) => `${layer}`)],
-      rows.map((layer, row) => [
-        `${layer}`,
-        ...columns.map((_, column) => figure(cka[row * columns.length + column] as number)),
-      ]),
-      ['', ...columns].map(() => right),
-    ),
-    `${counted(samples, unit === 'token' ? 'token' : 'word')} that both models see, one of a sentence, of ${counted(sentences, 'sentence')}` +
-      (unit === 'token' ? '; both cut these into the same tokens' : '; a word is the mean over its pieces'),
-    ...skipped.map(({ name, why }) => `Left out: ${visible(name)}: ${visible(why)}`),
-  ].join('\n');
-}
-
-function contextualityText(result: ContextualityResult): string {
-  const { layers, cka, sentences, tokens, pieces, occurrences, explainedPieces, samples, skipped } = result;
-  const size = layers.length;
-  return [
-    table(
-      ['layer', 'self-sim', 'adjusted', 'intra', 'adjusted', 'anisotropy', 'MEV', 'adjusted'],
-      layers.map((each) => [
-        ...[`${each.layer}`, figure(each.selfSimilarity), figure(each.selfSimilarity - each.anisotropy)],
-        ...[figure(each.intraSentence), figure(each.intraSentence - each.anisotropy), figure(each.anisotropy)],
-        ...[figure(each.explainable), figure(each.explainable - each.explainableBaseline)],
-      ]),
-      [right, right, right, right, right, right, right, right],
-    ),
-    `${counted(sentences, 'sentence')}, ${count(tokens)} tokens; ${counted(pieces, 'piece')} with enough occurrences (${count(occurrences)}), ` +
-      `MEV of ${count(explainedPieces)} of them; baseline of ${counted(samples, 'token')}`,
-    '',
-    'Linear CKA of layers with each other:',
-    table(
-      ['', ...layers.map(({ layer }) => `${layer}`)],
-      layers.map(({ layer }, row) => [
-        `${layer}`,
-        ...layers.map((_, column) => figure(cka[row * size + column] as number)),
-      ]),
-      ['', ...layers].map(() => right),
-    ),
-    ...skipped.map(({ name, why }) => `Left out: ${visible(name)}: ${visible(why)}`),
-  ].join('\n');
 }

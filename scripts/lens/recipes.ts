@@ -45,7 +45,8 @@ export async function changesOf(context: Asking, model: ModelRef): Promise<Scale
 /** What takes `interventions`. */
 const CHANGEABLE: ReadonlySet<EngineMethod> = new Set<EngineMethod>([
   ...(['fillMask', 'score', 'nextSentence', 'corrupt', 'trace'] as const),
-  ...(['embed', 'wordInContext', 'sentenceSimilarity', 'occurrences', 'contextuality', 'learnMix'] as const),
+  ...(['embed', 'wordInContext', 'sentenceSimilarity', 'occurrences', 'contextuality'] as const),
+  ...(['contextualityShard', 'learnMix'] as const),
   ...(['attention', 'attentionMaps', 'attentionSteps', 'ablate', 'logitLens', 'logitLensTable', 'memories'] as const),
 ]);
 

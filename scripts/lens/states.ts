@@ -66,7 +66,10 @@ export function readSavedAs(file: string, kind: string): Record<string, unknown>
 export const resumeOf = <S>(options: OptionValues, read: (file: string) => S): { resume?: S } =>
   options['resume'] === undefined ? {} : { resume: read(String(options['resume'])) };
 
-/** `merge STATE…` as the first of the names: the states as one; null: it is not asked for. Throws `bad-input` without a state. */
+/**
+ * `merge STATE…` as the first of the names: the states as one, read one after the other, since they may be large; null: it is not asked
+ * for. Throws `bad-input` without a state.
+ */
 export function mergedOf<S>(
   command: string,
   [first, ...names]: readonly string[],
@@ -74,14 +77,27 @@ export function mergedOf<S>(
   merge: (one: S, other: S) => S,
 ): S | null {
   if (first !== 'merge' || existsSync(first)) return null;
-  const [state, ...rest] = names.map(read);
-  if (state === undefined)
+  const [name, ...rest] = names;
+  if (name === undefined)
     throw new LensError(
       'bad-input',
       'No state was named.',
       `Write lens ${command} merge STATE…, files that --out wrote.`,
     );
-  return rest.reduce(merge, state);
+  return rest.reduce((state, each) => {
+    const more = read(each);
+    return naming(each, () => merge(state, more));
+  }, read(name));
+}
+
+/** What `work` throws, with the file that it was about. */
+export function naming<T>(file: string, work: () => T): T {
+  try {
+    return work();
+  } catch (thrown) {
+    const { code, message, hint } = LensError.from(thrown);
+    throw new LensError(code, `${file}: ${message}`, hint, { cause: thrown });
+  }
 }
 
 /** Writes states to `--out`, now and then while the work goes on, one after the other. */

@@ -1,6 +1,6 @@
 /** `lens neighbours`, `similarity`, `analogy`, `occurrences`, `contextuality` and `mix` as programs. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ContextualityResult, LearnMixResult, OccurrencesResult } from '../../extension/protocol/embeddings';
@@ -101,6 +101,83 @@ describe('lens on vectors', function () {
     assert.equal(measured.layers.length, 4);
     assert.ok(measured.pieces >= 5 && measured.sentences === 12);
     refuses(/no sentence in 2 texts/u, 'contextuality', model, file('image.png', ''), join(folder, 'none'));
+  });
+
+  it('contextuality in shards: merged, what one run finds; what does not belong together is told', function () {
+    this.timeout(180_000);
+    const text = file(
+      'shards.txt',
+      Array.from(
+        { length: 31 },
+        (_, at) =>
+          `The ${at % 2 === 0 ? 'old' : 'young'} man ${at % 3 === 0 ? 'saw the house on the hill' : 'walked'} ${at}.`,
+      ).join('\n'),
+    );
+    const options = ['--contexts', '4', '--samples', '20'];
+    const state = (name: string): string => join(folder, `${name}.safetensors`);
+    const shard = (index: number, name: string, ...more: string[]): string => {
+      lensJson('contextuality', model, text, ...options, '--shard', `${index}/3`, '--out', state(name), ...more);
+      return state(name);
+    };
+    const one = lensJson<ContextualityResult>('contextuality', model, text, ...options);
+    const shards = [2, 0, 1].map((index) => shard(index, `shard-${index}`));
+    const merged = lensJson<ContextualityResult>('contextuality', 'merge', ...shards, '--out', state('all'));
+    for (const name of ['sentences', 'tokens', 'pieces', 'occurrences', 'explainedPieces', 'samples'] as const)
+      assert.equal(merged[name], one[name], name);
+    assert.ok(one.sentences === 31 && one.pieces > 5 && one.samples === 20);
+    // Other sentences run beside each: single precision rounds otherwise.
+    const same = (actual: number | undefined, wanted: number, what: string): void =>
+      assert.ok(Math.abs((actual ?? NaN) - wanted) < 1e-5, `${what}: ${actual}, in one run ${wanted}`);
+    one.layers.forEach((layer, at) => {
+      for (const name of Object.keys(layer) as (keyof typeof layer)[])
+        same(merged.layers[at]?.[name], layer[name], `${name} at ${layer.layer}`);
+    });
+    one.cka.forEach((value, at) => same(merged.cka[at], value, 'CKA'));
+    // A whole is a state like others.
+    const { elapsed: _, ...again } = lensJson<ContextualityResult>('contextuality', 'merge', state('all'));
+    const { elapsed: __, ...before } = merged;
+    assert.deepEqual(again, before);
+
+    const [last = '', first = ''] = shards;
+    const merging = (message: RegExp, ...states: string[]): void =>
+      refuses(message, 'contextuality', 'merge', ...states);
+    merging(/are not all: 1\/3 is missing/u, last, first);
+    merging(/are not all: 0\/3, 1\/3 are missing/u, last);
+    merging(/shard-2.*would count twice/u, last, first, last);
+    merging(/none\.safetensors cannot be read/u, first, state('none'));
+    const other = fixture('distilbert').folder;
+    lensJson('contextuality', other, text, ...options, '--shard', '1/3', '--out', state('model'));
+    merging(/model\.safetensors: .*its model is distilbert, and this is bert/u, first, state('model'));
+    // Other files in a folder of the same name.
+    cpSync(other, join(folder, 'bert'), { recursive: true });
+    lensJson('contextuality', join(folder, 'bert'), text, ...options, '--shard', '1/3', '--out', state('namesake'));
+    merging(/namesake\.safetensors: .*it is of another bert, with other files/u, first, state('namesake'));
+    merging(/other heads or neurons are changed/u, first, shard(1, 'changed', '--change', 'L0H0'));
+    merging(/it is of other texts/u, first, shard(1, 'limit', '--limit', '30'));
+    const bytes = readFileSync(first);
+    for (const [length, why] of [
+      [bytes.length - 1, /cut short: “baseline” ends at/u],
+      [100, /cut short, or no \.safetensors file/u],
+      [3, /cut short, or no \.safetensors file/u],
+    ] as const) {
+      writeFileSync(state('short'), bytes.subarray(0, length));
+      merging(why, last, state('short'));
+    }
+    merging(/no \.safetensors file/u, first, file('heads.json', '{"kind":"statistics"}'.padEnd(400)));
+    lens('embed', model, '--text', 'the house', '--out', state('vectors'));
+    merging(/no state of lens contextuality/u, state('vectors'));
+    const damaged = Buffer.from(bytes);
+    damaged.writeFloatLE(NaN, bytes.length - 4);
+    writeFileSync(state('nan'), damaged);
+    merging(/nan\.safetensors: .*“baseline” is no list of numbers/u, state('nan'));
+
+    refuses(/Name a file for its state/u, 'contextuality', model, text, '--shard', '0/3');
+    refuses(/is no shard/u, 'contextuality', model, text, '--shard', '3/3', '--out', state('x'));
+    refuses(/compared as a whole/u, 'contextuality', model, text, '--compare', other, '--out', state('x'));
+    refuses(/No state was named/u, 'contextuality', 'merge');
+    const { code, err } = lens('contextuality', model, text, '--out', join(folder, 'no', 'state'));
+    assert.equal(code, 1);
+    assert.match(err, /could not be written/u);
   });
 
   it('mix: learns, tests and writes a mix that can be used', () => {

@@ -1,8 +1,9 @@
 /** Embeddings inside the real VS Code: the word at the caret, its occurrences in the document, sentences. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import * as vscode from 'vscode';
 import type { LensApi } from '../../extension/extension';
 import { FIRST_LOOK } from '../../extension/panels/embeddingsController';
@@ -202,5 +203,119 @@ describe('Embeddings', () => {
     caret(editor, 0);
     select(editor, 'She sat on the bank of the river.');
     await assert.rejects(api.embeddings.compareSentences(editor), /Two sentences are needed/u);
+  });
+
+  describe('with models of the library beside the included one', () => {
+    const BUNDLED = 'bert-base-cased';
+    let folder: string;
+    const added: string[] = [];
+    const add = async (path: string): Promise<string> => {
+      const id = await api.models.add(path);
+      added.push(id);
+      return id;
+    };
+    /** Numbered, so that no two are alike. */
+    const file = (name: string, sentences: number): vscode.Uri => {
+      const path = join(folder, name);
+      writeFileSync(
+        path,
+        Array.from(
+          { length: sentences },
+          (_, at) => `The ${at % 2 === 0 ? 'old' : 'young'} man walked along the shore ${at} times.`,
+        ).join('\n'),
+      );
+      return vscode.Uri.file(path);
+    };
+    const sourceOf = (uri: vscode.Uri): { name: string; file: string }[] => [{ name: uri.path, file: uri.fsPath }];
+
+    beforeEach(() => {
+      folder = mkdtempSync(join(tmpdir(), 'lens-models-'));
+    });
+    afterEach(async () => {
+      await api.models.select(BUNDLED);
+      for (const id of added.splice(0)) if (api.models.get(id) !== undefined) await api.models.remove(id);
+      rmSync(folder, { recursive: true, force: true });
+      await handlers().indexWhat({ what: 'workspace' });
+    });
+
+    it('compares all layers of two models: alike where they are the same, and says what is missing', async () => {
+      cpSync(fixture('bert'), join(folder, 'copy'), { recursive: true });
+      const copy = await add(join(folder, 'copy'));
+      const model = await add(fixture('bert'));
+      await api.models.select(model);
+      const sources = sourceOf(file('men.txt', 24));
+      await api.embeddings.compareWith(copy, sources);
+      assert.equal(ready().look.page, 'contextuality');
+      const same = await handlers().compared(null);
+      const layers = [...(same?.layers[0] ?? [])];
+      assert.deepEqual([same?.models, same?.layers, same?.unit], [[model, copy], [layers, layers], 'token']);
+      assert.ok(layers.length > 2 && same?.cka.length === layers.length ** 2);
+      layers.forEach((layer, row) => {
+        near(same.cka[row * layers.length + row], 1, TOLERANCE, `CKA of layer ${layer} with itself`);
+        for (let column = 0; column < row; column++) {
+          const value = same.cka[row * layers.length + column] as number;
+          near(same.cka[column * layers.length + row], value, TOLERANCE, `CKA of ${row} with ${column}, turned around`);
+          assert.ok(value > 0 && value < 0.9999, `CKA of layers ${row} and ${column}: ${value}`);
+        }
+      });
+
+      // The same texts again, with the first model of the list to pick from.
+      const picked = Promise.resolve(handlers().compareModels(null)).then(() => true);
+      await until('the picked model', async () => {
+        await run('workbench.action.acceptSelectedQuickOpenItem');
+        return Promise.race([picked, sleep(100).then(() => false)]);
+      });
+      ready();
+      const two = await handlers().compared(null);
+      assert.deepEqual([two?.models, two?.sentences], [[model, BUNDLED], 24]);
+      const sizes = two?.layers.map(({ length }) => length);
+      assert.deepEqual(sizes, [layers.length, 13]);
+      assert.equal(two?.cka.length, layers.length * 13);
+      assert.ok(two.cka.every((value) => value > 0 && value < 0.9999));
+
+      await assert.rejects(
+        api.embeddings.compareWith('no-such-model', sources),
+        /“no-such-model” is not in the library/u,
+      );
+      const gone = await add(join(folder, 'gone'));
+      await api.embeddings.compareWith(gone, sources);
+      assert.deepEqual([api.embeddings.state.status, api.embeddings.state.error?.code], ['error', 'model-not-found']);
+      assert.equal(await handlers().compared(null), null, 'no older comparison under the error');
+      await api.embeddings.compareWith(BUNDLED, sourceOf(file('few.txt', 3)));
+      assert.match(api.embeddings.state.error?.message ?? '', /the same word in 3 sentences; 10 are needed/u);
+    });
+
+    it('shows how large the index of a model is, and deletes it with the model', async () => {
+      const bundled = api.models.require(BUNDLED).ref.folder;
+      const model = await add(fixture('bert'));
+      file('men.txt', 40);
+      caret(await open(TEXT), TEXT.indexOf('bank') + 1);
+      api.embeddings.indexFolder(vscode.Uri.file(folder));
+      for (const id of [BUNDLED, model]) {
+        await api.models.select(id);
+        await run('onnxLens.findNeighbours');
+        await api.embeddings.buildIndex();
+      }
+      const stored = (): EmbeddingsState['index']['stored'] => api.embeddings.state.index.stored;
+      const own = stored().find((each) => each.model.folder === fixture('bert'));
+      const others = stored().find((each) => each.model.folder === bundled);
+      assert.ok(own !== undefined && others !== undefined && stored().length === 2);
+      for (const { folder: place, bytes } of [own, others]) {
+        const sizes = readdirSync(place).map((name) => statSync(join(place, name)).size);
+        assert.equal(
+          bytes,
+          sizes.reduce((sum, size) => sum + size, 0),
+          place,
+        );
+        assert.ok(bytes > 10_000, `${bytes} bytes`);
+      }
+
+      await run('onnxLens.removeModel', model);
+      await until('the index has gone', () => !existsSync(own.folder));
+      await until('what is listed', () => stored().length === 1);
+      assert.deepEqual(stored()[0]?.folder, others.folder, 'the index of another model stays');
+      assert.ok(existsSync(others.folder));
+      await handlers().deleteIndex({ index: null });
+    });
   });
 });

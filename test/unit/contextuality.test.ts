@@ -1,11 +1,17 @@
 /** Contextuality against NumPy, pair by pair (scripts/reference/contextuality.py), and what is done with bad files. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { contextuality } from '../../extension/engine/analysis/embeddings/contextuality';
+import { contextuality, measureContextuality } from '../../extension/engine/analysis/embeddings/contextuality';
+import {
+  contextualityResult,
+  mergeContextuality,
+  readContextuality,
+} from '../../extension/engine/analysis/embeddings/contextualityState';
+import { requireAllShards } from '../../extension/engine/analysis/corpora/scan';
 import type { Embedder } from '../../extension/engine/analysis/embeddings/embed';
 import { occurrences } from '../../extension/engine/analysis/embeddings/occurrences';
 import type { Trace } from '../../extension/engine/session/internals';
-import type { ContextualityParams, OccurrencesParams } from '../../extension/protocol/embeddings';
+import type { ContextualityParams, ContextualityState, OccurrencesParams } from '../../extension/protocol/embeddings';
 import { LensError } from '../../extension/protocol/errors';
 import { FakeModel, FakeTokenizer, quiet } from '../support/fakeModel';
 
@@ -24,7 +30,8 @@ const HOOKS = ['blocks.0.hook_resid_pre', 'blocks.1.hook_resid_pre', 'blocks.1.h
 
 /** Gives the vectors of the sentences in the order in which they come. */
 function fake({ sentences, hidden }: Part): Embedder {
-  const tokenizer = new FakeTokenizer();
+  // The same ids, whichever sentence comes first.
+  const tokenizer = new FakeTokenizer({ words: ['ab', 'cd', 'ef', 'gh', 'ij'] });
   const model = new FakeModel(tokenizer, () => []);
   model.info.hiddenSize = expected.width;
   const known = sentences.map((words) => [...tokenizer.encode(words.join(' ')).ids].join(' '));
@@ -35,6 +42,7 @@ function fake({ sentences, hidden }: Part): Embedder {
     anatomy: async () =>
       ({
         layers: 2,
+        subject: { model: { graph: { nodes: [] } } },
         hooks: { sites: new Map(HOOKS.map((hook) => [hook, {}])), missing: new Map() },
       }) as unknown as Awaited<ReturnType<Embedder['anatomy']>>,
     weight: () => Promise.reject(new Error('not asked')),
@@ -89,6 +97,139 @@ describe('contextuality', () => {
       assert.ok(Number.isNaN(layer.intraSentence));
     });
     short.cka.flat().forEach((value, at) => close(result.cka[at], value));
+  });
+
+  it('shards, merged in any order, have NumPy’s numbers too, and hold what one run holds', async () => {
+    for (const part of [expected.long, expected.short]) {
+      const known = { fingerprint: 'f', changes: [] };
+      const one = {
+        ...(await measureContextuality(fake(part), { sources: source(part), ...options }, quiet())),
+        ...known,
+      };
+      // One model for all of them: it gives each of two equal sentences its own vectors once.
+      const model = fake(part);
+      const shards: ContextualityState[] = [];
+      for (const index of [0, 1, 2]) {
+        const params = { sources: source(part), ...options, shard: { index, of: 3 } };
+        shards.push({ ...(await measureContextuality(model, params, quiet())), ...known });
+      }
+      assert.ok(shards.every(({ sentences }) => sentences < one.sentences && sentences > 0));
+      const [a, b, c] = shards as [ContextualityState, ContextualityState, ContextualityState];
+      const merged = mergeContextuality(mergeContextuality(c, a), b);
+      for (const name of ['sentences', 'tokens', 'intraSentences', 'pieces', 'counts', 'kept'] as const)
+        assert.deepEqual(merged[name], one[name], name);
+      for (const name of ['intra', 'sums'] as const) {
+        assert.equal(merged[name].length, one[name].length);
+        merged[name].forEach((value, at) => assert.ok(Math.abs(value - (one[name][at] ?? NaN)) < 1e-12, name));
+      }
+      const result = await contextualityResult(merged, quiet());
+      result.layers.forEach((layer, index) => {
+        if (part === expected.short) {
+          close(layer.anisotropy, expected.short.anisotropy[index] ?? NaN);
+          return;
+        }
+        close(layer.selfSimilarity, expected.long.layers[index]?.self ?? NaN);
+        close(layer.intraSentence, expected.long.layers[index]?.intra ?? NaN);
+        close(layer.explainable, expected.long.layers[index]?.explainable ?? NaN);
+      });
+      if (part === expected.short) expected.short.cka.flat().forEach((value, at) => close(result.cka[at], value));
+    }
+  });
+
+  it('shards of other work are refused, and files that hold no state', async () => {
+    const { long } = expected;
+    const shard = async (index: number): Promise<ContextualityState> => {
+      const params = { sources: source(long), ...options, shard: { index, of: 2 } };
+      return { ...(await measureContextuality(fake(long), params, quiet())), fingerprint: 'f', changes: [] };
+    };
+    const one = await shard(0);
+    const bad =
+      (what: RegExp) =>
+      (thrown: unknown): boolean =>
+        thrown instanceof LensError && thrown.code === 'bad-input' && what.test(thrown.message);
+    const other = await shard(1);
+    for (const [change, what] of [
+      [{ model: 'b', fingerprint: 'g' }, /its model is b, and this is/u],
+      [{ fingerprint: 'g' }, /with other files/u],
+      [{ changes: [{ layer: 0, head: 0, scale: 0 }] }, /other heads or neurons/u],
+      [{ corpus: '' }, /of other texts/u],
+      [{ leastContexts: 3 }, /its number of contexts is 3, and this is 5/u],
+      [{ samples: 7 }, /its number of samples is 7, and this is 1000/u],
+      [{ seed: 1 }, /its seed is 1, and this is 0/u],
+      [{ layers: [0, 1] }, /its layers are others/u],
+      [{ done: one.done }, /would count twice/u],
+    ] as [Partial<ContextualityState>, RegExp][])
+      assert.throws(() => mergeContextuality(one, { ...other, ...change }), bad(what), String(what));
+    assert.equal(
+      mergeContextuality(await shard(0), { ...other, model: 'b' }).model,
+      one.model,
+      'the same files, elsewhere',
+    );
+    assert.deepEqual(readContextuality(other), other);
+    for (const [change, what] of [
+      [{ sums: other.sums.subarray(1) }, /“sums” is no list of \d+ numbers/u],
+      [{ occurrences: undefined }, /“occurrences” is no list/u],
+      [{ counts: Float32Array.from(other.counts) }, /“counts” is no list/u],
+      [{ kept: other.kept.map((rows) => rows + 1) }, /“kept” is more than there is/u],
+      [{ baseline: other.baseline.subarray(1) }, /“baseline” has no whole rows/u],
+      [{ intra: other.intra.map(() => Infinity) }, /“intra” is no list of 3 numbers/u],
+      [{ width: -1 }, /“width” is no whole number/u],
+      [{ done: [{ index: 3, of: 2, next: 0 }] }, /a shard that cannot be/u],
+    ] as [object, RegExp][])
+      assert.throws(() => readContextuality({ ...other, ...change }), bad(what), String(what));
+    for (const [shards, what] of [
+      [['1/3'], /are not all: 0\/3, 2\/3 are missing/u],
+      [['0/2', '1/4'], /hold only 75\.0 % of the sentences/u],
+      [['1/2', '0/4', '2/4'], null],
+    ] as const) {
+      const check = (): void =>
+        requireAllShards(
+          shards.map((each) => {
+            const [index = 0, of = 1] = each.split('/').map(Number);
+            return { index, of, next: 9 };
+          }),
+        );
+      if (what === null) check();
+      else assert.throws(check, bad(what));
+    }
+  });
+
+  it('keeps the first fifty occurrences of a piece, whichever shard has them', async () => {
+    const sentences = Array.from({ length: 40 }, (_, at) => (at % 3 === 0 ? ['ab', 'cd', 'ab'] : ['ab', 'ef']));
+    // Each token of a sentence has a vector of its own.
+    const vectors = sentences.map((words, at) =>
+      Array.from({ length: (words.length + 2) * expected.width }, (_, place) =>
+        Math.fround(Math.sin(100 * at + place)),
+      ),
+    );
+    const part: Part = { sentences, hidden: [vectors, vectors, vectors] };
+    const params = { sources: source(part), ...options };
+    // Equal sentences get their vectors in the order in which they are run: one after the other, and in each shard its own ones.
+    const own = (index: number, of: number): Embedder => {
+      const mine = sentences.map((_, at) => at).filter((at) => at % of === index);
+      const pick = <T>(all: T[]): T[] => mine.map((at) => all[at] as T);
+      return fake({ sentences: pick(sentences), hidden: part.hidden.map(pick) });
+    };
+    const one = await measureContextuality(own(0, 1), params, quiet());
+    const ab = one.kept.indexOf(50);
+    assert.deepEqual([one.counts[ab], one.kept.length], [54, 3]);
+    const shard = async (index: number): Promise<ContextualityState> => ({
+      ...(await measureContextuality(own(index, 2), { ...params, shard: { index, of: 2 } }, quiet())),
+      ...{ fingerprint: '', changes: [] },
+    });
+    const merged = mergeContextuality(await shard(1), await shard(0));
+    assert.deepEqual(merged.occurrences, one.occurrences);
+    // In the order of the corpus, whatever the order of the runs is.
+    const from = one.kept.subarray(0, ab).reduce((sum, rows) => sum + rows, 0) * expected.width;
+    const wanted = sentences
+      .flatMap((words, at) =>
+        words.flatMap((word, token) =>
+          word === 'ab' ? [vectors[at]?.slice((token + 1) * expected.width, (token + 2) * expected.width) ?? []] : [],
+        ),
+      )
+      .slice(0, 50)
+      .flat();
+    assert.deepEqual([...one.occurrences.subarray(from, from + wanted.length)], wanted);
   });
 
   it('refuses a model whose layers are not known', async () => {

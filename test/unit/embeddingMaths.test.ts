@@ -96,6 +96,26 @@ describe('measures of vectors', () => {
     close(firstShare(rows(2, [1, 2, 2, 4, -3, -6])), 1);
   });
 
+  it('rows that stand there often, or are 0, do not change shares of variance', () => {
+    const few = expected.x.slice(0, 4 * 7);
+    const copies = (times: number): number[] => Array.from({ length: times }, () => few).flat();
+    for (const times of [5, 10, 40]) close(firstShare(rows(7, copies(times))), firstShare(rows(7, few)), 1e-9);
+    close(firstShare(rows(7, [...few, ...new Array<number>(7 * 30).fill(0)])), firstShare(rows(7, few)), 1e-9);
+    close(firstShare(rows(7, [...expected.x, ...expected.x])), expected.firstShare);
+    // Three directions at right angles, 15, 10 and 5 times.
+    const directions = [
+      [1, 2, 2],
+      [2, 1, -2],
+      [2, -2, 1],
+    ];
+    const often = directions.flatMap((direction, at) => Array.from({ length: 15 - 5 * at }, () => direction)).flat();
+    close(firstShare(rows(3, often)), 0.5, 1e-9);
+    const found = principalComponents(rows(7, copies(10)), 3);
+    principalComponents(rows(7, few), 3).explained.forEach((share, axis) => {
+      close(found.explained[axis] as number, share, 1e-9);
+    });
+  });
+
   it('the adjusted Rand index and the silhouette are scikit-learn’s', () => {
     close(adjustedRandIndex(...expected.partitions), expected.rand, 1e-12);
     assert.equal(adjustedRandIndex([0, 0, 1, 1], ['b', 'b', 'a', 'a']), 1);

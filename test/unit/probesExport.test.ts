@@ -39,6 +39,14 @@ describe('tables of runs', () => {
         ['wrong', 3, 'The capital of $& France is ____.', null],
       ],
     );
+    assert.deepEqual(
+      factRows({ relations: [RELATION], ensemble: 'first', facts }, [
+        { file: 'b.cloze', line: 1 },
+        { file: 'a.cloze', line: 9 },
+        { file: 'a.cloze', line: 3 },
+      ]).map(({ place }) => place),
+      [2, 1, 0],
+    );
     assert.equal(queryOf({ ...skipped, sentence: 'It is [Y].' }, RELATION), 'It is ____.');
     assert.deepEqual(factCells(rows, facts)[1]?.slice(0, 8), [
       ...['capital', '$& France', 'The capital of $& France is ____.', 'Paris', 'Paris', 'right', 1, -0.5],

@@ -18,7 +18,7 @@ const STATES = [
   ...['neighbours', 'neighbours-none', 'neighbours-building', 'neighbours-no-text'],
   ...['mix', 'mix-learned', 'mix-empty'],
   ...['static', 'static-word', 'static-empty'],
-  ...['hostile', 'stale', 'loading', 'error'],
+  ...['contextuality-changed', 'hostile', 'stale', 'loading', 'error'],
 ];
 
 describe('embeddings view', function () {
@@ -180,6 +180,29 @@ describe('embeddings view', function () {
     assert.match((await grid.getByRole('gridcell').textContent()) ?? '', /^layers 1 and 0: /);
     await page.getByRole('button', { name: 'Compare with Model…' }).click();
     assert.deepEqual(await requestsOf(page, 'compareModels'), [null]);
+  });
+
+  it('says under changes what of a page is of the unchanged model all the same', async () => {
+    const warnings = page.locator('lens-interventions p.warning');
+    for (const [name, said] of [
+      ['neighbours', 'The index and the neighbours in it are those of the unchanged model.'],
+      ['sentences', 'Passages found in the index are those of the unchanged model.'],
+      ['contextuality', 'The comparison with another model is of both unchanged models.'],
+      ['static', 'Word vectors are those of their table, which nothing changes.'],
+      // Of the changed model in all that it shows.
+      ['word', null],
+    ] as const) {
+      await open(`${name}-changed`);
+      await page.getByText('L7H9 off').waitFor();
+      assert.deepEqual(
+        (await warnings.allTextContents()).map((text) => text.trim()),
+        said === null ? [] : [said],
+        name,
+      );
+      await open(name);
+      await painted(page);
+      assert.deepEqual(await warnings.count(), 0, `${name} without changes`);
+    }
   });
 
   it('plays the layers from static to the last', async () => {

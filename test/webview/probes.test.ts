@@ -94,7 +94,7 @@ describe('probes view', function () {
 
 describe('rows of the Probes view', () => {
   const row = (relation: string, rank: number | null, logprob: number | null): ProbeRow => ({
-    ...{ relation, query: `${relation} is ____.`, answer: 'Paris', rank, logprob, top: [], why: null },
+    ...{ relation, query: `${relation} is ____.`, answer: 'Paris', rank, logprob, top: [], why: null, place: null },
     status: rank === 1 ? 'right' : rank === null ? 'skipped' : 'wrong',
   });
   const rows = [row('b', 10, -3), row('a', null, null), row('c', 2, -9), row('a', 1, -0.5)];
@@ -105,6 +105,13 @@ describe('rows of the Probes view', () => {
     assert.deepEqual(visibleRows(rows, all, { column: 'rank', descending: true }), [0, 2, 3, 1]);
     assert.deepEqual(visibleRows(rows, all, { column: 'relation', descending: false }), [1, 3, 0, 2]);
     assert.deepEqual(visibleRows(rows, all, { column: null, descending: false }), [0, 1, 2, 3]);
+  });
+
+  it('stand as in their files, whatever was asked first', () => {
+    const placed = rows.map((each, index) => ({ ...each, place: [null, 2, 0, 1][index] ?? null }));
+    assert.deepEqual(visibleRows(placed, all, { column: null, descending: false }), [2, 3, 1, 0]);
+    assert.deepEqual(visibleRows(placed, all, { column: 'relation', descending: false }), [3, 1, 0, 2]);
+    assert.deepEqual(visibleRows(placed, all, { column: 'relation', descending: true }), [2, 0, 3, 1]);
   });
 
   it('are filtered by words, relation and outcome', () => {

@@ -48,7 +48,7 @@ const PAGES: { name: EmbeddingsPage; label: string }[] = [
 const UNCHANGED: Partial<Record<EmbeddingsPage, string>> = {
   neighbours: 'The index and the neighbours in it are those of the unchanged model.',
   sentences: 'Passages found in the index are those of the unchanged model.',
-  contextuality: 'CKA compares the unchanged models.',
+  contextuality: 'The comparison with another model is of both unchanged models.',
   static: 'Word vectors are those of their table, which nothing changes.',
 };
 

@@ -23,6 +23,7 @@ import type { Shown } from './fakeHost';
 const LAYERS = 12;
 const TEXT = 'She sat on the bank of the river and thought of the bank that kept her money .';
 const HOSTILE = '<img src=x onerror=alert(1)>';
+const CHANGED = { interventions: [{ layer: 7, head: 9, scale: 0 }] };
 
 const NEAR: readonly (readonly string[])[] = [
   ['banks', 'Bank', 'banking', '##bank', 'banker'],
@@ -384,6 +385,7 @@ const empty = { status: 'empty' } as const;
 export const EMBEDDINGS_STATES: Record<string, () => Shown> = {
   word: () => shown({ word: word() }),
   'word-middle': () => shown({ word: word(), look: { layer: 6, centre: true } }),
+  'word-changed': () => shown({ word: word(), state: CHANGED }),
   'word-empty': () => shown({ state: { ...empty, word: null, subject: null } }),
   occurrences: () => shown({ look: { page: 'occurrences' }, occurrences: occurrences(140, 2, true) }),
   'occurrences-label': () =>
@@ -395,6 +397,8 @@ export const EMBEDDINGS_STATES: Record<string, () => Shown> = {
     shown({ look: { page: 'occurrences', layer: 8 }, occurrences: occurrences(20_000, 2, false) }),
   'occurrences-empty': () => shown({ look: { page: 'occurrences' }, state: empty }),
   neighbours: () => shown({ look: { page: 'neighbours', layer: 8 }, neighbours: neighbours() }),
+  'neighbours-changed': () =>
+    shown({ look: { page: 'neighbours', layer: 8 }, neighbours: neighbours(), state: CHANGED }),
   'neighbours-none': () =>
     shown({
       look: { page: 'neighbours', layer: 8 },
@@ -441,12 +445,17 @@ export const EMBEDDINGS_STATES: Record<string, () => Shown> = {
       look: { page: 'static', question: { words: ['kingx'], exclude: true } },
       ...{ static: staticAnswers(['kingx'], true), scores: scores('rated') },
     }),
+  'static-changed': () => shown({ look: { page: 'static' }, state: { ...empty, ...CHANGED } }),
   'static-empty': () => shown({ look: { page: 'static' }, state: empty }),
   sentences: () => shown({ look: { page: 'sentences' }, sentences: sentences(6) }),
   'sentences-passages': () => shown({ look: { page: 'sentences' }, sentences: sentences(3), passages: passages() }),
+  'sentences-changed': () =>
+    shown({ look: { page: 'sentences' }, sentences: sentences(3), passages: passages(), state: CHANGED }),
   'sentences-60': () => shown({ look: { page: 'sentences' }, sentences: sentences(60) }),
   'sentences-empty': () => shown({ look: { page: 'sentences' }, state: empty }),
   contextuality: () => shown({ look: { page: 'contextuality' }, contextuality: contextuality(), compared: compared() }),
+  'contextuality-changed': () =>
+    shown({ look: { page: 'contextuality' }, contextuality: contextuality(), compared: compared(), state: CHANGED }),
   'contextuality-empty': () => shown({ look: { page: 'contextuality' }, state: empty }),
   hostile: () =>
     shown({

@@ -39,7 +39,7 @@ const STATE: ProbesState = {
 type Top = ProbeRow['top'];
 const top = (...list: [string, number][]): Top => list.map(([text, logprob]) => ({ text, logprob }));
 const fact = (relation: string, query: string, answer: string, rank: number, logprob: number, said: Top): ProbeRow => ({
-  ...{ relation, query, answer, rank, logprob, top: said, why: null },
+  ...{ relation, query, answer, rank, logprob, top: said, why: null, place: null },
   status: rank === 1 ? 'right' : 'wrong',
 });
 

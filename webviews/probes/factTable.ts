@@ -264,7 +264,7 @@ export class FactTable extends LitElement {
         title=${title}
         aria-pressed=${String(own)}
         @click=${() => {
-          // Up, down, as they were asked.
+          // Up, down, as they stand in their files.
           this.order = !own
             ? { column, descending: false }
             : order.descending

@@ -3,7 +3,7 @@ import type { ProbeRow, RowStatus } from '../../extension/protocol/probesView';
 
 export type Column = 'relation' | 'query' | 'answer' | 'rank' | 'logprob' | 'top';
 export interface Order {
-  /** Null: as they were asked. */
+  /** Null: as they stand in their files. */
   column: Column | null;
   descending: boolean;
 }
@@ -20,7 +20,9 @@ export function visibleRows(rows: readonly ProbeRow[], { text, relation, status 
     .toLocaleLowerCase()
     .split(/\s+/u)
     .filter((word) => word !== '');
-  const shown = [...rows.keys()].filter((index) => {
+  const placeOf = (index: number): number => rows[index]?.place ?? rows.length;
+  const inFiles = [...rows.keys()].sort((a, b) => placeOf(a) - placeOf(b));
+  const shown = inFiles.filter((index) => {
     const row = rows[index] as ProbeRow;
     if (relation !== '' && row.relation !== relation) return false;
     if (status !== 'all' && row.status !== status) return false;
@@ -35,9 +37,9 @@ export function visibleRows(rows: readonly ProbeRow[], { text, relation, status 
   const values = rows.map((row) => valueOf(row, column));
   return shown.sort((a, b) => {
     const [x, y] = [values[a] ?? null, values[b] ?? null];
-    if (x === null || y === null) return Number(x === null) - Number(y === null) || a - b;
+    if (x === null || y === null) return Number(x === null) - Number(y === null);
     const order = typeof x === 'string' ? x.localeCompare(String(y)) : x - (y as number);
-    return (descending ? -order : order) || a - b;
+    return descending ? -order : order;
   });
 }
 

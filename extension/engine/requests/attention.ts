@@ -46,7 +46,7 @@ const sourceOf = (value: unknown, index: number): CorpusSource => {
 export const sourcesOf = (params: Fields): CorpusSource[] =>
   list(params['sources'], 'sources', MOST_SOURCES).map(sourceOf);
 
-const shardOf = (value: unknown, name: string): { index: number; of: number } => {
+export const shardOf = (value: unknown, name: string): { index: number; of: number } => {
   const { index, of } = fields(value, name);
   const shards = integer(of, `${name}.of`, 1, MOST_SOURCES);
   return { index: integer(index, `${name}.index`, 0, shards - 1), of: shards };

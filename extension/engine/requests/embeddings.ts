@@ -5,6 +5,7 @@ import {
   POOLS,
   PROJECTIONS,
   type AnalogyQuestion,
+  type ContextualityParams,
   type EmbeddingEngineMethods,
   type ExampleFile,
   type IndexParams,
@@ -14,7 +15,7 @@ import {
   type VectorLayer,
   type WordParams,
 } from '../../protocol/embeddings';
-import { MOST_SOURCES, sourcesOf } from './attention';
+import { MOST_SOURCES, shardOf, sourcesOf } from './attention';
 import {
   fields,
   flag,
@@ -56,6 +57,16 @@ const layerOf = (value: unknown, name: string): VectorLayer => {
   if (typeof value === 'number') return integer(value, name, 0, MOST_LAYERS);
   return mixOf(value, name);
 };
+
+const contextualityOf = (params: Fields): ContextualityParams => ({
+  model: modelOf(params),
+  ...interventionsOf(params),
+  sources: sourcesOf(params),
+  limit: integer(params['limit'], 'limit', 1, MOST_SOURCES),
+  leastContexts: integer(params['leastContexts'], 'leastContexts', 2, MOST_SOURCES),
+  samples: integer(params['samples'], 'samples', 2, MOST_NEIGHBOURS),
+  seed: seedOf(params),
+});
 
 const layersOf = (value: unknown): VectorLayer[] =>
   list(value, 'layers', MOST_LAYERS).map((layer, index) => layerOf(layer, `layers[${index}]`));
@@ -163,15 +174,8 @@ export const EMBEDDING_READERS: { [M in keyof EmbeddingEngineMethods]: Reader<M>
     clusters: params['clusters'] === 'auto' ? 'auto' : integer(params['clusters'], 'clusters', 1, MOST_CLUSTERS),
     seed: seedOf(params),
   }),
-  contextuality: (params) => ({
-    model: modelOf(params),
-    ...interventionsOf(params),
-    sources: sourcesOf(params),
-    limit: integer(params['limit'], 'limit', 1, MOST_SOURCES),
-    leastContexts: integer(params['leastContexts'], 'leastContexts', 2, MOST_SOURCES),
-    samples: integer(params['samples'], 'samples', 2, MOST_NEIGHBOURS),
-    seed: seedOf(params),
-  }),
+  contextuality: contextualityOf,
+  contextualityShard: (params) => ({ ...contextualityOf(params), ...optional(params, 'shard', shardOf) }),
   compareModels: (params) => ({
     model: modelOf(params),
     other: modelOf({ model: params['other'] }),

@@ -87,6 +87,6 @@ export function joinDone(before: readonly number[], more: readonly number[], wha
 }
 
 /** Adds `more` to `sums`, entry by entry. */
-export function addTo(sums: Float64Array | Int32Array, more: ArrayLike<number>): void {
+export function addTo(sums: Float64Array | Float32Array | Int32Array, more: ArrayLike<number>): void {
   for (let index = 0; index < sums.length; index++) sums[index] = (sums[index] as number) + (more[index] as number);
 }

@@ -6,7 +6,7 @@ import type { CorpusSource } from '../../../protocol/attention';
 import type { Progress } from '../../../protocol/engine';
 import { LensError } from '../../../protocol/errors';
 import type { DoneShard } from '../../../protocol/ffn';
-import { count, counted } from '../../../protocol/format';
+import { count, counted, percent } from '../../../protocol/format';
 import type { Internals } from '../../session/internals';
 import type { RunContext } from '../../session/languageModel';
 import { PROGRESS_MS } from '../attention/corpus';
@@ -41,6 +41,8 @@ export interface ScanState {
 const WHOLE = { index: 0, of: 1 };
 /** Sentences that are passed over before a cancel is looked for. */
 const HEARING = 256;
+/** Shards that are named in a message. */
+const MOST_MISSING = 10;
 
 /** Adds what is found to `state`, which may hold what was done before, of this shard or of others. */
 export class SentenceScan<S extends ScanState> {
@@ -123,10 +125,14 @@ export class SentenceScan<S extends ScanState> {
       progress({ message, fraction, ...(whole ? partial(structuredClone(state)) : {}) });
     }
     this.note();
-    if (this.counted > 0) return;
-    throw new LensError(
+    if (this.counted === 0) throw this.nothing;
+  }
+
+  /** What is to be said of a corpus without a sentence. */
+  get nothing(): LensError {
+    return new LensError(
       'bad-input',
-      `There is no sentence in ${counted(sources.length, 'text')}${this.skipped.first}.`,
+      `There is no sentence in ${counted(this.params.sources.length, 'text')}${this.skipped.first}.`,
       'Choose text files in UTF-8, or a treebank.',
     );
   }
@@ -162,6 +168,31 @@ export function joinShards(before: readonly DoneShard[], more: readonly DoneShar
   if (before.some((one) => more.some((other) => overlaps(one, other))))
     throw unfit('both states hold some of the same sentences, which would count twice');
   return [...before, ...more].sort((a, b) => a.of - b.of || a.index - b.index);
+}
+
+/** Shards that do not overlap must be the whole corpus. Throws `bad-input`. */
+export function requireAllShards(done: readonly DoneShard[]): void {
+  const share = done.reduce((sum, { of }) => sum + 1 / of, 0);
+  // Far less than the smallest shard.
+  if (share > 1 - 1e-9) return;
+  const missing = missingOf(done);
+  throw new LensError(
+    'bad-input',
+    missing === null
+      ? `These shards hold only ${percent(share)} of the sentences.`
+      : `These shards are not all: ${missing.join(', ')} ${missing.length === 1 ? 'is' : 'are'} missing.`,
+    'Name the states of all shards.',
+  );
+}
+
+/** The first of those that are missing, where all are of one division. */
+function missingOf(done: readonly DoneShard[]): string[] | null {
+  const of = done[0]?.of ?? 1;
+  if (done.some((each) => each.of !== of)) return null;
+  const missing: string[] = [];
+  for (let index = 0; index < of && missing.length <= MOST_MISSING; index++)
+    if (!done.some((each) => each.index === index)) missing.push(`${index}/${of}`);
+  return missing.length > MOST_MISSING ? [...missing.slice(0, MOST_MISSING), 'more'] : missing;
 }
 
 /** Of a saved state. Throws `bad-input`. */

@@ -8,6 +8,8 @@ const MORE_AXES = 8;
 const MOST_STEPS = 2_000;
 /** Of the largest eigenvalue: what an axis may still turn by. */
 const TOLERANCE = 1e-9;
+/** Of a vector's length: what is left outside of the span of others, when it lies in it. */
+const DEPENDENT = 1e-12;
 /** Up to this size all eigenvectors are found at once. */
 const SMALL = 16;
 
@@ -104,17 +106,20 @@ function allEigenpairs(matrix: Float64Array, n: number): Eigenpair[] {
     }));
 }
 
-/** Gram–Schmidt, twice, which is as good as exact. */
+/** Gram–Schmidt, twice, which is as good as exact. What lies in the span of those before, as of rows that repeat, becomes 0. */
 function orthonormal(vectors: Float64Array[]): Float64Array[] {
   vectors.forEach((vector, at) => {
+    const before = Math.sqrt(product(vector, vector));
     for (let round = 0; round < 2; round++)
-      for (const before of vectors.slice(0, at)) {
-        const share = product(vector, before);
+      for (const other of vectors.slice(0, at)) {
+        const share = product(vector, other);
         for (let row = 0; row < vector.length; row++)
-          vector[row] = (vector[row] as number) - share * (before[row] as number);
+          vector[row] = (vector[row] as number) - share * (other[row] as number);
       }
     const length = Math.sqrt(product(vector, vector));
-    for (let row = 0; row < vector.length; row++) vector[row] = length === 0 ? 0 : (vector[row] as number) / length;
+    // What is left of it is rounding, which points anywhere, into that span too.
+    const isDependent = length <= DEPENDENT * before;
+    for (let row = 0; row < vector.length; row++) vector[row] = isDependent ? 0 : (vector[row] as number) / length;
   });
   return vectors;
 }
