@@ -258,6 +258,14 @@ describe('tuned lens', function () {
       const [one, other] = [await readLens(placeOf('whole')), await readLens(place)];
       assert.deepEqual(other?.maps, one?.maps);
       await assert.rejects(tune(model, undefined, place), fails('bad-input', /No training/u));
+      // Stopped when it is trained and not yet measured.
+      const late = placeOf('late');
+      const stopping = new AbortController();
+      const progress: RunContext['progress'] = ({ message }) => {
+        if (message?.startsWith('Measuring')) stopping.abort();
+      };
+      await assert.rejects(tune(model, settings(), late, { signal: stopping.signal, progress }), fails('cancelled'));
+      assert.deepEqual({ ...(await tune(model, undefined, late)), seconds: 0 }, { ...whole, seconds: 0 });
       // A machine that is switched off: what was saved is whole.
       const off = placeOf('off');
       let told = 0;

@@ -19,7 +19,7 @@ const MOST_CLUSTERS = 10_000;
 const MOST_GROUPS = 100;
 /** Tokens, and those of a step, that maps are trained on. */
 const MOST_TUNED = 1e9;
-const MOST_BATCH = 65_536;
+const MOST_BATCH = 4_096;
 const LARGEST_ACTIVATION = 1e6;
 
 const layersOf = (value: unknown, name: string): number[] =>

@@ -21,6 +21,7 @@ import { sourcesOf, type Source } from './lensStates';
 import {
   forgetTraining,
   newMaps,
+  noMap,
   readTraining,
   writeLens,
   writeTraining,
@@ -78,14 +79,14 @@ export async function tuneLens(
     choose: await statesAt(model, sources, choose, signal),
     report: await statesAt(model, sources, report, signal),
   };
-  const width = ((held.report[0] as Float32Array).length / placesIn(report)) | 0;
+  const width = (held.report[0] as Float32Array).length / placesIn(report);
   if (state.maps.length === 0) {
     // Each map, two means of its gradients, and the gradients of a step.
     const bytes = 16 * (sources.length - 1) * width * (width + 1);
     if (bytes > MOST_BYTES)
       throw new LensError(
         'memory',
-        `The maps of ${model.info.id} and what their training needs have ${Math.round(bytes / 2 ** 20)} MB, more than ${MOST_BYTES / 2 ** 20}.`,
+        `The maps of ${model.info.id} and what their training needs have ${Math.round(bytes / 2 ** 20)} MB, more than ${MOST_BYTES / 2 ** 20} MB.`,
         'Choose a model with fewer layers, or narrower ones.',
       );
     Object.assign(state, newMaps(sources.length - 1, width));
@@ -95,6 +96,8 @@ export async function tuneLens(
     await compareHead(model, anatomy, sources, report[0] as TuneItem, graph, signal);
     const computing = { graph, turn, mostNumbers };
     await train({ model, sources, state, texts, computing, saveMs, place, context });
+    // What follows takes a while too, and may be stopped.
+    await writeTraining(place, state);
     context.progress({ message: 'Measuring on text that was held out', fraction: 1 });
     const states = await judge(computing, sources, state, held, signal);
     const { sources: files, ...how } = state.settings;
@@ -302,7 +305,7 @@ async function judge(
   held: { choose: Float32Array[]; report: Float32Array[] },
   signal: AbortSignal,
 ): Promise<TunedLensInfo['states']> {
-  const [nothing] = newMaps(1, width).maps as [AffineMap];
+  const nothing = noMap(width);
   const plainly = maps.map(() => nothing);
   const means = (states: Float32Array[], through: readonly AffineMap[]): Promise<number[]> =>
     divergences(computing, states, through, signal);

@@ -54,13 +54,14 @@ const lensFile = ({ folder }: TunedPlace): string => join(folder, LENS);
 const trainingFile = ({ folder }: TunedPlace): string => join(folder, TRAINING);
 
 const partsOf = ({ matrix, bias }: AffineMap): Float32Array[] => [matrix, bias];
-const identity = (width: number): AffineMap => ({
+/** h' = h. */
+export const noMap = (width: number): AffineMap => ({
   matrix: new Float32Array(width * width),
   bias: new Float32Array(width),
 });
 
 export const newMaps = (states: number, width: number): Pick<TuneState, 'maps' | 'adam' | 'width'> => {
-  const maps = Array.from({ length: states }, () => identity(width));
+  const maps = Array.from({ length: states }, () => noMap(width));
   return { width, maps, adam: maps.map((map) => newAdam(partsOf(map))) };
 };
 
