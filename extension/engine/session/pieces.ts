@@ -80,11 +80,9 @@ export class Pieces {
     if (session === undefined || ![...gates].every((gate) => session?.abilities.gates.has(gate))) {
       const all = new Set([...gates, ...(session?.abilities.gates ?? [])]);
       await session?.release();
-      // Parts are asked of all values of a model, hundreds of runs, which are worth the repacking.
-      const purpose = picks.length > 0 ? 'many runs' : 'large batches';
       const taps = new Set(picks.length < parts.length ? [to.value] : []);
       const abilities = { taps, picks, gates: all, fed: from, exact: true };
-      session = await InstrumentedSession.create(this.description, abilities, this.settings, purpose);
+      session = await InstrumentedSession.create(this.description, abilities, this.settings, 'large batches');
       this.sessions.set(key, session);
     }
     const trace = await session.run({ feeds, reads, changes, resid });

@@ -26,8 +26,8 @@ export function headShape({ config, info }: Description): { heads: number | null
 }
 
 /**
- * A session for one run is made without repacking weights for speed: they stay pages of the file. So is one of many for large batches,
- * where repacking gains nothing, and none of these keeps memory between its runs.
+ * A session for one run is made without repacking weights for speed: they stay pages of the file. One of many for large batches keeps no
+ * memory between its runs.
  */
 export type Purpose = 'many runs' | 'one run' | 'large batches';
 
@@ -49,7 +49,7 @@ function sessionOptions(path: string, settings: EngineSettings, purpose: Purpose
         model_external_initializers_file_folder_path: weightsFolder(path),
         // It would win over packed weights, which are computed in float32 too.
         ...(settings.quantised === 'exact' && !settings.lowMemory ? { disable_quant_qdq: '1' } : {}),
-        ...(purpose === 'many runs' ? {} : { disable_prepacking: '1' }),
+        ...(purpose === 'one run' ? { disable_prepacking: '1' } : {}),
         ...(settings.lowMemory ? { qdq_matmulnbits_accuracy_level: '1' } : {}),
       },
     },
