@@ -59,6 +59,9 @@ interface Pending {
 const CANCEL_GRACE_MS = 400;
 /** … and this long when a kill would throw away somebody else's work. */
 const CANCEL_GRACE_SHARED_MS = 5_000;
+/** They save what was done before they end, to be gone on with: large files, on disks that may be slow. */
+const SAVING: readonly EngineMethod[] = ['tuneLens'];
+const CANCEL_GRACE_SAVING_MS = 30_000;
 /** Before the n-th restart in a row without any answer in between. */
 const RESTART_DELAYS_MS = [0, 250, 1_000, 4_000];
 /** A request that saw this many processes die is the likely cause, and fails. */
@@ -195,7 +198,9 @@ export class EngineClient {
     const cancelledAt = Date.now();
     const killUnlessAnswered = (): void => {
       const waited = Date.now() - cancelledAt;
-      if (this.pending.size > 0 && waited < CANCEL_GRACE_SHARED_MS) {
+      const saving = SAVING.includes(request.method);
+      const grace = saving ? CANCEL_GRACE_SAVING_MS : this.pending.size > 0 ? CANCEL_GRACE_SHARED_MS : 0;
+      if (waited < grace) {
         this.cancelling.set(id, setTimeout(killUnlessAnswered, CANCEL_GRACE_MS));
         return;
       }

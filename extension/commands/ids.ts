@@ -47,6 +47,7 @@ export const COMMANDS = {
   openEmbeddingsInEditor: 'onnxLens.openEmbeddingsInEditor',
   showMemories: 'onnxLens.showMemories',
   showLogitLens: 'onnxLens.showLogitLens',
+  trainTunedLens: 'onnxLens.trainTunedLens',
   findMemories: 'onnxLens.findMemories',
   nameMemory: 'onnxLens.nameMemory',
   showMemory: 'onnxLens.showMemory',

@@ -28,6 +28,11 @@ export function memoryCommands({ shared, memories, colors, view }: MemoryParts) 
   return {
     [COMMANDS.showMemories]: () => show('memories'),
     [COMMANDS.showLogitLens]: () => show('lens'),
+    [COMMANDS.trainTunedLens]: async () => {
+      view.reveal();
+      await memories.show('lens');
+      await memories.trainLens();
+    },
     [COMMANDS.findMemories]: async (argument) => {
       const text = typeof argument === 'string' ? argument : await askWord();
       if (text === undefined || text.trim() === '') return;

@@ -44,6 +44,9 @@ import { memoryGroups } from './analysis/ffn/memoryGroups';
 import { memoryStats } from './analysis/ffn/memoryStats';
 import { similarMemories } from './analysis/ffn/similarMemories';
 import { triggers } from './analysis/ffn/triggers';
+import { requireLens, tunedFolder, tunedStatus, type TunedLens } from './analysis/ffn/tunedLens';
+import { MOST_NUMBERS, SAVE_MS, tuneLens } from './analysis/ffn/tuneLens';
+import { TuneRuns } from './analysis/ffn/tuneRuns';
 import { valueClusters } from './analysis/ffn/valueClusters';
 import { buildIndex, indexFolder } from './analysis/ffn/valueIndex';
 import { searchValues, valueWords } from './analysis/ffn/valueSearch';
@@ -85,6 +88,7 @@ export class Engine {
   private readonly models: OpenModels;
   private tables: { key: string; table: StaticTable } | null = null;
   private readonly indexes = new IndexMemory();
+  private readonly tuning = new TuneRuns();
   private readonly traces = new WeakMap<OrtModel, TraceCache>();
   /** Of models that are not loaded. One is kept: a person tries texts with one model after the other. */
   private tokenizer: { folder: string; tokenizer: Promise<LensTokenizer> } | null = null;
@@ -183,13 +187,15 @@ export class Engine {
       this.run(model, 'inside', context, (loaded) => relationExamples(loaded, params, context)),
     headWeights: ({ model }, context) => this.run(model, 'inside', context, (loaded) => headWeights(loaded, context)),
     logitLens: ({ model, ...params }, context) =>
-      this.run(model, 'inside', context, (loaded, opened) =>
-        logitLens(this.remembering(loaded, opened), params, context),
-      ),
+      this.run(model, 'inside', context, async (loaded, opened) => {
+        const lens = await this.tunedLensOf(model, params);
+        return logitLens(this.remembering(loaded, opened), params, context, lens);
+      }),
     logitLensTable: ({ model, ...params }, context) =>
-      this.run(model, 'inside', context, (loaded, opened) =>
-        logitLensTable(this.remembering(loaded, opened), params, context),
-      ),
+      this.run(model, 'inside', context, async (loaded, opened) => {
+        const lens = await this.tunedLensOf(model, params);
+        return logitLensTable(this.remembering(loaded, opened), params, context, lens);
+      }),
     embed: ({ model, interventions, ...params }, context) => {
       const several = params.texts.length > 1;
       if (several) requireEverywhere(interventions, MANY_TEXTS);
@@ -308,6 +314,18 @@ export class Engine {
     triggers: ({ model, ...params }, context) =>
       this.run(model, 'inside batch', context, (loaded) => triggers(loaded, params, context)),
     // Keys of all layers are as much as all of its memory: they are read anew.
+    tuneLens: ({ model, cache, ...params }, context) =>
+      this.run(model, 'inside batch', context, async (loaded) => {
+        const place = tunedFolder(cache, (await fingerprint(model)).sha256);
+        const turn = <T>(work: () => Promise<T>): Promise<T> => this.turns.run('batch', work);
+        const means = { settings: this.settings, turn, saveMs: SAVE_MS, mostNumbers: MOST_NUMBERS };
+        return this.tuning.run(place, context.signal, () => tuneLens(loaded, params, place, means, context));
+      }),
+    tunedLens: async ({ model, cache }) => {
+      const place = tunedFolder(cache, (await fingerprint(model)).sha256);
+      await this.tuning.saved(place.folder);
+      return tunedStatus(place);
+    },
     similarMemories: ({ model, ...params }, context) =>
       this.run(model, 'inside', context, (loaded) => similarMemories(loaded, params, context)),
     memoryStats: ({ model, cache, ...params }, context) =>
@@ -357,6 +375,11 @@ export class Engine {
       },
       inside ? 'later' : 'now',
     );
+  }
+
+  /** Null where it was not asked for. Throws `bad-input` where there is none. */
+  private async tunedLensOf(model: ModelRef, { tuned }: { tuned?: string }): Promise<TunedLens | null> {
+    return tuned === undefined ? null : requireLens(tunedFolder(tuned, (await fingerprint(model)).sha256), model.id);
   }
 
   /** Of files the last one is kept: questions come one after the other. */

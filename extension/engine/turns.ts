@@ -31,6 +31,7 @@ export function inTurns(model: LanguageModel & Internals, turns: Turns, priority
     anatomy: () => turns.run(priority, () => model.anatomy()),
     trace: (...args) => turns.run(priority, () => model.trace(...args)),
     weight: (name) => turns.run(priority, () => model.weight(name)),
+    headLayers: () => turns.run(priority, () => model.headLayers()),
     unembedding: (id) => turns.run(priority, () => model.unembedding(id)),
     traceFrom: (...args) => turns.run(priority, () => model.traceFrom(...args)),
     runBlock: (...args) => turns.run(priority, () => model.runBlock(...args)),

@@ -14,6 +14,7 @@ const READS_FILES: readonly EngineMethod[] = [
   'tokens',
   'probeAnswers',
   'fingerprint',
+  'tunedLens',
   'indexState',
 ];
 

@@ -47,6 +47,7 @@ import type { Place } from './place';
 import { exportAs, saveAs } from './save';
 import { requirePlace, type SharedSubject } from './sharedSubject';
 import { endOf, TriggerWork } from './triggerWork';
+import { TunedLensWork } from './tunedLensWork';
 import type { Handlers } from './viewHost';
 
 /** Words of a memory's value, each way. */
@@ -82,6 +83,7 @@ export class MemoriesController implements vscode.Disposable {
   private readonly similar = new Answer<SimilarMemories>(this.fire);
   private readonly clusters = new Answer<ValueClusters>(this.fire);
   private readonly triggers: TriggerWork;
+  private readonly tuned: TunedLensWork;
   private look: MemoriesLook;
   private lastModel: string | undefined;
   private readonly subscriptions: vscode.Disposable[];
@@ -99,8 +101,10 @@ export class MemoriesController implements vscode.Disposable {
     this.look = { ...FIRST_LOOK, by: settings.memoryMeasure() };
     this.lastModel = library.selected?.ref.id;
     this.triggers = new TriggerWork(engine, library, folders.texts, this.fire);
+    this.tuned = new TunedLensWork(engine, library, folders, this.fire);
     this.subscriptions = [
       this.triggers,
+      this.tuned,
       colors.onDidChange(this.fire),
       shared.onDidChange((change) => {
         if (change === 'text') this.fire();
@@ -142,6 +146,7 @@ export class MemoriesController implements vscode.Disposable {
         running: this.triggers.running,
         error: this.triggers.errorOf(look.memory),
       },
+      tuned: this.tuned.state,
       inDocument: this.colors.active,
       revision: {
         memories: revisionOf('memories'),
@@ -184,6 +189,9 @@ export class MemoriesController implements vscode.Disposable {
     goOn: async () => {
       if (this.look.memory !== null) await this.triggers.want(this.look.memory, true);
     },
+    trainLens: () => this.trainLens(),
+    stopTraining: () => this.tuned.stop(),
+    goOnTraining: () => this.afterTraining(this.tuned.goOn()),
     openTrigger: ({ end, index }) => this.openTrigger(end, index),
     inDocument: ({ on }) => this.showInDocument(on),
     addWord: ({ text, to }) => this.addWord(text, to),
@@ -229,6 +237,11 @@ export class MemoriesController implements vscode.Disposable {
     const { memory } = this.look;
     if (memory === null) throw noMemory();
     if (await this.triggers.choose(scope)) await this.triggers.want(memory);
+  }
+
+  /** Trains a tuned lens of the selected model; asks for what is not given. Resolves when it is trained, has failed or was stopped. */
+  async trainLens(texts?: readonly vscode.Uri[], tokens?: number): Promise<void> {
+    await this.afterTraining(this.tuned.train(texts, tokens));
   }
 
   /** The words of the document coloured by the memory's activation, or not any more. Throws `bad-input`. */
@@ -425,6 +438,14 @@ export class MemoriesController implements vscode.Disposable {
     });
     const at = question.position === null ? {} : { position: question.position };
     const key = (...more: unknown[]): string => this.key(page, place.id, question.masked, interventions, ...more);
+    const isLens = page === 'lens' || page === 'text';
+    if (isLens) {
+      const known = this.tuned.read(this.library.require().ref);
+      // What does not go through it need not wait.
+      if (look.tuned) await known;
+    }
+    const tuned = isLens && look.tuned && this.tuned.state.lens !== null ? { tuned: this.folders.cache } : {};
+    const lensKey = 'tuned' in tuned ? this.tuned.revision : null;
     switch (page) {
       case 'memories': {
         const { by, layer, count, word } = look;
@@ -446,8 +467,8 @@ export class MemoriesController implements vscode.Disposable {
       }
       case 'lens': {
         const watch = look.watch.map(({ id }) => id);
-        await this.answers.lens.want(key(at, watch), async (options) => {
-          const common = { ...params(), ...at, topK: PREDICTIONS };
+        await this.answers.lens.want(key(at, watch, lensKey), async (options) => {
+          const common = { ...params(), ...at, ...tuned, topK: PREDICTIONS };
           const lens = await this.request('logitLens', { ...common, watch }, options);
           if (interventions.length === 0) return { ...lens, before: null };
           const words = lens.watched.map(({ id }) => id);
@@ -457,8 +478,13 @@ export class MemoriesController implements vscode.Disposable {
         return;
       }
       case 'text':
-        await this.answers.text.want(key(look.between), (options) =>
-          this.request('logitLensTable', { ...params(), attention: look.between }, options),
+        // A tuned lens has no map of what stands between attention and FFN.
+        await this.answers.text.want(key(look.between, lensKey), (options) =>
+          this.request(
+            'logitLensTable',
+            { ...params(), ...tuned, attention: look.between && lensKey === null },
+            options,
+          ),
         );
         return;
       case 'groups':
@@ -482,6 +508,14 @@ export class MemoriesController implements vscode.Disposable {
         options,
       ),
     );
+  }
+
+  /** A person who has trained a lens wants to see what it shows. */
+  private async afterTraining(training: Promise<boolean>): Promise<void> {
+    if (!(await training)) return;
+    this.look = { ...this.look, tuned: true };
+    this.fire();
+    await this.update();
   }
 
   private async findClusters(): Promise<void> {

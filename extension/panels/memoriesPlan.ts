@@ -6,7 +6,7 @@ import type { MemoriesLook, VocabularyWord } from '../protocol/memoriesView';
 
 export const FIRST_LOOK: MemoriesLook = {
   ...{ page: 'memories', by: 'norm', layer: null, count: 30, mask: true, word: null },
-  ...{ watch: [], chart: 'rank', steps: null, colour: 'probability', between: false, groups: 4 },
+  ...{ watch: [], chart: 'rank', steps: null, colour: 'probability', between: false, tuned: false, groups: 4 },
   ...{ search: [], direction: 'promote', memory: null, end: 'largest' },
 };
 

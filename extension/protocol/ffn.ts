@@ -4,6 +4,7 @@
  */
 import type { AttentionInput, AttentionToken, CorpusSource, PredictionTarget } from './attention';
 import type { ModelRef, Prediction, TextRange, WindowInfo } from './engine';
+import { count } from './format';
 import type { NeuronRef, Scale } from './interventions';
 
 export type { NeuronRef, NeuronScale, Scale } from './interventions';
@@ -19,6 +20,8 @@ export interface LensPlace {
 }
 
 export interface LogitLensParams extends FfnInput {
+  /** Through the tuned lens that is kept in this folder, an absolute path; states between attention and FFN are left out. */
+  tuned?: string;
   /** As in `PredictionTarget`; absent: the first mask in the text, or, of a causal model, what comes after the text. */
   position?: number;
   /** Predictions of each state. */
@@ -66,13 +69,85 @@ export interface LogitLens {
   watched: WatchedToken[];
   /** What of the model the states went through. */
   head: string;
+  /** The tuned lens that they went through first; null: none. */
+  tuned: TunedLensInfo | null;
   notes: string[];
   elapsed: number;
 }
 
 export interface LogitLensTableParams extends FfnInput {
+  /** As in `LogitLensParams`; `attention` is false. */
+  tuned?: string;
   /** Also the states between attention and FFN. */
   attention: boolean;
+}
+
+/** How the affine maps of a tuned lens are trained. */
+export interface TuneSettings {
+  /** Plain text, Markdown, `.tsv` (text, tab, label) or `.conllu`; each sentence goes into the model by itself. */
+  sources: CorpusSource[];
+  /** Places in the texts whose states the maps are trained on; the texts are read again where they have fewer. */
+  tokens: number;
+  /** At least so many places a step. */
+  batch: number;
+  /** Of Adam; falls evenly to 0. */
+  rate: number;
+  /** Of what is masked and which places are read. */
+  seed: number;
+}
+
+/** Where nobody says otherwise. */
+export const TUNE_DEFAULTS = { tokens: 4096, batch: 64, rate: 2e-4, seed: 0 } as const;
+
+export interface TuneLensParams {
+  model: ModelRef;
+  /** An absolute path: where tuned lenses of all models are kept. */
+  cache: string;
+  /** Absent: goes on with the training of this model that was interrupted. */
+  begin?: TuneSettings;
+}
+
+/** A state, and how far what is read there is from what the model says in the end: means of KL(p ‖ q) in nats. */
+export interface TunedState extends LensPlace {
+  /** Read as it stands (logit lens), and through its map, on the held-out text. */
+  plain: number;
+  tuned: number;
+  /** The map made it better on another part of the held-out text; otherwise the state is read as it stands. */
+  used: boolean;
+}
+
+/** A tuned lens (Belrose et al. 2023): each state goes through h' = h + h·A + b before the head. */
+export interface TunedLensInfo {
+  model: string;
+  /** Names of the texts. */
+  sources: string[];
+  tokens: number;
+  /** Places in other sentences, of which the divergences of `states` are means. */
+  heldOut: number;
+  steps: number;
+  batch: number;
+  rate: number;
+  seed: number;
+  /** Which places of the texts are read, in words. */
+  rule: string;
+  /** All but the last, which is what the model says. */
+  states: TunedState[];
+  notes: string[];
+  skipped: { name: string; why: string }[];
+  /** Of the training. */
+  seconds: number;
+}
+
+/** In words, for what was read through it. */
+export const tunedLabel = ({ tokens, sources }: TunedLensInfo): string =>
+  `a tuned lens (an affine map of each state, trained on ${count(tokens)} tokens of ${
+    sources.length === 1 ? (sources[0] as string) : `${sources.length} texts`
+  })`;
+
+export interface TunedLensStatus {
+  lens: TunedLensInfo | null;
+  /** A training that was interrupted, and the tokens that it had done. */
+  unfinished: { names: string[]; tokens: number; done: number } | null;
 }
 
 /** Every token's prediction in every state. Columns [S,T]: index = state·T + token. */
@@ -92,6 +167,7 @@ export interface LogitLensTable {
   /** Tokens of the vocabulary that occur in `top`. */
   words: { id: number; token: string; text: string }[];
   head: string;
+  tuned: TunedLensInfo | null;
   notes: string[];
   elapsed: number;
 }
@@ -549,6 +625,8 @@ export interface MemoryGroups {
 export interface FfnEngineMethods {
   logitLens: [LogitLensParams, LogitLens];
   logitLensTable: [LogitLensTableParams, LogitLensTable];
+  tuneLens: [TuneLensParams, TunedLensInfo];
+  tunedLens: [{ model: ModelRef; cache: string }, TunedLensStatus];
   memories: [MemoriesParams, Memories];
   intervene: [InterveneParams, InterveneResult];
   exportModel: [ExportParams, ExportResult];

@@ -12,6 +12,7 @@ import type {
   NeuronTriggers,
   SimilarMemories,
   TriggersState,
+  TunedLensStatus,
   ValueClusters,
   ValueSearch,
   ValueWords,
@@ -47,6 +48,8 @@ export interface MemoriesLook {
   colour: 'probability' | 'rank' | 'entropy';
   /** Also the states between attention and FFN. */
   between: boolean;
+  /** States are read through the tuned lens, where the model has one. */
+  tuned: boolean;
   /** So many. */
   groups: number;
   search: VocabularyWord[];
@@ -110,6 +113,8 @@ export interface MemoriesState extends LoadState {
   names: NamesState;
   /** The work over texts: what is read, for people; how far it is; why it failed. */
   triggers: { corpus: string | null; running: Progress | null; error: ErrorData | null };
+  /** The model's tuned lens; a training that was interrupted, one that goes on, or why it failed. */
+  tuned: TunedLensStatus & { running: Progress | null; error: ErrorData | null };
   /** The words of the document are coloured by the memory's activation. */
   inDocument: boolean;
   /** Another number for every other result; 0: there is none. */
@@ -137,6 +142,11 @@ export interface MemoriesMethods extends InterventionMethods {
   stopScan: [null, null];
   /** Where it was stopped. */
   goOn: [null, null];
+  /** Asks for texts, and trains a tuned lens on them. */
+  trainLens: [null, null];
+  stopTraining: [null, null];
+  /** Where it was stopped. */
+  goOnTraining: [null, null];
   openTrigger: [{ end: TriggerEnd; index: number }, null];
   inDocument: [{ on: boolean }, null];
   /** A text that is one token of the model is measured, watched or looked for. Refused where it is none. */

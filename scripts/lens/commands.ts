@@ -28,6 +28,7 @@ import { mixCommand } from './mixCommand';
 import { PAIR, stringList, TEXT, TOP, wholeNumber, type OptionSpec, type OptionValues } from './options';
 import { probeCommand } from './probeCommands';
 import { changeable } from './recipes';
+import { tuneLensCommand } from './tuneLensCommand';
 import { valuesCommand } from './valuesCommand';
 import { triggersCommand } from './triggersCommand';
 import { encodeSafetensors, writeChunks } from './safetensors';
@@ -553,6 +554,7 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['memories', changeable(memoriesCommand)],
   ['values', valuesCommand],
   ['triggers', triggersCommand],
+  ['tune-lens', tuneLensCommand],
   ['memory-stats', memoryStatsCommand],
   ['value-clusters', valueClustersCommand],
   ['memory-groups', memoryGroupsCommand],

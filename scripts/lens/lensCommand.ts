@@ -1,13 +1,21 @@
 /** `lens logit-lens`: what the model would say after each part of each layer. */
-import type { LensPlace, LogitLens, LogitLensTable } from '../../extension/protocol/ffn';
+import { resolve } from 'node:path';
+import {
+  tunedLabel,
+  type LensPlace,
+  type LogitLens,
+  type LogitLensTable,
+  type TunedLensInfo,
+} from '../../extension/protocol/ffn';
 import { LensError } from '../../extension/protocol/errors';
 import { nats, probability, signed } from '../../extension/protocol/format';
 import type { Command, CommandContext } from './commands';
 import { PAIR, POSITION, stringList, TEXT, wholeNumber } from './options';
 import { oneToken } from './tokens';
 import { table, visible } from './table';
+import { cacheOf, TUNED_CACHE } from './valuesCommand';
 
-const placeName = ({ layer, part }: LensPlace): string =>
+export const placeName = ({ layer, part }: LensPlace): string =>
   part === 'input' ? 'input' : `L${layer} ${part === 'ffn' ? 'FFN' : part}`;
 
 export const logitLensCommand: Command = {
@@ -25,13 +33,24 @@ export const logitLensCommand: Command = {
     top: { type: 'string', value: 'K', help: 'predictions of each state (3)' },
     table: { type: 'boolean', help: 'the first choice of every token after every layer' },
     attention: { type: 'boolean', help: 'with --table: also between attention and FFN' },
+    tuned: { type: 'boolean', help: 'states go through the tuned lens of the model first (tune-lens)' },
+    cache: TUNED_CACHE,
   },
   async run(context) {
     const { model, options, text, ask } = context;
     const input = {
       ...{ model, text: await text('text') },
       ...(options['pair'] === undefined ? {} : { pair: await text('pair') }),
+      ...(options['tuned'] === true ? { tuned: resolve(cacheOf(options)) } : {}),
     };
+    if (options['cache'] !== undefined && options['tuned'] !== true)
+      throw new LensError('bad-input', '--cache is for --tuned.', 'Leave it out, or add --tuned.');
+    if (options['attention'] === true && options['tuned'] === true)
+      throw new LensError(
+        'bad-input',
+        'A tuned lens has no map of what stands between attention and FFN.',
+        'Leave out --attention, or --tuned.',
+      );
     if (options['table'] === true) {
       for (const name of ['position', 'watch', 'top'])
         if (options[name] !== undefined)
@@ -58,7 +77,7 @@ async function watchedOf(context: CommandContext): Promise<number[]> {
   return ids;
 }
 
-function lensText({ target, states, watched, head, notes }: LogitLens, asked: readonly number[]): string {
+function lensText({ target, states, watched, head, tuned, notes }: LogitLens, asked: readonly number[]): string {
   const shown = watched.filter(({ id }) => id === target.id || asked.includes(id));
   const at = (index: number | null): string => (index === null ? '–' : placeName(states[index] as LensPlace));
   return [
@@ -85,10 +104,13 @@ function lensText({ target, states, watched, head, notes }: LogitLens, asked: re
       ]),
       ['left', 'right', 'left', 'left', 'left', 'left'],
     ),
-    `Read through: ${head}`,
+    readThrough(head, tuned),
     ...notes.map((note) => `Note: ${visible(note)}`),
   ].join('\n\n');
 }
+
+const readThrough = (head: string, tuned: TunedLensInfo | null): string =>
+  `Read through: ${tuned === null ? '' : `${tunedLabel(tuned)}, `}${head}`;
 
 /** Of a word, those that a person looks for. */
 const STEPS_SHOWN = 3;
@@ -106,7 +128,7 @@ function largestSteps({ attention, ffn }: LogitLens['watched'][number]['steps'])
     .join('  ');
 }
 
-function tableText({ tokens, places, top, probs, words, head, predicts, notes }: LogitLensTable): string {
+function tableText({ tokens, places, top, probs, words, head, tuned, predicts, notes }: LogitLensTable): string {
   const names = new Map(words.map(({ id, token }) => [id, token]));
   return [
     table(
@@ -122,7 +144,7 @@ function tableText({ tokens, places, top, probs, words, head, predicts, notes }:
       ['right', 'left', ...places.map(() => 'left' as const)],
     ),
     `Each cell: the first choice for the ${predicts === 'next' ? 'token after it' : 'token'}, and its probability`,
-    `Read through: ${head}`,
+    readThrough(head, tuned),
     ...notes.map((note) => `Note: ${visible(note)}`),
   ].join('\n\n');
 }

@@ -21,6 +21,7 @@ export const CACHE: OptionSpec = {
   value: 'DIR',
   help: `where the index of all values is kept (${defaultCache()})`,
 };
+export const TUNED_CACHE: OptionSpec = { ...CACHE, help: `where tuned lenses are kept (${defaultCache()})` };
 export const cacheOf = (options: OptionValues): string => String(options['cache'] ?? defaultCache());
 
 /** `9.1234`: layer and neuron, from 0. */

@@ -58,6 +58,7 @@ function watched(model: OrtModel, cut = true): { model: Model; traces: () => num
       },
       traceFrom: (...args) => model.traceFrom(...args),
       weight: (name) => model.weight(name),
+      headLayers: () => model.headLayers(),
       unembedding: (id) => model.unembedding(id),
       runBlock: (...args) => (cut ? model.runBlock(...args) : uncut()),
       runBlockAt: (...args) => (cut ? model.runBlockAt(...args) : uncut()),

@@ -140,6 +140,43 @@ describe('Memories', () => {
     assert.equal(table.top.length, 25 * table.tokens.length);
   });
 
+  it('trains a tuned lens, stops and goes on, and reads the states through it', async function () {
+    this.timeout(180_000);
+    await show(TEXT, 'French', 'onnxLens.showLogitLens');
+    const plain = await handlers().lens(null);
+    await until('what there is of the model', () => api.memories.state.tuned.running === null);
+    const texts = vscode.Uri.file(join(vscode.workspace.workspaceFolders?.[0]?.uri.fsPath ?? '', 'tuned.txt'));
+    await writeFile(
+      texts.fsPath,
+      Array.from({ length: 20 }, (_, at) => `Proust wrote ${at} books in French.\n\n`).join(''),
+    );
+    try {
+      const training = api.memories.trainLens([texts], 500);
+      await until('the first step', () => api.memories.state.tuned.running?.fraction, 60_000);
+      await handlers().stopTraining(null);
+      await training;
+      const { unfinished, lens: none } = api.memories.state.tuned;
+      assert.equal(none, null);
+      assert.ok((unfinished?.done ?? 0) > 0 && unfinished?.tokens === 500);
+      assert.equal(api.memories.state.look.tuned, false);
+      await api.memories.trainLens([texts], 40);
+      const { lens: trained, error, unfinished: left } = api.memories.state.tuned;
+      assert.deepEqual([error, left], [null, null]);
+      assert.equal(trained?.states.length, 12);
+      assert.equal(ready().look.tuned, true);
+      const tuned = await handlers().lens(null);
+      assert.deepEqual(tuned?.tuned, trained);
+      assert.equal(tuned.states.length, 13);
+      near(tuned.states.at(-1)?.predictions[0]?.logprob, LOGPROB, 5e-4, 'the last state says what the model says');
+      assert.notEqual(tuned.states[0]?.entropy, plain?.states[0]?.entropy);
+      await handlers().look({ tuned: false });
+      await api.memories.show();
+      assert.equal((await handlers().lens(null))?.tuned, null);
+    } finally {
+      await rm(texts.fsPath, { force: true });
+    }
+  });
+
   it('groups memories that fire together on the text', async () => {
     await show(TEXT, 'French');
     await handlers().look({ page: 'groups', groups: 3 });

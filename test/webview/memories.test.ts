@@ -10,7 +10,10 @@ const STATES = [
     'lens',
     'lens-changed',
     'lens-logprob',
+    'lens-tuned',
+    'lens-training',
     'text',
+    'text-tuned',
     'groups',
     'text-rank',
     'text-entropy',
@@ -194,6 +197,27 @@ describe('memories view', function () {
     await page.locator('lens-text-page select').selectOption('rank');
     await page.getByLabel('Also after attention').check();
     assert.deepEqual(await requestsOf(page, 'look'), [{ colour: 'rank' }, { between: true }]);
+  });
+
+  it('switches the tuned lens on and off, says how good it is, trains one and goes on with it', async () => {
+    await open('lens');
+    assert.ok(await page.getByLabel('Tuned lens').getByRole('checkbox').isDisabled());
+    await page.getByRole('button', { name: 'Train…' }).click();
+    assert.equal((await requestsOf(page, 'trainLens')).length, 1);
+    await open('lens-training');
+    await page.getByText('1,344 of 4,096 tokens').waitFor();
+    await page.locator('lens-tuned-lens').getByRole('button', { name: 'Cancel' }).click();
+    assert.equal((await requestsOf(page, 'stopTraining')).length, 1);
+    await open('text-tuned');
+    assert.ok(await page.getByLabel('Also after attention').isDisabled());
+    await page.getByText('KL 2.48 → 1.51 nats').click();
+    const table = page.getByRole('region', { name: 'Divergence of each state' });
+    await table.getByText('no map: it did not help').waitFor();
+    await page.getByText(/Head: a tuned lens .* 4,123 tokens of gum-wikinews\.conllu\), then MLM transform/u).waitFor();
+    await page.getByRole('button', { name: 'Go On' }).click();
+    await page.getByRole('group', { name: 'Tuned lens' }).getByRole('checkbox').uncheck();
+    assert.equal((await requestsOf(page, 'goOnTraining')).length, 1);
+    assert.deepEqual(await requestsOf(page, 'look'), [{ tuned: false }]);
   });
 
   it('finds values of a word and opens one; a word is taken away by its cross', async () => {

@@ -10,6 +10,7 @@ import type {
   ScoredWord,
   SimilarMemories,
   TriggerText,
+  TunedLensInfo,
   ValueClusters,
   ValueSearch,
   ValueWords,
@@ -177,6 +178,44 @@ function lens(watch: boolean, late = 0): LogitLens {
       watched('the', falling(60, 300)),
     ],
     head: 'MLM transform (dense, gelu, norm), then the decoder',
+    tuned: null,
+  };
+}
+
+const TUNED: TunedLensInfo = {
+  ...{ model: MODEL, sources: ['gum-wikinews.conllu'], tokens: 4123, heldOut: 256, steps: 63, batch: 64, rate: 2e-4 },
+  ...{ seed: 0, notes: [], skipped: [], seconds: 240 },
+  rule: 'each sentence by itself; 15 % of its tokens, drawn by the seed, are masked; every 5th sentence is held out',
+  states: PLACES.filter(({ part }) => part !== 'attention')
+    .slice(0, -1)
+    .map((place, state) => ({
+      ...place,
+      plain: 6.05 / (state + 1) ** 0.6,
+      tuned: (state === 11 ? 6.05 : 3.57) / (state + 1) ** 0.6,
+      used: state !== 11,
+    })),
+};
+
+/** The states between attention and FFN left out. */
+function throughTuned(result: ShownLens): ShownLens {
+  const kept = PLACES.flatMap(({ part }, state) => (part === 'attention' ? [] : [state]));
+  const of = (values: Float32Array): Float32Array => Float32Array.from(kept, (state) => values[state] ?? NaN);
+  return {
+    ...result,
+    tuned: TUNED,
+    states: kept.flatMap((state) => result.states[state] ?? []),
+    watched: result.watched.map((word) => {
+      const logprobs = of(word.logprobs);
+      return {
+        ...word,
+        ...{ logits: of(word.logits), logprobs, appears: null, saturates: null, lost: [] },
+        ranks: Int32Array.from(kept, (state) => word.ranks[state] ?? 1),
+        steps: {
+          attention: new Float32Array(LAYERS).fill(NaN),
+          ffn: logprobs.map((each, at) => each - (logprobs[at - 1] ?? 0)).slice(1),
+        },
+      };
+    }),
   };
 }
 
@@ -202,6 +241,7 @@ function table(between: boolean): LogitLensTable {
     entropies: Float32Array.from({ length: count }, (_, index) => 9 * (1 - done(index)) + 0.4),
     words: [...new Set(top)].map((id) => ({ id, token: WORDS[id - 1000] as string, text: '' })),
     head: 'MLM transform (dense, gelu, norm), then the decoder',
+    tuned: null,
   };
 }
 
@@ -371,6 +411,7 @@ function shown({ look = {}, state = {}, text = TEXT, ...results }: Parts): Shown
         steps: null,
         colour: 'probability',
         between: false,
+        tuned: false,
         groups: 4,
         search: [],
         direction: 'promote',
@@ -382,6 +423,7 @@ function shown({ look = {}, state = {}, text = TEXT, ...results }: Parts): Shown
     interventions: [],
     names: NAMES,
     triggers: { corpus: texts === null ? null : 'the workspace', running: null, error: null },
+    tuned: { lens: null, unfinished: null, running: null, error: null },
     inDocument: false,
     revision: {
       ...{ memories: Number(list !== null), lens: Number(states !== null), text: Number(along !== null) },
@@ -458,7 +500,32 @@ export const MEMORIES_STATES: Record<string, () => Shown> = {
     }),
   'lens-logprob': () =>
     shown({ look: { page: 'lens', chart: 'logprob', steps: idOf('English') }, lens: { ...lens(false), before: null } }),
+  'lens-tuned': () =>
+    shown({
+      look: { page: 'lens', tuned: true, steps: idOf('English') },
+      lens: throughTuned({ ...lens(false), before: null }),
+      state: { tuned: { lens: TUNED, unfinished: null, running: null, error: null } },
+    }),
+  'lens-training': () =>
+    shown({
+      look: { page: 'lens' },
+      lens: { ...lens(false), before: null },
+      state: {
+        tuned: {
+          ...{ lens: null, unfinished: null, error: null },
+          running: { message: '1,344 of 4,096 tokens, mean KL 1.62 nats', fraction: 0.33 },
+        },
+      },
+    }),
   text: () => shown({ look: { page: 'text' }, table: table(false) }),
+  'text-tuned': () =>
+    shown({
+      look: { page: 'text', tuned: true },
+      table: { ...table(false), tuned: TUNED },
+      state: {
+        tuned: { lens: TUNED, unfinished: { names: ['corpus'], tokens: 8192, done: 2112 }, running: null, error: null },
+      },
+    }),
   groups: () => shown({ look: { page: 'groups' }, groups: groupsOf(4) }),
   'search-clusters': () => shown({ look: { page: 'search' }, clusters: clustersOf(30) }),
   'text-rank': () => shown({ look: { page: 'text', colour: 'rank', between: true }, table: table(true) }),

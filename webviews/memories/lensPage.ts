@@ -22,7 +22,8 @@ import '../common/matrix';
 import type { MatrixPicture } from '../common/matrixPicture';
 import type { Picture } from '../common/pictureFiles';
 import { shapeIcon } from '../common/shapes';
-import { Page, placeLabel, placeWords } from './page';
+import { headText, Page, placeLabel, placeWords } from './page';
+import './tunedLens';
 import './wordField';
 
 /** Lines that can be told from each other. */
@@ -86,12 +87,13 @@ export class LensPage extends Page {
   @property({ attribute: false }) result: ShownLens | null = null;
   @state() private layer: number | null = null;
 
-  override render(): TemplateResult | typeof nothing {
+  override render(): TemplateResult {
     const { result, look } = this;
-    if (result === null) return nothing;
+    if (result === null) return this.tunedLens();
     const shown = result.watched.slice(0, MOST_LINES);
     const stepped = shown.find(({ id }) => id === look.steps) ?? shown[0];
-    return html`<div class="row controls">
+    return html`${this.tunedLens()}
+      <div class="row controls">
         <span class="switch" role="group" aria-label="What of the words"
           >${(['rank', 'logprob'] as const).map(
             (chart) =>
@@ -130,7 +132,7 @@ export class LensPage extends Page {
         </div>
         <div>${this.states(result)}</div>
       </div>
-      <p class="quiet">Head: ${visible(result.head)}.</p>
+      <p class="quiet">Head: ${visible(headText(result))}.</p>
       ${result.notes.map((note) => html`<p class="quiet">${visible(note)}</p>`)}`;
   }
 
@@ -218,14 +220,18 @@ export class LensPage extends Page {
   /** Δ log p of one word by the attention and by the FFN of each layer. */
   private steps(word: WatchedToken): TemplateResult {
     const { token, steps } = word;
-    const { attention, ffn } = steps;
+    const { ffn } = steps;
     const before = this.beforeOf(word)?.steps;
-    const lines = [attention, ffn, ...(before === undefined ? [] : [before.attention, before.ffn])];
+    // A tuned lens has no map of what stands between them.
+    const parts = this.result?.tuned === null ? ['attention', 'FFN'] : ['layer'];
+    const linesOf = (each: WatchedToken['steps']): Float32Array[] =>
+      parts.length === 1 ? [each.ffn] : [each.attention, each.ffn];
+    const lines = [...linesOf(steps), ...(before === undefined ? [] : linesOf(before))];
     const layers = ffn.length;
     const values = new Float32Array(lines.length * layers);
     lines.forEach((line, row) => values.set(line, row * layers));
     const picture: MatrixPicture = {
-      rows: ['attention', 'FFN', 'attention, unchanged', 'FFN, unchanged'].slice(0, lines.length),
+      rows: [...parts, ...parts.map((part) => `${part}, unchanged`)].slice(0, lines.length),
       columns: Array.from({ length: layers }, (_, layer) => String(layer)),
       ...{ values, ramp: 'difference', rowHeight: 22 },
       full: values.reduce((most, value) => (Number.isNaN(value) ? most : Math.max(most, Math.abs(value))), 0),
@@ -238,13 +244,18 @@ export class LensPage extends Page {
     const { layer } = this;
     return html`<h2>
         <span class="title">Steps</span
-        ><span class="what">Δ log p of <bdi class="mono">${readable(token)}</bdi> by each part of each layer</span>
+        ><span class="what"
+          >Δ log p of <bdi class="mono">${readable(token)}</bdi> by
+          ${parts.length === 1 ? 'each layer' : 'each part of each layer'}</span
+        >
       </h2>
       <lens-matrix
         .picture=${picture}
         label="Steps of ${readable(token)} by layer"
         .describe=${(row: number, column: number) =>
-          `${picture.rows[row] ?? ''} of layer ${column}: ${say(row, column)}`}
+          `${parts.length === 1 ? '' : `${picture.rows[row] ?? ''} of `}layer ${column}${
+            parts.length === 1 && row === 1 ? ', unchanged' : ''
+          }: ${say(row, column)}`}
         @cell=${(event: CustomEvent<{ column: number } | null>) =>
           (this.layer = event.detail === null || event.detail.column < 0 ? null : event.detail.column)}
       ></lens-matrix>
@@ -252,9 +263,17 @@ export class LensPage extends Page {
         ${
           layer === null
             ? nothing
-            : html`layer ${layer}: attention <strong>${say(0, layer)}</strong>, FFN
-                <strong>${say(1, layer)}</strong
-                >${before === undefined ? '' : `; unchanged ${say(2, layer)}, ${say(3, layer)}`}`
+            : html`layer ${layer}:
+              ${parts.map(
+                (part, row) =>
+                  html`${row === 0 ? '' : ', '}${part === 'layer' ? '' : `${part} `}<strong
+                      >${say(row, layer)}</strong
+                    >`,
+              )}${
+                before === undefined
+                  ? ''
+                  : `; unchanged ${parts.map((_, row) => say(parts.length + row, layer)).join(', ')}`
+              }`
         }
       </div>`;
   }
@@ -312,7 +331,7 @@ export class LensPage extends Page {
           }),
         );
       },
-      notes: [result.head, ...result.notes],
+      notes: [headText(result), ...result.notes],
       table: {
         columns: ['after', ...shown.map(({ token }) => token)],
         rows: result.states.map((state, index) => [placeLabel(state), ...shown.map(({ ranks }) => ranks[index] ?? '')]),

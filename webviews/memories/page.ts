@@ -1,7 +1,7 @@
 /** What the pages of the view share. */
-import { LitElement, type CSSResultGroup } from 'lit';
+import { html, LitElement, type CSSResultGroup, type TemplateResult } from 'lit';
 import { property } from 'lit/decorators.js';
-import type { LensPlace } from '../../extension/protocol/ffn';
+import { tunedLabel, type LensPlace, type LogitLens } from '../../extension/protocol/ffn';
 import { neuronName, percent, readable, scaleText, signed } from '../../extension/protocol/format';
 import { isNeuronScale, type NeuronRef, type Scale } from '../../extension/protocol/interventions';
 import type { MemoriesLook, MemoriesMethods, MemoriesState, MemoryName } from '../../extension/protocol/memoriesView';
@@ -21,6 +21,11 @@ export abstract class Page extends LitElement {
   @property({ attribute: false }) state!: MemoriesState;
   @property({ attribute: false }) look!: MemoriesLook;
 
+  /** Above what can be read through it. */
+  protected tunedLens(): TemplateResult {
+    return html`<lens-tuned-lens .host=${this.host} .state=${this.state} .look=${this.look}></lens-tuned-lens>`;
+  }
+
   /** What is exported of the page as a picture; null where there is none. */
   picture(): Picture | null {
     return null;
@@ -36,6 +41,10 @@ export const placeLabel = ({ layer, part }: LensPlace): string =>
   part === 'input' ? 'input' : `${layer} ${part === 'attention' ? 'att' : 'FFN'}`;
 export const placeWords = ({ layer, part }: LensPlace): string =>
   part === 'input' ? 'the input' : `after the ${part === 'attention' ? 'attention' : 'FFN'} of layer ${layer}`;
+
+/** What the states went through. */
+export const headText = ({ head, tuned }: Pick<LogitLens, 'head' | 'tuned'>): string =>
+  tuned === null ? head : `${tunedLabel(tuned)}, then ${head}`;
 
 export const sameNeuron = (one: NeuronRef, other: NeuronRef): boolean =>
   one.layer === other.layer && one.neuron === other.neuron;

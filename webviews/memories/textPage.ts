@@ -9,7 +9,8 @@ import type { Cell } from '../common/gridCursor';
 import '../common/matrix';
 import { drawMatrix, matrixLayout, type MatrixPicture } from '../common/matrixPicture';
 import type { Picture } from '../common/pictureFiles';
-import { Page, placeLabel, placeWords } from './page';
+import { headText, Page, placeLabel, placeWords } from './page';
+import './tunedLens';
 
 const CELL_WIDTH = 76;
 const COLOURS: Record<MemoriesLook['colour'], { label: string; what: string }> = {
@@ -31,11 +32,12 @@ export class TextPage extends Page {
   @property({ attribute: false }) result: LogitLensTable | null = null;
   @state() private cell: Cell | null = null;
 
-  override render(): TemplateResult | typeof nothing {
+  override render(): TemplateResult {
     const { result, look } = this;
-    if (result === null) return nothing;
+    if (result === null) return this.tunedLens();
     const target = result.tokens.findIndex(({ index }) => index === this.state.target);
-    return html`<div class="row controls">
+    return html`${this.tunedLens()}
+      <div class="row controls">
         <label
           >Colour
           <select
@@ -47,10 +49,11 @@ export class TextPage extends Page {
             )}
           </select></label
         >
-        <label
+        <label title=${result.tuned === null ? '' : 'A tuned lens has no map of what stands between attention and FFN'}
           ><input
             type="checkbox"
-            .checked=${look.between}
+            .checked=${look.between && result.tuned === null}
+            ?disabled=${result.tuned !== null}
             @change=${(event: Event) => this.host.look({ between: (event.target as HTMLInputElement).checked })}
           />Also after attention</label
         >
@@ -68,7 +71,7 @@ export class TextPage extends Page {
         @choose=${(event: CustomEvent<Cell>) => this.choose(result, event.detail)}
       ></lens-matrix>
       <div class="readout">${this.readout(result)}</div>
-      <p class="quiet">Head: ${visible(result.head)}.</p>
+      <p class="quiet">Head: ${visible(headText(result))}.</p>
       ${result.notes.map((note) => html`<p class="quiet">${visible(note)}</p>`)}`;
   }
 
@@ -134,7 +137,7 @@ export class TextPage extends Page {
       title: `${result.model}: logit lens along the text`,
       ...{ width, height },
       draw: (surface, theme) => drawMatrix(surface, picture, layout, { left: 0, top: 0, width, height }, marks, theme),
-      notes: [result.head, ...result.notes],
+      notes: [headText(result), ...result.notes],
       table: { columns: ['after', ...picture.columns], rows: [] },
     };
   }

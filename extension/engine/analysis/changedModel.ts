@@ -82,6 +82,7 @@ function changedModel(model: Model, scales: readonly Scale[], waiting: Set<Scale
       model.nextSentenceLogits(batch, together(await changesFor(batch), changes)),
     // Behind the last block, and of the weights alone: nothing is changed there.
     weight: (name) => model.weight(name),
+    headLayers: () => model.headLayers(),
     unembedding: (id) => model.unembedding(id),
     runBlockAt: async (layer, resid, rows, position) => {
       const own = (await changesFor(rows)).filter(({ hook }) => layerOf(hook) === layer);

@@ -1,6 +1,12 @@
 /** What may be asked of a model's layers and memories, checked. */
-import { MEMORY_MEASURES, type FfnEngineMethods, type MemoryStatsState, type TriggersState } from '../../protocol/ffn';
-import { corpusOf, inputOf, MOST_POSITIONS, MOST_PREDICTIONS, stateOf, targetOf, whole } from './attention';
+import {
+  MEMORY_MEASURES,
+  type FfnEngineMethods,
+  type MemoryStatsState,
+  type TriggersState,
+  type TuneSettings,
+} from '../../protocol/ffn';
+import { corpusOf, inputOf, MOST_POSITIONS, MOST_PREDICTIONS, sourcesOf, stateOf, targetOf, whole } from './attention';
 import { fields, flag, integer, list, modelOf, numeric, oneOf, optional, pathOf, textOf, type Fields } from './fields';
 import { MOST_LAYERS, neuronOf, scalesOf } from './interventions';
 import type { Reader } from './requests';
@@ -11,6 +17,9 @@ const MOST_MEMORIES = 10_000;
 const MOST_SCANNED = 256;
 const MOST_CLUSTERS = 10_000;
 const MOST_GROUPS = 100;
+/** Tokens, and those of a step, that maps are trained on. */
+const MOST_TUNED = 1e9;
+const MOST_BATCH = 4_096;
 const LARGEST_ACTIVATION = 1e6;
 
 const layersOf = (value: unknown, name: string): number[] =>
@@ -19,16 +28,37 @@ const layersOf = (value: unknown, name: string): number[] =>
 const thresholdOf = (params: Fields): number => numeric(params['threshold'], 'threshold', 0, LARGEST_ACTIVATION);
 const seedOf = (params: Fields): number => integer(params['seed'], 'seed', 0, Number.MAX_SAFE_INTEGER);
 
+const tuneSettingsOf = (value: unknown, name: string): TuneSettings => {
+  const settings = fields(value, name);
+  return {
+    sources: sourcesOf(settings),
+    tokens: integer(settings['tokens'], `${name}.tokens`, 1, MOST_TUNED),
+    batch: integer(settings['batch'], `${name}.batch`, 1, MOST_BATCH),
+    rate: numeric(settings['rate'], `${name}.rate`, 0, 1),
+    seed: seedOf(settings),
+  };
+};
+
 export const FFN_READERS: { [M in keyof FfnEngineMethods]: Reader<M> } = {
   logitLens: (params) => ({
     ...inputOf(params),
     ...optional(params, 'position', whole(0, MOST_POSITIONS)),
+    ...optional(params, 'tuned', pathOf),
     topK: integer(params['topK'], 'topK', 1, MOST_PREDICTIONS),
     ...optional(params, 'watch', (value, name) =>
       list(value, name, MOST_WATCHED).map((id, index) => integer(id, `${name}[${index}]`, 0, MOST_POSITIONS)),
     ),
   }),
-  logitLensTable: (params) => ({ ...inputOf(params), attention: flag(params['attention'], 'attention') }),
+  logitLensTable: (params) => ({
+    ...inputOf(params),
+    attention: flag(params['attention'], 'attention'),
+    ...optional(params, 'tuned', pathOf),
+  }),
+  tuneLens: (params) => ({
+    ...{ model: modelOf(params), cache: pathOf(params['cache'], 'cache') },
+    ...optional(params, 'begin', tuneSettingsOf),
+  }),
+  tunedLens: (params) => ({ model: modelOf(params), cache: pathOf(params['cache'], 'cache') }),
   intervene: (params) => ({
     ...inputOf(params),
     ...optional(params, 'target', targetOf),

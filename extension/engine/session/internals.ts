@@ -50,6 +50,14 @@ export interface TraceOptions {
 /** Hook → numbers in its canonical shape. */
 export type Trace = ReadonlyMap<string, Activation>;
 
+/** A part of the head, with its numbers as float32. */
+export type HeadLayer =
+  | { kind: 'norm'; norm: 'layer' | 'rms'; scale: Float32Array; shift: Float32Array; epsilon: number }
+  /** x·W + b, `weight` [in,out]. */
+  | { kind: 'linear'; weight: Float32Array; bias: Float32Array }
+  /** In Hugging Face's words. */
+  | { kind: 'activation'; name: string };
+
 /** What an analysis needs of a model's inside. */
 export interface Internals {
   readonly info: ModelInfo;
@@ -81,6 +89,8 @@ export interface Internals {
   ): Promise<Trace>;
   /** A weight by its role and TransformerLens's name (weights.ts). Throws `model-unsupported` with the reason, `bad-input`, `memory`. */
   weight(name: string): Promise<Activation>;
+  /** The parts between the residual stream and the logits, in the order of execution. Throws as `weight`. */
+  headLayers(): Promise<HeadLayer[]>;
   /** Column `id` of W_U [D]. Throws as `weight`. */
   unembedding(id: number): Promise<Activation>;
   /**

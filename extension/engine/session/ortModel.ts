@@ -16,7 +16,7 @@ import type { LensTokenizer } from '../text/tokenizer';
 import { describeModel, type Description } from './describe';
 import type { InputPlan } from './inputs';
 import type { Feeds } from './instrumentedSession';
-import type { Activation, Internals, Intervention, Trace, TraceOptions } from './internals';
+import type { Activation, HeadLayer, Internals, Intervention, Trace, TraceOptions } from './internals';
 import {
   checkFinite,
   requireHead,
@@ -225,6 +225,10 @@ export class OrtModel implements LanguageModel, Internals {
 
   weight(name: string): Promise<Activation> {
     return new Weights(this.description, this.settings).read(name);
+  }
+
+  headLayers(): Promise<HeadLayer[]> {
+    return new Weights(this.description, this.settings).headLayers();
   }
 
   unembedding(id: number): Promise<Activation> {

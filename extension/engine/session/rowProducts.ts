@@ -1,22 +1,16 @@
 /** Products of many rows with one vector: what the runtime does several times as fast as any loop here. */
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { FLOAT, newNode, newValueInfo } from '../onnx/model';
-import { bytesField, concat, integerField } from '../onnx/wire';
+import { newNode } from '../onnx/model';
 import { floats } from './runtime';
-
-/** Both are old enough for every runtime. */
-const [IR_VERSION, OPSET] = [8, 13];
+import { smallModel } from './smallModel';
 
 /** rows [n,D] · vector [D,k] → products [n,k]. */
-function productModel(): Uint8Array {
-  const graph = concat([
-    bytesField(1, newNode('MatMul', ['rows', 'vector'], ['products']).bytes),
-    bytesField(11, newValueInfo('rows', FLOAT, ['n', 'd']).bytes),
-    bytesField(11, newValueInfo('vector', FLOAT, ['d', 'k']).bytes),
-    bytesField(12, newValueInfo('products', FLOAT, ['n', 'k']).bytes),
-  ]);
-  return concat([integerField(1, IR_VERSION), bytesField(8, integerField(2, OPSET)), bytesField(7, graph)]);
-}
+const productModel = (): Uint8Array =>
+  smallModel(
+    [newNode('MatMul', ['rows', 'vector'], ['products'])],
+    { rows: ['n', 'd'], vector: ['d', 'k'] },
+    { products: ['n', 'k'] },
+  );
 
 /** Rows [n,D] with a vector [D], or with several [D,k], D = `width`: [n] or [n,k]. */
 export type RowProducts = (rows: Float32Array, vector: Float32Array, width?: number) => Promise<Float32Array>;

@@ -31,13 +31,15 @@ export function headShape({ config, info }: Description): { heads: number | null
  */
 export type Purpose = 'many runs' | 'one run' | 'large batches';
 
+export const threadsOf = ({ threads }: EngineSettings): number =>
+  threads > 0 ? threads : Math.max(1, Math.floor(availableParallelism() / 2));
+
 function sessionOptions(path: string, settings: EngineSettings, purpose: Purpose): InferenceSession.SessionOptions {
-  const threads = settings.threads > 0 ? settings.threads : Math.max(1, Math.floor(availableParallelism() / 2));
   return {
     // Alone: in a longer list the runtime drops a provider it does not have with a line on the console and takes the next. It
     // still puts single operators that a provider lacks on the CPU.
     executionProviders: [settings.executionProvider],
-    intraOpNumThreads: threads,
+    intraOpNumThreads: threadsOf(settings),
     enableCpuMemArena: purpose !== 'large batches',
     // Errors are thrown; those of a test run are expected.
     logSeverityLevel: purpose === 'one run' ? 4 : 3,

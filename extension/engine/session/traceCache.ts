@@ -33,6 +33,7 @@ export class TraceCache {
       logitsAt: (batch, places) => model.logitsAt(batch, places),
       nextSentenceLogits: (...args) => model.nextSentenceLogits(...args),
       weight: (name) => this.use(`weight ${name}`) ?? this.keep(`weight ${name}`, model.weight(name)),
+      headLayers: () => model.headLayers(),
       unembedding: (id) => this.use(`unembedding ${id}`) ?? this.keep(`unembedding ${id}`, model.unembedding(id)),
       trace: (rows, hooks, interventions = [], options = {}) => this.trace(model, rows, hooks, interventions, options),
       // Their rows are changed ones, each asked for once.

@@ -15,12 +15,14 @@ import { Tensor } from 'onnxruntime-node';
 import type { EngineSettings } from '../../protocol/engine';
 import { LensError } from '../../protocol/errors';
 import { normAt } from '../anatomy/ends';
+import { headOf } from '../anatomy/head';
 import { outputsAxis, type Linear } from '../anatomy/linears';
+import type { Norm } from '../anatomy/norms';
 import { cut, fedInput } from '../instrument/cut';
 import { encodeModel, encodeTensor, FLOAT, INT64, newNode, newValueInfo, sizeOf, type OnnxModel } from '../onnx/model';
 import type { Subject } from '../anatomy/subject';
 import type { Description } from './describe';
-import type { Activation } from './internals';
+import type { Activation, HeadLayer } from './internals';
 import { createSession, floats, runtimeError, weightsFile } from './runtime';
 
 /** A part of a linear layer as a weight: which columns of its output, and the shape they have. */
@@ -78,6 +80,24 @@ export class Weights {
     return bias ? this.bias(role) : this.matrix(role);
   }
 
+  /** Throws `model-unsupported` when there is no head, or its numbers are hidden. */
+  async headLayers(): Promise<HeadLayer[]> {
+    const layers: HeadLayer[] = [];
+    for (const part of headOf(this.description.anatomy)) {
+      if (part.kind === 'activation') layers.push(part);
+      else if (part.kind === 'linear') {
+        const { weight, bias } = await this.apply(part.linear);
+        layers.push({ kind: 'linear', weight, bias });
+      } else {
+        const read = async (which: 'w' | 'b' | 'eps'): Promise<Float32Array> =>
+          (await this.normPart(part.norm, which, 'norm before the logits')).data;
+        const [scale, shift, epsilon] = [await read('w'), await read('b'), (await read('eps'))[0] as number];
+        layers.push({ kind: 'norm', norm: part.norm.kind, scale, shift, epsilon });
+      }
+    }
+    return layers.length === 0 ? this.missing('head') : layers;
+  }
+
   /** Rows of a table of embeddings [n,D]; all of them when `ids` are left out. */
   async rows(table: string, ids?: Int32Array): Promise<Activation> {
     const { subject } = this.description.anatomy;
@@ -119,9 +139,12 @@ export class Weights {
    * does beside a small one.
    */
   private async norm(which: string, part: 'w' | 'b' | 'eps', name: string): Promise<Activation> {
-    const { subject } = this.description.anatomy;
     const norm = normAt(this.description.anatomy, which);
-    if (typeof norm === 'string') return this.missing(name, norm);
+    return typeof norm === 'string' ? this.missing(name, norm) : this.normPart(norm, part, name);
+  }
+
+  private async normPart(norm: Norm, part: 'w' | 'b' | 'eps', name: string): Promise<Activation> {
+    const { subject } = this.description.anatomy;
     const dims = subject.values.get(norm.input)?.dims ?? this.missing(name);
     const width = dims.at(-1) as number;
     const [large, small] = [1e3, 1e-3];

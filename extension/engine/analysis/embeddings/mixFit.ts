@@ -4,6 +4,7 @@
  * from w = 0, γ = 1, W = 0, b = 0, so that the same data give the same result.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { adamStep, newAdam } from '../adam';
 import { throwIfCancelled } from '../forward';
 
 /** Features of n examples: [n,D] for each layer. */
@@ -46,7 +47,7 @@ export async function fitMix(
   const matrix = new Float64Array(classes * width);
   const bias = new Float64Array(classes);
   const parameters = learned ? [w, gamma, matrix, bias] : [matrix, bias];
-  const adam = new Adam(parameters, rate);
+  const adam = newAdam(parameters);
   let loss = NaN;
   let weights = softmax(w);
   for (let step = 0; step < steps; step++) {
@@ -78,9 +79,9 @@ export async function fitMix(
         products,
         (product, at) => (gamma[0] as number) * (weights[at] as number) * (product - mean),
       );
-      adam.step([dW, Float64Array.of(mean), dMatrix, dBias]);
+      adamStep(parameters, [dW, Float64Array.of(mean), dMatrix, dBias], adam, rate);
       weights = softmax(w);
-    } else adam.step([dMatrix, dBias]);
+    } else adamStep(parameters, [dMatrix, dBias], adam, rate);
     if (step % TURN_STEPS > 0) continue;
     await nextTurn();
     throwIfCancelled(signal);
@@ -136,39 +137,4 @@ function dotOf(a: Float64Array, b: Float32Array): number {
   let sum = 0;
   for (let at = 0; at < a.length; at++) sum += (a[at] as number) * (b[at] as number);
   return sum;
-}
-
-/** Kingma & Ba 2015. Changes its parameters in place. */
-class Adam {
-  private readonly means: Float64Array[];
-  private readonly squares: Float64Array[];
-  private time = 0;
-
-  constructor(
-    private readonly parameters: readonly Float64Array[],
-    private readonly rate: number,
-  ) {
-    this.means = parameters.map(({ length }) => new Float64Array(length));
-    this.squares = parameters.map(({ length }) => new Float64Array(length));
-  }
-
-  step(gradients: readonly Float64Array[]): void {
-    this.time++;
-    const [first, second] = [1 - 0.9 ** this.time, 1 - 0.999 ** this.time];
-    this.parameters.forEach((values, which) => {
-      const [gradient, mean, square] = [gradients[which], this.means[which], this.squares[which]] as Float64Array[] as [
-        Float64Array,
-        Float64Array,
-        Float64Array,
-      ];
-      for (let at = 0; at < values.length; at++) {
-        const value = gradient[at] as number;
-        mean[at] = 0.9 * (mean[at] as number) + 0.1 * value;
-        square[at] = 0.999 * (square[at] as number) + 0.001 * value * value;
-        values[at] =
-          (values[at] as number) -
-          (this.rate * (mean[at] as number)) / first / (Math.sqrt((square[at] as number) / second) + 1e-8);
-      }
-    });
-  }
 }

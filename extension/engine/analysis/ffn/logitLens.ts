@@ -11,7 +11,7 @@ import type {
 import { LensError } from '../../../protocol/errors';
 import type { Anatomy } from '../../anatomy/anatomy';
 import { hasHalfFloats } from '../../anatomy/subject';
-import type { Activation, Internals } from '../../session/internals';
+import type { Activation, Internals, Intervention } from '../../session/internals';
 import { requireHead, type LanguageModel, type RunContext } from '../../session/languageModel';
 import type { LensTokenizer } from '../../text/tokenizer';
 import { quantisesActivations } from '../attention/changedRuns';
@@ -22,6 +22,7 @@ import { isCausal, predictedAt, predictedByDefault } from '../predicted';
 import { describePrediction, topPredictions } from '../predictions';
 import { headParts } from './headParts';
 import { readHead, readStates } from './lensStates';
+import { throughLens, type TunedLens } from './tunedLens';
 
 /** Followed over the states beside those asked for. */
 const MOST_LEADERS = 12;
@@ -34,6 +35,7 @@ export async function logitLens(
   model: LanguageModel & Internals,
   params: Omit<LogitLensParams, 'model'>,
   context: RunContext,
+  lens: TunedLens | null = null,
 ): Promise<LogitLens> {
   const started = performance.now();
   requireHead(model.info);
@@ -45,12 +47,13 @@ export async function logitLens(
   // All tokens are quantised together.
   const whole = quantisesActivations(anatomy);
   const positions = whole ? [...row.ids.keys()] : [position];
-  const read = await readStates(model, row, positions, interventions, { attention: true, verify: true });
+  const read = await readStates(model, row, positions, interventions, { attention: lens === null, verify: true });
   const width = (read.numbers[0]?.length ?? 0) / positions.length;
+  const states = lens === null ? read.numbers : await throughLens(lens, read.places, read.numbers);
   const logits: Float32Array[] = [];
   await readHead(
     model,
-    read.numbers,
+    states,
     width,
     (each, index) => {
       if (!whole || index % positions.length === position) logits.push(each.slice());
@@ -69,7 +72,7 @@ export async function logitLens(
       throw new LensError('bad-input', `There is no token with the id ${id}; the model predicts ${size}.`);
   const leaders = distributions.map((each) => each.top(1)[0] as number);
   const others = [...new Set(leaders)].filter((id) => id !== answer && !watch.includes(id)).slice(0, MOST_LEADERS);
-  const states = distributions.map((distribution, index): LensState => ({
+  const described = distributions.map((distribution, index): LensState => ({
     ...(read.places[index] as LensPlace),
     predictions: topPredictions(model.tokenizer, distribution, topK),
     entropy: distribution.entropy(),
@@ -79,16 +82,22 @@ export async function logitLens(
     tokens,
     window,
     target: { position: target, id: answer, token: wordOf(model.tokenizer, answer).token },
-    states,
+    states: described,
     watched: [...new Set([answer, ...watch, ...others])].map((id) => ({
       ...wordOf(model.tokenizer, id),
       ...followed(id, logits, distributions, read.places, anatomy.layers),
     })),
     head: headParts(anatomy),
-    notes: [...notes, ...read.notes],
+    tuned: lens?.info ?? null,
+    notes: [...notes, ...read.notes, ...tunedNotes(lens, interventions)],
     elapsed: performance.now() - started,
   };
 }
+
+const tunedNotes = (lens: TunedLens | null, interventions: readonly Intervention[]): string[] =>
+  lens === null || interventions.length === 0
+    ? []
+    : ['The tuned lens was trained on the unchanged model; the maps are not those of the changed one.'];
 
 function wordOf(tokenizer: LensTokenizer, id: number): { id: number; token: string; text: string } {
   const { token, text } = describePrediction(tokenizer, id, 0);
@@ -152,6 +161,7 @@ export async function logitLensTable(
   model: LanguageModel & Internals,
   params: Omit<LogitLensTableParams, 'model'>,
   context: RunContext,
+  lens: TunedLens | null = null,
 ): Promise<LogitLensTable> {
   const started = performance.now();
   requireHead(model.info);
@@ -163,6 +173,7 @@ export async function logitLensTable(
     attention: params.attention,
     verify: false,
   });
+  const states = lens === null ? read.numbers : await throughLens(lens, read.places, read.numbers);
   const count = read.places.length * length;
   const [top, ranks] = [new Int32Array(count), new Int32Array(count)];
   const [probs, entropies] = [new Float32Array(count), new Float32Array(count)];
@@ -171,7 +182,7 @@ export async function logitLensTable(
   const order = [...read.places.keys()].reverse();
   await readHead(
     model,
-    order.map((state) => read.numbers[state] as Float32Array),
+    order.map((state) => states[state] as Float32Array),
     (read.numbers[0]?.length ?? 0) / length,
     (logits, index) => {
       const token = index % length;
@@ -195,7 +206,8 @@ export async function logitLensTable(
     ...{ top, probs, ranks, entropies },
     words: [...new Set(top)].map((id) => wordOf(model.tokenizer, id)),
     head: headParts(anatomy),
-    notes: [...notes, ...read.notes],
+    tuned: lens?.info ?? null,
+    notes: [...notes, ...read.notes, ...tunedNotes(lens, interventions)],
     elapsed: performance.now() - started,
   };
 }

@@ -3,15 +3,13 @@
  * kept on disk. A layer is a file of its own: work that was interrupted goes on with the layers that are missing, and a damaged one is
  * made again.
  */
-import { createHash } from 'node:crypto';
-import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ValueIndexInfo } from '../../../protocol/ffn';
 import { LensError } from '../../../protocol/errors';
-import { replaceFile, storageError } from '../../../files/replaceFile';
 import type { Activation, Internals } from '../../session/internals';
 import { requireHead, type RunContext } from '../../session/languageModel';
+import { readCacheFile, writeCacheFile } from '../cacheFile';
 import { throwIfCancelled } from '../forward';
 import { scoresOfNothing, wordsMethod } from './valueWords';
 
@@ -37,7 +35,6 @@ interface Header {
   layer: number;
   neurons: number;
   words: number;
-  sha256: string;
 }
 
 /** Of one model: `fingerprint` tells it from others, `folder` is where its files are. */
@@ -52,58 +49,27 @@ export const indexFolder = (cache: string, fingerprint: string): IndexPlace => (
 });
 
 const fileOf = ({ folder }: IndexPlace, layer: number): string => join(folder, `layer-${layer}.bin`);
-const digest = (payload: Uint8Array): string => createHash('sha256').update(payload).digest('hex');
 
 /** Null when the file is not there, is of another version or model, or is damaged. */
 export async function readLayer(place: IndexPlace, layer: number): Promise<IndexedLayer | null> {
-  let bytes: Buffer;
-  try {
-    bytes = await readFile(fileOf(place, layer));
-  } catch {
-    return null;
-  }
-  const end = bytes.indexOf(0x0a);
-  try {
-    const {
-      version,
-      fingerprint,
-      layer: own,
-      neurons,
-      words,
-      sha256,
-    } = JSON.parse(bytes.subarray(0, end).toString('utf8')) as Header;
-    const payload = bytes.subarray(end + 1);
-    const count = 2 * neurons * words;
-    const isWhole =
-      version === VERSION && fingerprint === place.fingerprint && own === layer && payload.length === 8 * count;
-    if (!isWhole || digest(payload) !== sha256) return null;
-    // Its bytes begin anywhere; numbers must not.
-    const aligned = Uint8Array.from(payload).buffer;
-    return {
-      layer,
-      neurons,
-      words,
-      ids: new Int32Array(aligned, 0, count),
-      scores: new Float32Array(aligned, 4 * count),
-    };
-  } catch {
-    return null;
-  }
+  const file = await readCacheFile(fileOf(place, layer));
+  if (file === null) return null;
+  const { version, fingerprint, layer: own, neurons, words } = file.header as unknown as Header;
+  const count = 2 * neurons * words;
+  const isWhole =
+    version === VERSION && fingerprint === place.fingerprint && own === layer && file.payload.byteLength === 8 * count;
+  if (!isWhole) return null;
+  return {
+    ...{ layer, neurons, words },
+    ids: new Int32Array(file.payload, 0, count),
+    scores: new Float32Array(file.payload, 4 * count),
+  };
 }
 
 /** Throws `storage`. */
 async function writeLayer(place: IndexPlace, { layer, neurons, words, ids, scores }: IndexedLayer): Promise<void> {
-  const payload = Buffer.concat(
-    [ids, scores].map(({ buffer, byteOffset, byteLength }) => Buffer.from(buffer, byteOffset, byteLength)),
-  );
-  const header: Header = {
-    ...{ version: VERSION, fingerprint: place.fingerprint, layer, neurons, words },
-    sha256: digest(payload),
-  };
-  await mkdir(place.folder, { recursive: true }).catch((error: unknown) => {
-    throw storageError(place.folder, error);
-  });
-  await replaceFile(fileOf(place, layer), Buffer.concat([Buffer.from(`${JSON.stringify(header)}\n`), payload]));
+  const header: Header = { version: VERSION, fingerprint: place.fingerprint, layer, neurons, words };
+  await writeCacheFile(fileOf(place, layer), header, [ids, scores]);
 }
 
 /** Makes what is missing, block by block. Throws `no-lm-head`, `model-unsupported`, `storage`, `cancelled`. */
