@@ -103,7 +103,7 @@ async function looks(model: OrtModel, bare: Bare, report: (figure: Figure) => vo
     lens.push(await timed(() => logitLens(opened, { text: fresh, topK: 5 }, quiet)));
   }
   const baseline = median(plain);
-  const ratio = median(cold) / baseline;
+  const ratio = median(cold.map((time, look) => time / (plain[look] as number)));
   report({
     name: `memories of a new text, T = ${TOKENS}`,
     ...{ value: median(cold), unit: 'ms', baseline, ratio },
