@@ -25,8 +25,11 @@ const PARTS = [
   'NOTICE',
   'package.nls.json',
   'l10n',
+  'languages',
   'media',
   'models',
+  // The texts that come with the extension (extension/extension.ts).
+  'samples/workspace/treebank',
   '.vscodeignore',
 ];
 const MAX_BYTES = 170e6;
@@ -92,6 +95,9 @@ function checkPackage(target, file) {
   const wanted = [
     ...['package.json', 'readme.md', 'changelog.md', 'NOTICE', 'dist/extension.js', 'dist/engine.js', 'dist/lens.js'],
     ...['anatomy.js', 'cloze.js', 'objectives.js', 'codicon.css', 'codicon.ttf'].map((file) => `dist/webviews/${file}`),
+    ...['languages', 'samples/workspace/treebank'].flatMap((folder) =>
+      readdirSync(join(root, folder)).map((file) => `${folder}/${file}`),
+    ),
     'models/catalog.json',
     // All of a model: a file left out is noticed only when the model is opened.
     ...readdirSync(join(root, 'models', 'bert-base-cased'))

@@ -28,6 +28,7 @@ import type {
   MemoriesMethods,
   MemoriesPage,
   MemoriesState,
+  NamesState,
   ShownLens,
   ShownMemories,
   TriggerEnd,
@@ -263,12 +264,9 @@ export class MemoriesController implements vscode.Disposable {
     await this.show('search');
   }
 
-  /** Asks for a name; undefined: it was not given. Throws as `MemoryNames.name`. */
+  /** Asks for a name. Throws as `MemoryNames.name`. */
   async askName({ layer, neuron }: NeuronRef): Promise<void> {
-    const { ref } = this.library.require();
-    await this.names.read(ref);
-    const { names, error } = this.names.stateOf(ref);
-    if (error !== null) throw LensError.fromData(error);
+    const { names } = await this.readableNames();
     const present = names.find((each) => each.layer === layer && each.neuron === neuron);
     const answer = await vscode.window.showInputBox({
       title: vscode.l10n.t('Name of Memory {0}', neuronName({ layer, neuron })),
@@ -276,9 +274,22 @@ export class MemoriesController implements vscode.Disposable {
       value: present === undefined ? '' : [present.name, ...present.tags.map((tag) => `#${tag}`)].join(' '),
       ignoreFocusOut: true,
     });
-    if (answer === undefined) return;
-    const [, name = '', tags = ''] = /^(.*?)((?:\s+#\S+|^#\S+)*)\s*$/su.exec(answer.trim()) ?? [];
-    await this.names.name(ref, { layer, neuron }, name, tags.split(/\s+/u));
+    if (answer !== undefined) await this.name({ layer, neuron }, answer);
+  }
+
+  /** “name #tag #tag”; nothing takes the name away. Throws as `MemoryNames.name`. */
+  async name(memory: NeuronRef, text: string): Promise<void> {
+    await this.readableNames();
+    const [, name = '', tags = ''] = /^(.*?)((?:\s+#\S+|^#\S+)*)\s*$/su.exec(text.trim()) ?? [];
+    await this.names.name(this.library.require().ref, memory, name, tags.split(/\s+/u));
+  }
+
+  private async readableNames(): Promise<NamesState> {
+    const { ref } = this.library.require();
+    await this.names.read(ref);
+    const state = this.names.stateOf(ref);
+    if (state.error !== null) throw LensError.fromData(state.error);
+    return state;
   }
 
   dispose(): void {

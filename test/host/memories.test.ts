@@ -264,21 +264,15 @@ describe('Memories', () => {
   it('keeps names in the workspace, beside what others write there, and never over marks of a merge', async function () {
     // Six times it waits for what the watcher of files says.
     this.timeout(120_000);
-    const { showInputBox } = vscode.window;
-    const answer = (text: string): void => {
-      vscode.window.showInputBox = async () => text;
-    };
     await rm(names(), { force: true });
     try {
-      answer('native languages #language #names');
-      await handlers().name({ layer: 10, neuron: 1518 });
+      await api.memories.name({ layer: 10, neuron: 1518 }, 'native languages #language #names');
       const expected = { layer: 10, neuron: 1518, name: 'native languages', tags: ['language', 'names'] };
       assert.deepEqual(api.memories.state.names.names, [expected]);
       // Somebody else adds a line meanwhile.
       const theirs = `L3N4\ttheirs\t\tother\t${'c'.repeat(64)}\n`;
       await writeFile(names(), (await readFile(names(), 'utf8')) + theirs);
-      answer('Celtic');
-      await handlers().name({ layer: 10, neuron: 620 });
+      await api.memories.name({ layer: 10, neuron: 620 }, 'Celtic');
       const text = await readFile(names(), 'utf8');
       for (const part of ['native languages', 'Celtic', 'theirs']) assert.ok(text.includes(part), part);
       await until('names of others', () => api.memories.state.names.others === 1);
@@ -294,11 +288,9 @@ describe('Memories', () => {
       await closeAll();
       await writeFile(names(), text);
       await until('the file is mended', () => api.memories.state.names.names.length === 2);
-      answer('');
-      await handlers().name({ layer: 10, neuron: 620 });
+      await api.memories.name({ layer: 10, neuron: 620 }, '');
       assert.equal(api.memories.state.names.names.length, 1);
     } finally {
-      vscode.window.showInputBox = showInputBox;
       await rm(names(), { force: true });
     }
   });
