@@ -10,8 +10,9 @@ import { buildIndex, indexFolder } from '../../extension/engine/analysis/ffn/val
 import { TOKENS_PER_RUN } from '../../extension/engine/analysis/forward';
 import { describeModel } from '../../extension/engine/session/describe';
 import { openModel, type OrtModel } from '../../extension/engine/session/ortModel';
+import { smallModel } from '../../extension/engine/session/smallModel';
 import { TraceCache } from '../../extension/engine/session/traceCache';
-import { encodeModel, newNode, newValueInfo, FLOAT } from '../../extension/engine/onnx/model';
+import { newNode } from '../../extension/engine/onnx/model';
 import type { EngineSettings, ModelRef } from '../../extension/protocol/engine';
 import { ACTIVE_THRESHOLD, type MemoryMeasure } from '../../extension/protocol/ffn';
 import { median, quantile, timed, type Figure } from './figure';
@@ -196,20 +197,7 @@ async function indexed(model: OrtModel, settings: EngineSettings, report: (figur
 }
 
 function productSession(settings: EngineSettings): Promise<ort.InferenceSession> {
-  const model = encodeModel(
-    {
-      ...{ irVersion: 8, producer: '', opset: new Map([['', 17]]), hiddenExternal: [] },
-      graph: {
-        nodes: [newNode('MatMul', ['x', 'w'], ['y'])],
-        initializers: new Map(),
-        inputs: [newValueInfo('x', FLOAT), newValueInfo('w', FLOAT)],
-        outputs: [newValueInfo('y', FLOAT)],
-        rest: [],
-      },
-      // ir_version 8, and opset 17 of the standard operators.
-      rest: [Uint8Array.of(0x08, 8), Uint8Array.of(0x42, 2, 0x10, 17)],
-    },
-    '',
-  );
+  const product = newNode('MatMul', ['x', 'w'], ['y']);
+  const model = smallModel([product], { x: ['n', 'd'], w: ['d', 'v'] }, { y: ['n', 'v'] });
   return ort.InferenceSession.create(model, { intraOpNumThreads: settings.threads, logSeverityLevel: 3 });
 }

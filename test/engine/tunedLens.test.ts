@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import type { CachePlace } from '../../extension/engine/analysis/cacheFile';
 import { adamStep, newAdam } from '../../extension/engine/analysis/adam';
 import { Distribution } from '../../extension/engine/analysis/distribution';
 import { logitLens, logitLensTable } from '../../extension/engine/analysis/ffn/logitLens';
@@ -14,7 +15,6 @@ import {
   tunedFolder,
   tunedStatus,
   type TunedLens,
-  type TunedPlace,
 } from '../../extension/engine/analysis/ffn/tunedLens';
 import { MOST_NUMBERS, tuneLens } from '../../extension/engine/analysis/ffn/tuneLens';
 import { TuneRuns } from '../../extension/engine/analysis/ffn/tuneRuns';
@@ -90,7 +90,7 @@ describe('tuned lens', function () {
   beforeEach(() => (cache = mkdtempSync(join(tmpdir(), 'onnx-lens-tuned-'))));
   afterEach(() => rmSync(cache, { recursive: true, force: true }));
 
-  const placeOf = (name: string): TunedPlace => tunedFolder(cache, name.padEnd(64, '0'));
+  const placeOf = (name: string): CachePlace => tunedFolder(cache, name.padEnd(64, '0'));
   const settings = (change: Partial<TuneSettings> = {}): TuneSettings => ({
     sources: [{ name: 'corpus.tsv', file: CORPUS }],
     ...TUNE_DEFAULTS,

@@ -4,8 +4,19 @@
  */
 import { createHash } from 'node:crypto';
 import { mkdir, open, readFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { replaceFile, storageError } from '../../files/replaceFile';
+
+/** Of one model: `fingerprint` tells it from others, `folder` is where its files of a kind are. */
+export interface CachePlace {
+  folder: string;
+  fingerprint: string;
+}
+
+export const cachePlace = (cache: string, kind: string, fingerprint: string): CachePlace => ({
+  folder: join(cache, kind, fingerprint.slice(0, 32)),
+  fingerprint,
+});
 
 const digest = (payload: Uint8Array): string => createHash('sha256').update(payload).digest('hex');
 

@@ -163,11 +163,16 @@ function overlaps(one: Pick<DoneShard, 'index' | 'of'>, other: Pick<DoneShard, '
   return (one.index - other.index) % a === 0;
 }
 
-/** Shards of one corpus put together. Throws `bad-input` for sentences that are in both. */
-export function joinShards(before: readonly DoneShard[], more: readonly DoneShard[]): DoneShard[] {
-  if (before.some((one) => more.some((other) => overlaps(one, other))))
+/** What scans of shards of one corpus keep of themselves, put together. Throws `bad-input` for sentences that are in both. */
+export function joinScans(a: ScanState, b: ScanState): ScanState {
+  if (a.done.some((one) => b.done.some((other) => overlaps(one, other))))
     throw unfit('both states hold some of the same sentences, which would count twice');
-  return [...before, ...more].sort((a, b) => a.of - b.of || a.index - b.index);
+  return {
+    done: [...a.done, ...b.done].sort((one, other) => one.of - other.of || one.index - other.index),
+    sentences: a.sentences + b.sentences,
+    tokens: a.tokens + b.tokens,
+    skipped: new SkipList(a.skipped, b.skipped).list,
+  };
 }
 
 /** Shards that do not overlap must be the whole corpus. Throws `bad-input`. */

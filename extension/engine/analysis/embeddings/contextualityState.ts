@@ -4,10 +4,10 @@ import type { ContextualityLayer, ContextualityResult, ContextualityState } from
 import type { Fields } from '../../requests/fields';
 import { scalesOf } from '../../requests/interventions';
 import type { RunContext } from '../../session/languageModel';
-import { addTo, numbers, SkipList, skippedOf, unfit, wholeNumber } from '../attention/headState';
-import { joinShards, readDone } from '../corpora/scan';
+import { addTo, numbers, skippedOf, unfit, wholeNumber } from '../attention/headState';
+import { joinScans, readDone } from '../corpora/scan';
 import { throwIfCancelled } from '../forward';
-import { centredKernel, gram, linearCka, rowCount, type Rows } from './maths';
+import { centredKernel, gram, linearCka, rowCount, symmetric, type Rows } from './maths';
 import { meanCosine, meanCosineOfSum } from './occurrences';
 import { firstShare, largestEigenpairs } from './pca';
 
@@ -68,15 +68,12 @@ export function readContextuality(value: object): ContextualityState {
  */
 export function mergeContextuality(a: ContextualityState, b: ContextualityState): ContextualityState {
   requireSame(a, b);
-  const done = joinShards(a.done, b.done);
+  const scan = joinScans(a, b);
   for (const name of ['intra', 'sums', 'occurrences', 'baseline'] as const) addTo(a[name], b[name]);
   return {
     ...a,
-    done,
-    sentences: a.sentences + b.sentences,
-    tokens: a.tokens + b.tokens,
+    ...scan,
     intraSentences: a.intraSentences + b.intraSentences,
-    skipped: new SkipList(a.skipped, b.skipped).list,
   };
 }
 
@@ -153,17 +150,8 @@ export async function contextualityResult(
 }
 
 /** [N,N]. */
-function ckaOf(kernels: readonly Float64Array[]): Float32Array {
-  const n = kernels.length;
-  const cka = new Float32Array(n * n);
-  for (let a = 0; a < n; a++)
-    for (let b = 0; b <= a; b++) {
-      const value = linearCka(kernels[a] as Float64Array, kernels[b] as Float64Array);
-      cka[a * n + b] = value;
-      cka[b * n + a] = value;
-    }
-  return cka;
-}
+const ckaOf = (kernels: readonly Float64Array[]): Float32Array =>
+  symmetric(kernels.length, (a, b) => linearCka(kernels[a] as Float64Array, kernels[b] as Float64Array));
 
 const mean = (values: readonly number[]): number =>
   values.length === 0 ? NaN : values.reduce((sum, value) => sum + value, 0) / values.length;

@@ -41,18 +41,23 @@ export function centred(rows: Rows): Rows {
   return { width: rows.width, data: rows.data.map((value, at) => value - (mean[at % rows.width] as number)) };
 }
 
-/** Cosines of all rows with each other [n,n]. */
-export function cosineMatrix(rows: Rows): Float32Array {
-  const n = rowCount(rows);
-  const units = Array.from({ length: n }, (_, row) => unit(rowAt(rows, row)));
+/** [n,n], each pair computed once. */
+export function symmetric(n: number, valueOf: (row: number, column: number) => number): Float32Array {
   const matrix = new Float32Array(n * n);
   for (let row = 0; row < n; row++)
     for (let column = 0; column <= row; column++) {
-      const value = dot(units[row] as Float64Array, units[column] as Float64Array);
+      const value = valueOf(row, column);
       matrix[row * n + column] = value;
       matrix[column * n + row] = value;
     }
   return matrix;
+}
+
+/** Cosines of all rows with each other [n,n]. */
+export function cosineMatrix(rows: Rows): Float32Array {
+  const n = rowCount(rows);
+  const units = Array.from({ length: n }, (_, row) => unit(rowAt(rows, row)));
+  return symmetric(n, (row, column) => dot(units[row] as Float64Array, units[column] as Float64Array));
 }
 
 /** Pearson's r; NaN when one of them does not vary. */

@@ -10,6 +10,7 @@ import { behindFfn, type Block } from '../../anatomy/blocks';
 import { blockHook } from '../../anatomy/hooks';
 import type { Activation, Internals, Trace } from '../../session/internals';
 import { requireHead, type RunContext } from '../../session/languageModel';
+import type { CachePlace } from '../cacheFile';
 import { quantisesActivations } from '../attention/changedRuns';
 import { SentenceScan, type ScannedSentence } from '../corpora/scan';
 import { TOKENS_PER_RUN } from '../forward';
@@ -20,7 +21,7 @@ import { headParts } from './headParts';
 import { readHead, readStates, sourcesOf, sumOf, type Source } from './lensStates';
 import { checkHead, ownLogits } from './logitLens';
 import { memoryStatsResult, newMemoryStats, readMemoryStats } from './memoryStatsState';
-import { buildIndex, readLayer, type IndexPlace } from './valueIndex';
+import { buildIndex, readLayer } from './valueIndex';
 import { scoresOf, scoresOfNothing, wordsMethod } from './valueWords';
 
 /** What is traced at once. */
@@ -47,7 +48,7 @@ interface Reading {
 export async function memoryStats(
   model: Internals,
   params: Omit<MemoryStatsParams, 'model' | 'cache'>,
-  place: IndexPlace,
+  place: CachePlace,
   context: RunContext,
 ): Promise<MemoryStatsResult> {
   const started = performance.now();
@@ -122,7 +123,7 @@ function normNotes({ blocks, subject, norms }: Anatomy): string[] {
 }
 
 /** [L·F]. */
-async function firstWords(place: IndexPlace, layers: number, neurons: number): Promise<Int32Array> {
+async function firstWords(place: CachePlace, layers: number, neurons: number): Promise<Int32Array> {
   const first = new Int32Array(layers * neurons);
   for (let layer = 0; layer < layers; layer++) {
     const index = await readLayer(place, layer);

@@ -1,18 +1,8 @@
 /** What statistics of memories over a corpus have found so far: counts that can be saved, gone on from, and added. */
 import type { MemoryStatsLayer, MemoryStatsResult, MemoryStatsState } from '../../../protocol/ffn';
 import type { Fields } from '../../requests/fields';
-import {
-  addTo,
-  listOf,
-  namesOf,
-  numberOf,
-  numbers,
-  SkipList,
-  skippedOf,
-  unfit,
-  wholeNumber,
-} from '../attention/headState';
-import { joinShards, readDone } from '../corpora/scan';
+import { addTo, listOf, namesOf, numberOf, numbers, skippedOf, unfit, wholeNumber } from '../attention/headState';
+import { joinScans, readDone } from '../corpora/scan';
 
 /** What the statistics are of. */
 type What = Pick<MemoryStatsState, 'model' | 'sources' | 'threshold' | 'seed' | 'layers' | 'neurons'>;
@@ -83,7 +73,7 @@ export function readMemoryStats(value: MemoryStatsState, what?: What): MemorySta
 export function mergeMemoryStats(first: MemoryStatsState, second: MemoryStatsState): MemoryStatsState {
   const a = readMemoryStats(first);
   const b = readMemoryStats(second, a);
-  const done = joinShards(a.done, b.done);
+  const scan = joinScans(a, b);
   for (const name of [...PER_LAYER, 'saturated'] as const) addTo(a[name], b[name]);
   b.largest.forEach((m, memory) => {
     if (m <= (a.largest[memory] as number)) return;
@@ -92,11 +82,8 @@ export function mergeMemoryStats(first: MemoryStatsState, second: MemoryStatsSta
   });
   return {
     ...a,
-    done,
-    sentences: a.sentences + b.sentences,
-    tokens: a.tokens + b.tokens,
+    ...scan,
     predictions: a.predictions + b.predictions,
-    skipped: new SkipList(a.skipped, b.skipped).list,
   };
 }
 

@@ -3,18 +3,8 @@ import type { TextRange } from '../../../protocol/engine';
 import type { NeuronRef, NeuronTriggers, TriggersResult, TriggersState, TriggerText } from '../../../protocol/ffn';
 import { neuronName } from '../../../protocol/format';
 import type { Fields } from '../../requests/fields';
-import {
-  fieldsOf,
-  listOf,
-  namesOf,
-  numberOf,
-  numbers,
-  SkipList,
-  skippedOf,
-  unfit,
-  wholeNumber,
-} from '../attention/headState';
-import { joinShards, readDone } from '../corpora/scan';
+import { fieldsOf, listOf, namesOf, numberOf, numbers, skippedOf, unfit, wholeNumber } from '../attention/headState';
+import { joinScans, readDone } from '../corpora/scan';
 import { addHistogram, newHistogram } from './histogram';
 
 export type NeuronState = TriggersState['neurons'][number];
@@ -54,11 +44,8 @@ export function mergeTriggersStates(first: TriggersState, second: TriggersState)
   const b = readTriggersState(second, a);
   return {
     ...a,
-    done: joinShards(a.done, b.done),
-    sentences: a.sentences + b.sentences,
-    tokens: a.tokens + b.tokens,
+    ...joinScans(a, b),
     neurons: a.neurons.map((own, index) => merged(own, b.neurons[index] as NeuronState, a.topK)),
-    skipped: new SkipList(a.skipped, b.skipped).list,
   };
 }
 

@@ -14,20 +14,12 @@ import { hasHalfFloats } from '../../anatomy/subject';
 import { HeadGraph, type AffineMap, type MapGradients } from '../../session/headGraph';
 import type { Activation, Internals } from '../../session/internals';
 import { requireHead, type RunContext } from '../../session/languageModel';
+import type { CachePlace } from '../cacheFile';
 import { adamStep } from '../adam';
 import { LOGITS, quantisesActivations } from '../attention/changedRuns';
 import { throwIfCancelled } from '../forward';
 import { sourcesOf, type Source } from './lensStates';
-import {
-  forgetTraining,
-  newMaps,
-  noMap,
-  readTraining,
-  writeLens,
-  writeTraining,
-  type TunedPlace,
-  type TuneState,
-} from './tunedLens';
+import { forgetTraining, newMaps, noMap, readTraining, writeLens, writeTraining, type TuneState } from './tunedLens';
 import { sizesOf, statesAt, tuneRule, TuneTexts, type TuneItem } from './tuneTexts';
 
 /** Of each of the two held-out parts. */
@@ -63,7 +55,7 @@ interface Computing extends Pick<TuneMeans, 'turn' | 'mostNumbers'> {
 export async function tuneLens(
   model: Internals,
   { begin }: Pick<TuneLensParams, 'begin'>,
-  place: TunedPlace,
+  place: CachePlace,
   { settings, turn, saveMs, mostNumbers }: TuneMeans,
   context: RunContext,
 ): Promise<TunedLensInfo> {
@@ -130,7 +122,7 @@ function newState(settings: TuneSettings): TuneState {
   };
 }
 
-async function unfinished(place: TunedPlace, model: string): Promise<TuneState> {
+async function unfinished(place: CachePlace, model: string): Promise<TuneState> {
   const state = await readTraining(place);
   if (state === null)
     throw new LensError('bad-input', `No training of ${model} was interrupted.`, 'Begin one with texts.');
@@ -152,7 +144,7 @@ interface Training {
   texts: TuneTexts;
   computing: Computing;
   saveMs: number;
-  place: TunedPlace;
+  place: CachePlace;
   context: RunContext;
 }
 

@@ -1,12 +1,12 @@
 /** One training of a model at a time: what was done of one that was stopped is saved before anything else is asked of its files. */
 import { LensError } from '../../../protocol/errors';
-import type { TunedPlace } from './tunedLens';
+import type { CachePlace } from '../cacheFile';
 
 export class TuneRuns {
   private readonly running = new Map<string, { signal: AbortSignal; ended: Promise<unknown> }>();
 
   /** Throws `bad-input` while another one goes on. */
-  async run<T>({ folder }: TunedPlace, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  async run<T>({ folder }: CachePlace, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     await this.saved(folder);
     if (this.running.has(folder))
       throw new LensError('bad-input', 'A tuned lens of this model is being trained.', 'Wait for it, or stop it.');

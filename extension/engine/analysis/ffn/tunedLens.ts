@@ -9,21 +9,12 @@ import type { LensPlace, TunedLensInfo, TunedLensStatus, TuneSettings } from '..
 import type { AffineMap } from '../../session/headGraph';
 import { withRowProducts } from '../../session/rowProducts';
 import { newAdam, type AdamState } from '../adam';
-import { readCacheFile, readCacheHeader, writeCacheFile } from '../cacheFile';
+import { cachePlace, readCacheFile, readCacheHeader, writeCacheFile, type CachePlace } from '../cacheFile';
 
 /** Of what the files hold and how: another one is as good as none. */
 const VERSION = 1;
 
-/** Of one model: `fingerprint` tells it from others, `folder` is where its files are. */
-export interface TunedPlace {
-  folder: string;
-  fingerprint: string;
-}
-
-export const tunedFolder = (cache: string, fingerprint: string): TunedPlace => ({
-  folder: join(cache, 'tuned', fingerprint.slice(0, 32)),
-  fingerprint,
-});
+export const tunedFolder = (cache: string, fingerprint: string): CachePlace => cachePlace(cache, 'tuned', fingerprint);
 
 export interface TunedLens {
   info: TunedLensInfo;
@@ -50,8 +41,8 @@ export interface TuneState {
 }
 
 const [LENS, TRAINING] = ['lens.bin', 'training.bin'];
-const lensFile = ({ folder }: TunedPlace): string => join(folder, LENS);
-const trainingFile = ({ folder }: TunedPlace): string => join(folder, TRAINING);
+const lensFile = ({ folder }: CachePlace): string => join(folder, LENS);
+const trainingFile = ({ folder }: CachePlace): string => join(folder, TRAINING);
 
 const partsOf = ({ matrix, bias }: AffineMap): Float32Array[] => [matrix, bias];
 /** h' = h. */
@@ -79,7 +70,7 @@ function mapReader(payload: ArrayBuffer, width: number): () => AffineMap {
 const mapBytes = (width: number): number => 4 * (width * width + width);
 
 /** Throws `storage`. */
-export async function writeLens(place: TunedPlace, { info, maps }: TunedLens, width: number): Promise<void> {
+export async function writeLens(place: CachePlace, { info, maps }: TunedLens, width: number): Promise<void> {
   const header = { version: VERSION, fingerprint: place.fingerprint, width, info };
   const kept = maps.flatMap((map) => (map === null ? [] : partsOf(map)));
   await writeCacheFile(lensFile(place), header, kept);
@@ -93,7 +84,7 @@ interface LensHeader {
 }
 
 /** Null for another version or model. A damaged header may hold anything. */
-function lensOf(place: TunedPlace, header: Record<string, unknown>, bytes: number): LensHeader | null {
+function lensOf(place: CachePlace, header: Record<string, unknown>, bytes: number): LensHeader | null {
   const known = header as unknown as LensHeader;
   try {
     if (known.version !== VERSION || known.fingerprint !== place.fingerprint) return null;
@@ -107,7 +98,7 @@ function lensOf(place: TunedPlace, header: Record<string, unknown>, bytes: numbe
 let last: { key: string; lens: TunedLens } | null = null;
 
 /** Null when there is none, or it is of another version or model, or damaged. */
-export async function readLens(place: TunedPlace): Promise<TunedLens | null> {
+export async function readLens(place: CachePlace): Promise<TunedLens | null> {
   const path = lensFile(place);
   const stats = await stat(path).catch(() => null);
   if (stats === null) return null;
@@ -125,7 +116,7 @@ export async function readLens(place: TunedPlace): Promise<TunedLens | null> {
 }
 
 /** Throws `bad-input` when there is none. */
-export async function requireLens(place: TunedPlace, model: string): Promise<TunedLens> {
+export async function requireLens(place: CachePlace, model: string): Promise<TunedLens> {
   const lens = await readLens(place);
   if (lens !== null) return lens;
   throw new LensError(
@@ -143,7 +134,7 @@ interface TrainingHeader {
 }
 
 /** Throws `storage`. */
-export async function writeTraining(place: TunedPlace, { maps, adam, ...state }: TuneState): Promise<void> {
+export async function writeTraining(place: CachePlace, { maps, adam, ...state }: TuneState): Promise<void> {
   const header: TrainingHeader = {
     ...{ version: VERSION, fingerprint: place.fingerprint, states: maps.length },
     state,
@@ -157,7 +148,7 @@ export async function writeTraining(place: TunedPlace, { maps, adam, ...state }:
 }
 
 /** As `lensOf`. */
-function trainingOf(place: TunedPlace, header: Record<string, unknown>, bytes: number): TrainingHeader | null {
+function trainingOf(place: CachePlace, header: Record<string, unknown>, bytes: number): TrainingHeader | null {
   const known = header as unknown as TrainingHeader;
   try {
     if (known.version !== VERSION || known.fingerprint !== place.fingerprint) return null;
@@ -168,7 +159,7 @@ function trainingOf(place: TunedPlace, header: Record<string, unknown>, bytes: n
 }
 
 /** Null when there is none, or it is of another version or model, or damaged. */
-export async function readTraining(place: TunedPlace): Promise<TuneState | null> {
+export async function readTraining(place: CachePlace): Promise<TuneState | null> {
   const file = await readCacheFile(trainingFile(place));
   if (file === null) return null;
   const known = trainingOf(place, file.header, file.payload.byteLength);
@@ -184,10 +175,10 @@ export async function readTraining(place: TunedPlace): Promise<TuneState | null>
   };
 }
 
-export const forgetTraining = (place: TunedPlace): Promise<void> => rm(trainingFile(place), { force: true });
+export const forgetTraining = (place: CachePlace): Promise<void> => rm(trainingFile(place), { force: true });
 
 /** What is there, without its numbers. */
-export async function tunedStatus(place: TunedPlace): Promise<TunedLensStatus> {
+export async function tunedStatus(place: CachePlace): Promise<TunedLensStatus> {
   const [lens, training] = [await readCacheHeader(lensFile(place)), await readCacheHeader(trainingFile(place))];
   const begun = training === null ? null : trainingOf(place, training.header, training.bytes);
   return {

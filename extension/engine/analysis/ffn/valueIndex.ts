@@ -9,7 +9,7 @@ import type { ValueIndexInfo } from '../../../protocol/ffn';
 import { LensError } from '../../../protocol/errors';
 import type { Activation, Internals } from '../../session/internals';
 import { requireHead, type RunContext } from '../../session/languageModel';
-import { readCacheFile, writeCacheFile } from '../cacheFile';
+import { cachePlace, readCacheFile, writeCacheFile, type CachePlace } from '../cacheFile';
 import { throwIfCancelled } from '../forward';
 import { scoresOfNothing, wordsMethod } from './valueWords';
 
@@ -37,21 +37,12 @@ interface Header {
   words: number;
 }
 
-/** Of one model: `fingerprint` tells it from others, `folder` is where its files are. */
-export interface IndexPlace {
-  folder: string;
-  fingerprint: string;
-}
+export const indexFolder = (cache: string, fingerprint: string): CachePlace => cachePlace(cache, 'values', fingerprint);
 
-export const indexFolder = (cache: string, fingerprint: string): IndexPlace => ({
-  folder: join(cache, 'values', fingerprint.slice(0, 32)),
-  fingerprint,
-});
-
-const fileOf = ({ folder }: IndexPlace, layer: number): string => join(folder, `layer-${layer}.bin`);
+const fileOf = ({ folder }: CachePlace, layer: number): string => join(folder, `layer-${layer}.bin`);
 
 /** Null when the file is not there, is of another version or model, or is damaged. */
-export async function readLayer(place: IndexPlace, layer: number): Promise<IndexedLayer | null> {
+export async function readLayer(place: CachePlace, layer: number): Promise<IndexedLayer | null> {
   const file = await readCacheFile(fileOf(place, layer));
   if (file === null) return null;
   const { version, fingerprint, layer: own, neurons, words } = file.header as unknown as Header;
@@ -67,13 +58,13 @@ export async function readLayer(place: IndexPlace, layer: number): Promise<Index
 }
 
 /** Throws `storage`. */
-async function writeLayer(place: IndexPlace, { layer, neurons, words, ids, scores }: IndexedLayer): Promise<void> {
+async function writeLayer(place: CachePlace, { layer, neurons, words, ids, scores }: IndexedLayer): Promise<void> {
   const header: Header = { version: VERSION, fingerprint: place.fingerprint, layer, neurons, words };
   await writeCacheFile(fileOf(place, layer), header, [ids, scores]);
 }
 
 /** Makes what is missing, block by block. Throws `no-lm-head`, `model-unsupported`, `storage`, `cancelled`. */
-export async function buildIndex(model: Internals, place: IndexPlace, context: RunContext): Promise<ValueIndexInfo> {
+export async function buildIndex(model: Internals, place: CachePlace, context: RunContext): Promise<ValueIndexInfo> {
   const started = performance.now();
   requireHead(model.info);
   const anatomy = await model.anatomy();

@@ -11,10 +11,11 @@ import { LensError } from '../../../protocol/errors';
 import type { Internals } from '../../session/internals';
 import { requireHead, type RunContext } from '../../session/languageModel';
 import type { LensTokenizer } from '../../text/tokenizer';
+import type { CachePlace } from '../cacheFile';
 import { checkNeurons } from '../interventions';
 import { describePrediction } from '../predictions';
 import { dot } from './paths';
-import { buildIndex, INDEX_WORDS, readLayer, type IndexedLayer, type IndexPlace } from './valueIndex';
+import { buildIndex, INDEX_WORDS, readLayer, type IndexedLayer } from './valueIndex';
 import { endsOf, scoresOf, scoresOfNothing, wordsMethod } from './valueWords';
 
 /** Words of a hit. */
@@ -48,7 +49,7 @@ export async function valueWords(
 /** Throws as `buildIndex`; `bad-input` for words that the model does not have. */
 export async function searchValues(
   model: Internals,
-  place: IndexPlace,
+  place: CachePlace,
   { words, direction, topK }: Omit<ValueSearchParams, 'model' | 'cache'>,
   context: RunContext,
 ): Promise<ValueSearch> {
